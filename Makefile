@@ -1,0 +1,44 @@
+# make quickstart | test | build | deps | lint | sanitize | bench | clean. Each is safe to run again.
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+JOBS := $(shell nproc)
+DEPS := g++ cmake ninja-build ccache pkg-config clang-format-14 clang-tidy-14 python3-minimal \
+  libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libfmt-dev libspdlog-dev \
+  libsqlite3-dev zlib1g-dev libgtest-dev libbenchmark-dev
+
+.PHONY: deps build test quickstart lint format sanitize bench clean
+
+# Installs only what dpkg does not know yet, so a second run needs neither network nor root.
+deps:
+	@missing=""; for p in $(DEPS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
+	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+
+build: deps
+	@cmake --preset release >build.log.tmp 2>&1 || { cat build.log.tmp; rm -f build.log.tmp; exit 1; }; rm -f build.log.tmp
+	@cmake --build --preset release -j $(JOBS)
+
+test: build
+	@ctest --preset release -j $(JOBS)
+
+quickstart: build
+	@build/release/alambic distill examples/quickstart.toml --run-dir runs/quickstart --overwrite
+
+lint: deps
+	@cmake --preset dev -DALAMBIC_BUILD_BENCH=ON >/dev/null
+	@tests/lint.sh
+
+format:
+	@git ls-files '*.cc' '*.h' '*.inl' | xargs clang-format-14 -i
+
+sanitize: deps
+	@cmake --preset sanitize >/dev/null
+	@cmake --build --preset sanitize -j $(JOBS)
+	@ctest --preset sanitize -j $(JOBS)
+
+bench: build
+	@build/release/alambic bench
+
+clean:
+	@rm -rf build

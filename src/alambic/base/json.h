@@ -1,0 +1,45 @@
+// JSON access with errors that name the file and the key. Parsing is nlohmann::json's; depth is bounded so
+// that hostile nesting cannot exhaust the stack.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "alambic/base/error.h"
+
+namespace alambic {
+
+using Json = nlohmann::json;
+using OrderedJson = nlohmann::ordered_json;
+
+// Parses a whole document; `where` (a file name) opens the error line. Throws kCorruptData.
+Json parse_json(std::string_view text, std::string_view where);
+Json read_json_file(const std::string& path);
+// Serialises; bytes that are not UTF-8 become U+FFFD instead of an exception.
+std::string dump_json(const Json& value, int indent = -1);
+std::string dump_json(const OrderedJson& value, int indent = -1);
+
+// value[key] as T; kCorruptData naming `where` and the key if it is missing or of another type.
+template <class T>
+T require(const Json& value, const char* key, std::string_view where) {
+  const auto it = value.is_object() ? value.find(key) : value.end();
+  if (!value.is_object() || it == value.end()) {
+    fail(ErrorCode::kCorruptData, "[{}] key \"{}\" is missing", where, key);
+  }
+  try {
+    return it->get<T>();
+  } catch (const Json::exception&) {
+    fail(ErrorCode::kCorruptData, "[{}] key \"{}\" has the wrong type; got {}", where, key,
+         it->type_name());
+  }
+}
+
+// value[key] as T, or `fallback` where the key is absent or null; a wrong type is still an error.
+template <class T>
+T optional(const Json& value, const char* key, T fallback, std::string_view where) {
+  if (!value.is_object() || !value.contains(key) || value.at(key).is_null()) return fallback;
+  return require<T>(value, key, where);
+}
+
+}  // namespace alambic
