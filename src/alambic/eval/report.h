@@ -1,0 +1,89 @@
+// What a run leaves for people and scripts: report.json, report.html and the table that ends a run.
+//
+// RunReport is a plain value. to_json and report_from_json are inverse to each other (numbers that
+// are not finite come back as NaN). to_html gives one page that opens offline and runs no script;
+// every text in it is escaped, so samples may hold anything. All functions are pure and safe from
+// any thread. Errors: report_from_json throws kCorruptData naming `where` and the key.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "alambic/base/json.h"
+#include "alambic/eval/interval.h"
+
+namespace alambic {
+
+struct ModelReport {
+  std::string name;
+  std::optional<int64_t> parameters;  // absent where nobody knows (a teacher behind an endpoint)
+  std::optional<int64_t> bytes;
+  std::optional<Score> score;
+};
+
+struct BaselineReport {
+  std::string name;
+  Score score;
+};
+
+struct DecodeReport {
+  std::string mode;  // "ar", "speculative" or "diffusion": a key of report.json
+  double tokens_per_s = 0;
+  double tokens_per_forward = 0;
+  std::optional<Score> score;
+};
+
+struct LossCurve {
+  std::string name;
+  std::string x_label;  // "step" or "tokens"
+  std::vector<std::pair<double, double>> points;
+};
+
+struct SampleReport {
+  std::string prompt, reference, teacher, student, control;
+};
+
+struct RunReport {
+  std::string name, task;
+  std::string metric;               // "BLEU", "accuracy", …
+  bool metric_is_fraction = false;  // shown as per cent
+  bool metric_lower_is_better = false;
+
+  std::optional<ModelReport> teacher, control;
+  ModelReport student;
+  std::vector<BaselineReport> baselines;
+  GapClosed gap;
+  std::optional<PairedComparison> student_over_control;  // positive is better, whatever the metric
+  std::optional<Score> student_agreement, control_agreement;  // with the teacher, as fractions
+  std::vector<DecodeReport> decode;
+
+  double seconds = 0;
+  std::vector<std::pair<std::string, double>> phases;  // name, seconds; in order
+  std::vector<LossCurve> curves;
+  std::vector<SampleReport> samples;
+
+  std::string command, machine, created;  // created: a date and time for people
+  std::string try_command;                // what to type to try the student; empty: not shown
+  std::vector<std::string> notes;
+  std::vector<std::string> licences;
+  std::vector<std::pair<std::string, std::string>> versions;  // name, version
+};
+
+Json to_json(const RunReport& report);
+RunReport report_from_json(const Json& json, std::string_view where);
+std::string to_html(const RunReport& report);
+// At most 80 columns; ends with a newline.
+std::string to_terminal(const RunReport& report);
+
+// "61.3 %", "34.71", "3.204": a score as people read it, following the report's metric.
+std::string format_score(const RunReport& report, double value);
+// "1.2 M", "656 K", "912".
+std::string format_count(int64_t count);
+// "4.7 MB", "812 kB".
+std::string format_bytes(int64_t bytes);
+
+}  // namespace alambic
