@@ -1,0 +1,72 @@
+// What a teacher says about a text: for each token after the prompt, which tokens it would have written there.
+// Plain values; thread safety is the caller's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "alambic/base/json.h"
+#include "alambic/base/token.h"
+
+namespace alambic {
+
+enum class SignalKind {
+  kText,   // only the text, no probabilities
+  kDraws,  // counts of n independent draws from the teacher: an unbiased estimate of its distribution
+  kTopK,   // the k largest probabilities and the mass of all the others
+};
+
+// What every row of a store has in common; a store holds rows of one header only.
+struct SignalHeader {
+  int version = 1;
+  std::string teacher_id, tokenizer_hash, licence, prompt_template;
+  SignalKind kind = SignalKind::kText;
+  int draws_or_k = 0;  // 0 for kText
+  double temperature = 1.0;
+  int vocab_size = 0;
+  uint64_t seed = 0;
+
+  bool operator==(const SignalHeader&) const = default;
+};
+
+// One position. kDraws: probabilities are counts / n, sum 1, tail 0. kTopK: tail = 1 - sum. Empty `ids` (tail 0): the
+// teacher was not asked here. Stores return ids in ascending order.
+struct TokenSignal {
+  std::vector<TokenId> ids;
+  std::vector<float> probabilities;
+  float tail = 0;
+
+  bool operator==(const TokenSignal&) const = default;
+};
+
+struct SignalRow {
+  int64_t example = 0;  // index of the example in the data set
+  int sample = 0;       // which of the teacher's texts for this example
+  std::string prompt, text;
+  std::vector<TokenId> tokens;  // prompt and answer
+  int prompt_tokens = 0;
+  std::vector<TokenSignal> signals;  // one per token after the prompt, or none
+
+  bool operator==(const SignalRow&) const = default;
+};
+
+// "text", "draws", "topk"; the reverse throws kInvalidArgument, opening with `where`.
+std::string_view signal_kind_name(SignalKind kind);
+SignalKind signal_kind_from_name(std::string_view name, std::string_view where);
+
+// kInvalidArgument where a header makes no sense: vocabulary, draws or temperature out of range.
+void validate_signal_header(const SignalHeader& header, std::string_view where);
+// The first field in which two headers differ, as "temperature is 1, want 0.7"; empty if there is none.
+std::string first_difference(const SignalHeader& stored, const SignalHeader& wanted);
+
+// JSON as used inside stores and in the JSONL exchange form. Reading throws kCorruptData naming `where`.
+OrderedJson signal_header_to_json(const SignalHeader& header);
+SignalHeader signal_header_from_json(const Json& value, std::string_view where);
+// Draws are written as integer "counts", top-k as "probabilities" and "tail". Bytes of `text` that are not UTF-8
+// (a text cut inside a character) become U+FFFD; `tokens` stay exact.
+OrderedJson signal_row_to_json(const SignalRow& row, const SignalHeader& header);
+SignalRow signal_row_from_json(const Json& value, const SignalHeader& header, std::string_view where);
+
+}  // namespace alambic
