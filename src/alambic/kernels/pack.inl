@@ -1,0 +1,126 @@
+// Packing for gemm.inl: A in panels of kMr rows, B in panels of kNr columns, both fp32, k
+// outermost, zero padded. For Precision::kBf16 every operand is rounded to bf16 here, and the
+// product of two bf16 numbers is exact in fp32, so one micro-kernel serves both precisions.
+
+struct FromFloat {
+  using Item = float;
+  static V4 four(const float* p) { return *reinterpret_cast<const LooseV4*>(p); }
+  static float one(const float* p) { return *p; }
+};
+
+struct FromBf16 {
+  using Item = uint16_t;
+  static V4 four(const uint16_t* p) {
+    const LooseH4 part = *reinterpret_cast<const LooseH4*>(p);
+    return reinterpret_cast<V4>(__builtin_convertvector(part, VU4) << 16);
+  }
+  static float one(const uint16_t* p) {
+    const uint32_t word = static_cast<uint32_t>(*p) << 16;
+    float value;
+    __builtin_memcpy(&value, &word, sizeof value);
+    return value;
+  }
+};
+
+template <Precision kind>
+inline V4 rounded(V4 v) {
+  if constexpr (kind == Precision::kFp32) return v;
+  return reinterpret_cast<V4>(round_to_bf16<VU4>(v));
+}
+
+template <Precision kind>
+inline float rounded(float x) {
+  return rounded<kind>(V4{x, x, x, x})[0];
+}
+
+// One panel: out[p * L + i] = in[i * across + p * along] for i < count; zero for count <= i < L.
+template <int L, Precision kind, class Source>
+inline void pack_panel(const typename Source::Item* in, int64_t across, int64_t along, int count,
+                       int k, float* out) {
+  if (count == L && across == 1) {
+    for (int p = 0; p < k; ++p, in += along, out += L) {
+      for (int i = 0; i + 4 <= L; i += 4) {
+        *reinterpret_cast<LooseV4*>(out + i) = rounded<kind>(Source::four(in + i));
+      }
+      for (int i = L / 4 * 4; i < L; ++i) out[i] = rounded<kind>(Source::one(in + i));
+    }
+    return;
+  }
+  int p0 = 0;
+  if (along == 1) {
+    for (; p0 + 4 <= k; p0 += 4) {
+      for (int i0 = 0; i0 < L; i0 += 4) {
+        const int wide = L - i0 < 4 ? L - i0 : 4;
+        V4 block[4];
+        for (int i = 0; i < 4; ++i) {
+          block[i] = i < wide && i0 + i < count
+                         ? rounded<kind>(Source::four(in + (i0 + i) * across + p0))
+                         : V4{};
+        }
+        transpose_4x4(block);
+        float* to = out + int64_t{p0} * L + i0;
+        for (int i = 0; i < 4; ++i) __builtin_memcpy(to + i * L, &block[i], sizeof(float) * wide);
+      }
+    }
+  }
+  for (int p = p0; p < k; ++p) {
+    for (int i = 0; i < L; ++i) {
+      out[int64_t{p} * L + i] =
+          i < count ? rounded<kind>(Source::one(in + i * across + p * along)) : 0.0f;
+    }
+  }
+}
+
+template <int L, Precision kind, class Source>
+inline void pack_panels(const void* data, int64_t across, int64_t along, int count, int k,
+                        std::byte* panels) {
+  const auto* in = static_cast<const typename Source::Item*>(data);
+  float* out = reinterpret_cast<float*>(panels);
+  for (int64_t i = 0; i < count; i += L) {
+    const int some = count - i < L ? static_cast<int>(count - i) : L;
+    pack_panel<L, kind, Source>(in + i * across, across, along, some, k, out + i * k);
+  }
+}
+
+template <int L, Precision kind>
+inline void pack(const Matrix& in, int64_t across, int64_t along, int count, int k,
+                 std::byte* panels) {
+  if (in.element == Element::kF32) {
+    pack_panels<L, kind, FromFloat>(in.data, across, along, count, k, panels);
+  } else {
+    // bf16 needs no rounding to bf16.
+    pack_panels<L, Precision::kFp32, FromBf16>(in.data, across, along, count, k, panels);
+  }
+}
+
+size_t panel_bytes_a(int k) noexcept { return sizeof(float) * kMr * static_cast<size_t>(k); }
+size_t panel_bytes_b(int k) noexcept { return sizeof(float) * kNr * static_cast<size_t>(k); }
+
+template <Precision kind>
+void pack_a(const Matrix& a, int m, int k, std::byte* panels) noexcept {
+  pack<kMr, kind>(a, a.row_stride, a.col_stride, m, k, panels);
+}
+
+template <Precision kind>
+void pack_b(const Matrix& b, int k, int n, std::byte* panels) noexcept {
+  pack<kNr, kind>(b, b.col_stride, b.row_stride, n, k, panels);
+}
+
+template <Precision kind>
+Gemm gemm() {
+  return {kMr, kNr, panel_bytes_a, panel_bytes_b, pack_a<kind>, pack_b<kind>, multiply};
+}
+
+// Every entry of a table from this region's code.
+KernelTable region_table(Isa isa) {
+  return {isa,          {gemm<Precision::kFp32>(), gemm<Precision::kBf16>()},
+          matmul_small, transpose,
+          rms_norm,     rms_norm_backward,
+          silu_mul,     silu_mul_backward,
+          rope,         add,
+          axpy,         scale,
+          dot,          sum_squares,
+          max,          argmax,
+          exp_sum,      to_bf16,
+          from_bf16,    adamw};
+}

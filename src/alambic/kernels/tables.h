@@ -1,0 +1,18 @@
+// The makers of the tables, one per ISA. Private to this room: everybody else asks kernels().
+// Making a table runs no code of its ISA; calling its entries does, so ask the CPU first
+// (dispatch.cc). Thread safety: pure functions.
+#pragma once
+
+#include "alambic/kernels/table.h"
+
+namespace alambic::kernels {
+
+KernelTable scalar_table();
+KernelTable avx2_table();
+KernelTable avx512_table();
+KernelTable amx_table();
+
+// Asks the kernel for the tile state, once per process, and says whether this thread may use it.
+bool request_amx();
+
+}  // namespace alambic::kernels
