@@ -1,0 +1,60 @@
+// The output head and every loss on it, fused: logits exist for a chunk of rows at a time, never as [rows, vocab], and
+// their gradient goes straight into the two products that need it (the idea of Liger kernels, arXiv 2410.10989).
+//
+// Per row, with student q and teacher p at temperature T:
+//   loss = label_weight * CE(label) + teacher_weight * T² * D(p, q)
+// D is forward KL(p|q), reverse KL(q|p), or the generalised Jensen-Shannon divergence of GKD (arXiv 2306.13649):
+//   beta KL(p|m) + (1 - beta) KL(q|m), m = beta p + (1 - beta) q.
+// The teacher is dense (its own hidden rows and head, computed chunk by chunk) or sparse (stored signals). A sparse row
+// lists ids with probabilities and a tail: the mass of all other tokens, which then form one more category.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "alambic/autograd/graph.h"
+#include "alambic/base/token.h"
+#include "alambic/kernels/table.h"
+
+namespace alambic {
+
+using kernels::Precision;
+
+enum class Divergence { kForwardKl, kReverseKl, kJsd };
+
+struct SparseTeacher {
+  std::vector<int64_t> offsets;  // [rows + 1] into ids and probabilities
+  std::vector<TokenId> ids;      // distinct within a row
+  std::vector<float> probabilities;
+  std::vector<float> tails;  // [rows]
+};
+
+struct DenseTeacher {
+  Tensor hidden;  // [rows, teacher dim]
+  Tensor head;    // [teacher vocab, teacher dim]; ids from the smaller vocabulary on have probability 0 there
+  Precision precision = Precision::kFp32;
+};
+
+struct HeadTargets {
+  std::vector<TokenId> labels;         // [rows]
+  std::vector<float> label_weights;    // [rows]
+  std::vector<float> teacher_weights;  // [rows], or empty: no teacher
+  const SparseTeacher* sparse = nullptr;
+  const DenseTeacher* dense = nullptr;
+  Divergence divergence = Divergence::kForwardKl;
+  float beta = 0.5F;
+  float temperature = 1.0F;
+  TokenId excluded = -1;  // a token that has probability 0 by definition (MASK), or -1
+};
+
+struct HeadLoss {
+  Tensor sum;  // [1]: the weighted sum over rows; backward() it with gradient 1, once
+  std::vector<float> cross_entropy;  // [rows], unweighted
+  std::vector<float> divergence;     // [rows], unweighted, 0 where the teacher has no weight
+  std::vector<bool> correct;         // [rows]: the label is the most probable token
+};
+
+// hidden: [rows, dim], head: [vocab, dim]. The head's gradient is accumulated at once, the rows' by backward().
+HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets, Precision precision);
+
+}  // namespace alambic

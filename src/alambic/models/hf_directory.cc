@@ -1,0 +1,136 @@
+#include "alambic/models/hf_directory.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "alambic/base/file.h"
+#include "alambic/formats/safetensors.h"
+#include "alambic/models/family.h"
+
+namespace alambic {
+namespace {
+
+std::string in(const std::string& directory, const char* file) { return directory + "/" + file; }
+
+Json card_json(const ModelConfig& config, const ModelCard& card) {
+  Json json = {{"prompt_template", card.prompt_template}, {"task", card.task},   {"labels", card.labels},
+               {"block", card.block},                     {"provenance", card.provenance}};
+  if (config.mask >= 0) json["mask_token_id"] = config.mask;
+  return json;
+}
+
+ModelCard read_card(const Json& config, std::string_view where, ModelConfig& sizes) {
+  ModelCard card;
+  if (!config.contains("alambic")) return card;
+  const Json& json = config.at("alambic");
+  card.prompt_template = optional<std::string>(json, "prompt_template", card.prompt_template, where);
+  card.task = optional<std::string>(json, "task", "", where);
+  card.labels = optional<std::vector<std::string>>(json, "labels", {}, where);
+  card.block = optional<int>(json, "block", 0, where);
+  if (card.block < 0 || card.block > 4096) {
+    fail(ErrorCode::kCorruptData, "[{}] alambic.block = {}; want 0 to 4096", where, card.block);
+  }
+  card.provenance = json.value("provenance", Json::object());
+  sizes.mask = optional<int>(json, "mask_token_id", -1, where);
+  return card;
+}
+
+std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+void check_memory(const ModelConfig& config, const std::string& directory) {
+  const auto have = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
+  const int64_t want = config.parameters() * 4;
+  if (want > have) {
+    fail(ErrorCode::kResourceExhausted, "[{}] the weights need {} MiB in fp32; this machine has {} MiB", directory,
+         want >> 20, have >> 20);
+  }
+}
+
+std::string model_readme(const ModelConfig& config, const ModelCard& card) {
+  std::string text = fmt::format(
+      "---\nlibrary_name: transformers\ntags:\n- alambic\n- distillation\n---\n\n# A model distilled by alambic\n\n"
+      "- parameters: {}\n- shape: {} layers, width {}, {}/{} heads, ffn {}, vocabulary {}\n- task: {}\n"
+      "- prompt template: `{}`\n",
+      config.parameters(), config.layers, config.dim, config.heads, config.kv_heads, config.ffn, config.vocab_size,
+      card.task.empty() ? "text" : card.task, card.prompt_template);
+  if (card.block > 0) text += fmt::format("- hybrid: drafts and diffuses blocks of up to {} tokens\n", card.block);
+  for (const auto& [key, value] : card.provenance.items()) {
+    text += fmt::format("- {}: {}\n", key, value.is_string() ? value.get<std::string>() : dump_json(value));
+  }
+  return text;
+}
+
+}  // namespace
+
+ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
+  const std::string where = in(directory, "config.json");
+  const Json json = read_json_file(where);
+  ModelConfig config = family_of(json, where).read_config(json, where);
+  const ModelCard read = read_card(json, where, config);
+  validate(config, where, ErrorCode::kCorruptData);
+  if (card != nullptr) *card = read;
+  return config;
+}
+
+LoadedModel load_model(const std::string& directory) {
+  LoadedModel loaded;
+  const ModelConfig config = read_model_config(directory, &loaded.card);
+  const std::string path = in(directory, "model.safetensors");
+  check_memory(config, directory);
+  const SafetensorsFile file(path);
+  const Family& family = llama_family();
+  // A wrong shape must be an error before it is an allocation.
+  const auto* embedding = file.find(family.tensor_name("embedding"));
+  if (embedding == nullptr || embedding->shape != std::vector<int64_t>{config.vocab_size, config.dim}) {
+    fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, family.tensor_name("embedding"),
+         embedding == nullptr ? "nothing" : shape_text(embedding->shape),
+         shape_text(std::vector<int64_t>{config.vocab_size, config.dim}));
+  }
+  loaded.model = std::make_unique<Transformer>(config);
+  loaded.model->visit([&](Parameter& p) {
+    const std::string name = family.tensor_name(p.name);
+    const TensorEntry* entry = file.find(name);
+    if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
+    if (entry->shape != p.value.shape()) {
+      fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, name, shape_text(entry->shape),
+           shape_text(p.value.shape()));
+    }
+    to_floats(*entry, p.value.values());
+    loaded.file_bytes += static_cast<int64_t>(entry->bytes.size());
+  });
+  return loaded;
+}
+
+void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory, DType dtype) {
+  make_directories(directory);
+  const ModelConfig& config = model.config();
+  const Family& family = llama_family();
+  Json json = family.write_config(config);
+  json["torch_dtype"] = dtype == DType::kF32 ? "float32" : dtype == DType::kF16 ? "float16" : "bfloat16";
+  json["alambic"] = card_json(config, card);
+  write_file_atomic(in(directory, "config.json"), dump_json(json, 2) + "\n");
+  Json generation = Json::object();
+  if (config.bos >= 0) generation["bos_token_id"] = config.bos;
+  if (config.eos >= 0) generation["eos_token_id"] = config.eos;
+  write_file_atomic(in(directory, "generation_config.json"), dump_json(generation, 2) + "\n");
+  write_file_atomic(in(directory, "README.md"), model_readme(config, card));
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<TensorEntry> entries;
+  model.visit([&](Parameter& p) {
+    bytes.push_back(pack_floats(p.value.values(), dtype));
+    entries.push_back({family.tensor_name(p.name), dtype, p.value.shape(), {}});
+  });
+  for (size_t i = 0; i < entries.size(); ++i) entries[i].bytes = bytes[i];
+  write_safetensors(in(directory, "model.safetensors"), entries);
+}
+
+std::string apply_template(const ModelCard& card, std::string_view prompt) {
+  constexpr std::string_view kSlot = "{prompt}";
+  std::string text = card.prompt_template;
+  const size_t at = text.find(kSlot);
+  return at == std::string::npos ? text + std::string(prompt) : text.replace(at, kSlot.size(), prompt);
+}
+
+}  // namespace alambic

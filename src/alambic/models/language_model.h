@@ -1,0 +1,36 @@
+// Student and local teacher alike. A student is a LanguageModel whose parameters are trainable.
+// Thread safety: const calls on a frozen model may run at the same time, each with its own caches.
+#pragma once
+
+#include <span>
+
+#include "alambic/base/token.h"
+#include "alambic/models/model_config.h"
+#include "alambic/nn/forward.h"
+#include "alambic/nn/parameter.h"
+
+namespace alambic {
+
+class LanguageModel {
+ public:
+  LanguageModel() = default;
+  LanguageModel(const LanguageModel&) = delete;
+  LanguageModel& operator=(const LanguageModel&) = delete;
+  virtual ~LanguageModel() = default;
+
+  virtual const ModelConfig& config() const = 0;
+  // One vector per row, after the final norm: [rows, dim]. Rows come in the order of forward.groups.
+  virtual Tensor hidden(std::span<const TokenId> tokens, const Forward& forward) const = 0;
+  // [rows, dim] -> [rows, vocab]; for the few rows that decoding wants. Losses take head() and work in chunks.
+  virtual Tensor logits(const Tensor& hidden_rows, Precision precision) const = 0;
+  virtual const Tensor& head() const = 0;
+  // The only list of parameters: serves init, load, save, freeze, optimise, print.
+  virtual void visit(const ParameterVisitor& visitor) = 0;
+};
+
+// Freezes every parameter and packs the weights for inference at this precision.
+void freeze_for_inference(LanguageModel& model, Precision precision);
+void set_trainable(LanguageModel& model, bool trainable);
+KvCache make_cache(const ModelConfig& config);
+
+}  // namespace alambic

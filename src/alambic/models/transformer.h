@@ -1,0 +1,39 @@
+// The one Transformer: pre-norm blocks of self-attention and a gated MLP, after LLaMA (Touvron et al. 2023).
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "alambic/models/language_model.h"
+#include "alambic/nn/self_attention.h"
+
+namespace alambic {
+
+class Transformer final : public LanguageModel {
+ public:
+  // Weights uninitialised; initialise() or a loader fills them.
+  explicit Transformer(ModelConfig config);
+
+  const ModelConfig& config() const override { return config_; }
+  Tensor hidden(std::span<const TokenId> tokens, const Forward& forward) const override;
+  Tensor logits(const Tensor& hidden_rows, Precision precision) const override;
+  const Tensor& head() const override { return config_.tied_head ? embedding_.value : head_.value; }
+  void visit(const ParameterVisitor& visitor) override;
+
+  // Gaussian matrices of variance 1 / (3 fan_in), zero output projections (a block starts as the identity), and for a
+  // tied head a final gain that keeps a token's own first logit small.
+  void initialise(uint64_t seed);
+
+ private:
+  struct Layer {
+    Parameter attention_norm, mlp_norm;
+    SelfAttention attention;
+    Parameter gate, up, down;
+  };
+
+  ModelConfig config_;
+  Parameter embedding_, final_norm_, head_;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace alambic

@@ -1,0 +1,40 @@
+// Keys and values of the rows a decoding session has settled on, per layer. Owned by the session, never by the model.
+//
+// A forward stages the rows of its causal group behind the committed ones; commit(n) then keeps the first n of them (a
+// verifier keeps what it accepted), and the rest are overwritten by the next forward.
+// Thread safety: one session, one thread.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "alambic/autograd/ops_attention.h"
+
+namespace alambic {
+
+class KvCache {
+ public:
+  KvCache(int layers, int kv_heads, int head_dim);
+
+  int length() const { return length_; }
+  // The committed rows of a layer; valid until the next stage() or commit().
+  CachedKeys keys(int layer) const;
+  // Writes rows [rows, kv_heads * head_dim] behind the committed ones.
+  void stage(int layer, const float* keys, const float* values, int rows);
+  void commit(int rows);
+  void truncate(int length);
+  int64_t bytes() const;
+
+ private:
+  struct Layer {
+    std::vector<float> keys;    // [kv_heads * head_dim, capacity], a key per column
+    std::vector<float> values;  // [capacity, kv_heads * head_dim]
+  };
+  void reserve(int rows);
+
+  int width_, head_dim_;
+  int length_ = 0, staged_ = 0, capacity_ = 0;
+  std::vector<Layer> layers_;
+};
+
+}  // namespace alambic

@@ -1,0 +1,23 @@
+// Grouped-query self-attention with rotary positions (Ainslie et al. 2023; Su et al. 2021). The only place that reads or
+// fills a KvCache.
+#pragma once
+
+#include "alambic/autograd/ops.h"
+#include "alambic/nn/forward.h"
+#include "alambic/nn/parameter.h"
+
+namespace alambic {
+
+struct SelfAttention {
+  Parameter query, key, value, output;  // [heads * head_dim | kv_heads * head_dim, dim]; output: [dim, heads * head_dim]
+
+  // x: [rows, dim], normalised -> [rows, dim]
+  Tensor operator()(const Tensor& x, const AttentionShape& shape, const RopeAngles& angles, const Forward& forward,
+                    int layer) const;
+};
+
+// Positions of all rows of a forward, group after group.
+std::vector<int64_t> row_positions(const Forward& forward);
+int row_count(const Forward& forward);
+
+}  // namespace alambic

@@ -1,0 +1,132 @@
+#include "alambic/tensor/product.h"
+
+#include <algorithm>
+
+#include "alambic/base/error.h"
+
+namespace alambic {
+namespace {
+
+// k is cut into blocks whose B panel and a few A panels stay in the first two cache levels; sums go on from the
+// stored C, which loses nothing in fp32.
+constexpr int kBlockK = 512;
+
+int k_blocks(int k) { return std::max(1, (k + kBlockK - 1) / kBlockK); }
+int block_extent(int k, int index) { return std::min(kBlockK, k - index * kBlockK); }
+
+Matrix shifted(const Matrix& m, int64_t row, int64_t col) {
+  const size_t element = m.element == kernels::Element::kF32 ? 4 : 2;
+  const auto* base = static_cast<const std::byte*>(m.data);
+  const int64_t offset = row * m.row_stride + col * m.col_stride;
+  return {base + offset * static_cast<int64_t>(element), m.element, m.row_stride, m.col_stride};
+}
+
+int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+// B packed whole: block after block, each of ceil(n / nr) panels.
+size_t packed_bytes(const kernels::Gemm& gemm, int k, int n) {
+  size_t bytes = 0;
+  for (int i = 0; i < k_blocks(k); ++i) {
+    bytes += gemm.panel_bytes_b(block_extent(k, i)) * static_cast<size_t>(ceil_div(n, gemm.nr));
+  }
+  return bytes;
+}
+
+void pack_whole_b(const kernels::Gemm& gemm, const Matrix& b, int k, int n, std::byte* out) {
+  const int panels = ceil_div(n, gemm.nr);
+  constexpr int kPanelsPerTask = 8;
+  const int tasks_per_block = ceil_div(panels, kPanelsPerTask);
+  const size_t full_block = gemm.panel_bytes_b(std::min(k, kBlockK)) * static_cast<size_t>(panels);
+  parallel_for(int64_t{tasks_per_block} * k_blocks(k), [&](int64_t task) {
+    const int index = static_cast<int>(task / tasks_per_block);
+    const int first = static_cast<int>(task % tasks_per_block) * kPanelsPerTask;
+    const int last = std::min(panels, first + kPanelsPerTask);
+    const int kb = block_extent(k, index);
+    std::byte* base = out + full_block * static_cast<size_t>(index);
+    gemm.pack_b(shifted(b, int64_t{index} * kBlockK, int64_t{first} * gemm.nr), kb,
+                std::min(n, last * gemm.nr) - first * gemm.nr,
+                base + gemm.panel_bytes_b(kb) * static_cast<size_t>(first));
+  });
+}
+
+struct PanelsOfB {
+  const std::byte* data;  // all blocks
+  size_t full_block;      // bytes of one whole k-block
+};
+
+// The loop over C: tasks are rectangles of C, cut by the problem's size alone.
+void multiply(const kernels::Gemm& gemm, const Product& p, const Matrix& a, const PanelsOfB& b, float* c,
+              int64_t ldc) {
+  constexpr int kRowsPerTask = 240, kColsPerTask = 256;
+  const int row_step = std::max(gemm.mr, kRowsPerTask / gemm.mr * gemm.mr);
+  const int col_step = std::max(gemm.nr, kColsPerTask / gemm.nr * gemm.nr);
+  const int row_tasks = ceil_div(p.m, row_step), col_tasks = ceil_div(p.n, col_step);
+  const int row_panels = ceil_div(p.m, gemm.mr);
+  const size_t a_full = gemm.panel_bytes_a(std::min(p.k, kBlockK)) * static_cast<size_t>(row_panels);
+  Tensor packed_a = Tensor::empty({static_cast<int64_t>(a_full)}, DType::kU8);
+  for (int index = 0; index < k_blocks(p.k); ++index) {
+    const int kb = block_extent(p.k, index);
+    const size_t panel_a = gemm.panel_bytes_a(kb), panel_b = gemm.panel_bytes_b(kb);
+    std::byte* panels_a = packed_a.raw();
+    parallel_for(row_tasks, [&](int64_t task) {
+      const int row = static_cast<int>(task) * row_step;
+      gemm.pack_a(shifted(a, row, int64_t{index} * kBlockK), std::min(row_step, p.m - row), kb,
+                  panels_a + panel_a * static_cast<size_t>(row / gemm.mr));
+    });
+    const std::byte* panels_b = b.data + b.full_block * static_cast<size_t>(index);
+    parallel_for(int64_t{row_tasks} * col_tasks, [&](int64_t task) {
+      const int row = static_cast<int>(task / col_tasks) * row_step;
+      const int col = static_cast<int>(task % col_tasks) * col_step;
+      gemm.multiply(panels_a + panel_a * static_cast<size_t>(row / gemm.mr),
+                    panels_b + panel_b * static_cast<size_t>(col / gemm.nr), std::min(row_step, p.m - row),
+                    std::min(col_step, p.n - col), kb, c + row * ldc + col, ldc, p.accumulate || index > 0);
+    });
+  }
+}
+
+}  // namespace
+
+Matrix view(const Tensor& t) { return {t.data(), kernels::Element::kF32, t.cols(), 1}; }
+Matrix view_transposed(const Tensor& t) { return {t.data(), kernels::Element::kF32, 1, t.cols()}; }
+Matrix view_from_row(const Tensor& t, int64_t row) {
+  return {t.row(row), kernels::Element::kF32, t.cols(), 1};
+}
+
+PackedMatrix::PackedMatrix(const Matrix& b, int k, int n, Precision precision)
+    : k_(k), n_(n), precision_(precision), isa_(kernels::kernels().isa) {
+  const kernels::Gemm& gemm = kernels::kernels().gemm[static_cast<int>(precision)];
+  panels_ = Tensor::empty({static_cast<int64_t>(packed_bytes(gemm, k, n))}, DType::kU8);
+  pack_whole_b(gemm, b, k, n, panels_.raw());
+}
+
+bool PackedMatrix::usable() const { return kernels::kernels().isa == isa_; }
+
+size_t PackedMatrix::panel_bytes(int index) const {
+  return kernels::kernels().gemm[static_cast<int>(precision_)].panel_bytes_b(block_extent(k_, index));
+}
+
+const std::byte* PackedMatrix::block(int index) const {
+  const kernels::Gemm& gemm = kernels::kernels().gemm[static_cast<int>(precision_)];
+  return panels_.raw() + panel_bytes(0) * static_cast<size_t>(ceil_div(n_, gemm.nr)) *
+                             static_cast<size_t>(index);
+}
+
+void product(const Product& p, const Matrix& a, const Matrix& b, float* c, int64_t ldc) {
+  const PackedMatrix packed(b, p.k, p.n, p.precision);
+  product(p.m, a, packed, c, ldc, p.accumulate);
+}
+
+void product(int m, const Matrix& a, const PackedMatrix& b, float* c, int64_t ldc, bool accumulate) {
+  ALAMBIC_CHECK(b.usable());
+  if (m == 0 || b.n() == 0) return;
+  const kernels::Gemm& gemm = kernels::kernels().gemm[static_cast<int>(b.precision())];
+  const size_t full_block = b.panel_bytes(0) * static_cast<size_t>(ceil_div(b.n(), gemm.nr));
+  multiply(gemm, {m, b.n(), b.k(), b.precision(), accumulate}, a, {b.block(0), full_block}, c, ldc);
+}
+
+void prepare(Tensor& weight, Precision precision) {
+  const auto k = static_cast<int>(weight.cols()), n = static_cast<int>(weight.rows());
+  weight.set_packed(std::make_shared<PackedMatrix>(view_transposed(weight), k, n, precision));
+}
+
+}  // namespace alambic

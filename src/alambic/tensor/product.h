@@ -1,0 +1,73 @@
+// Matrix products over all threads: C[m, n] (+)= A[m, k] B[k, n], fp32 sums in ascending k whatever the blocking, so
+// neither the thread count nor the number of rows changes a bit of the result.
+// Operands are strided views, so that x wᵀ, dy w and dyᵀ x are one function.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "alambic/kernels/table.h"
+#include "alambic/tensor/tensor.h"
+
+namespace alambic {
+
+using kernels::Matrix;
+using kernels::Precision;
+
+// Row-major views of an fp32 tensor [rows, cols], as it is and transposed.
+Matrix view(const Tensor& t);
+Matrix view_transposed(const Tensor& t);
+// The view that starts at `row`.
+Matrix view_from_row(const Tensor& t, int64_t row);
+
+// A right-hand operand B[k, n] in the kernels' own panel form, to be used by many products.
+class PackedMatrix {
+ public:
+  PackedMatrix(const Matrix& b, int k, int n, Precision precision);
+  int k() const { return k_; }
+  int n() const { return n_; }
+  Precision precision() const { return precision_; }
+  // True while the kernel table that made the panels is still in use.
+  bool usable() const;
+  const std::byte* block(int index) const;  // panels of k-block `index`
+  size_t panel_bytes(int index) const;
+
+ private:
+  int k_, n_;
+  Precision precision_;
+  kernels::Isa isa_;
+  Tensor panels_;
+};
+
+struct Product {
+  int m, n, k;
+  Precision precision = Precision::kFp32;
+  bool accumulate = false;
+};
+void product(const Product& p, const Matrix& a, const Matrix& b, float* c, int64_t ldc);
+void product(int m, const Matrix& a, const PackedMatrix& b, float* c, int64_t ldc, bool accumulate);
+
+// Packs a frozen weight [out, in] for x wᵀ and keeps the panels with the tensor; linear() then skips packing.
+void prepare(Tensor& weight, Precision precision);
+
+// Runs body(begin, end) over [0, rows) in fixed chunks of `grain` rows, in parallel.
+template <class Body>
+void parallel_rows(int64_t rows, int64_t grain, const Body& body);
+
+}  // namespace alambic
+
+#include "alambic/base/thread_pool.h"
+
+namespace alambic {
+
+template <class Body>
+void parallel_rows(int64_t rows, int64_t grain, const Body& body) {
+  const int64_t chunks = (rows + grain - 1) / grain;
+  parallel_for(chunks, [&](int64_t chunk) {
+    const int64_t begin = chunk * grain;
+    body(begin, begin + grain < rows ? begin + grain : rows);
+  });
+}
+
+}  // namespace alambic

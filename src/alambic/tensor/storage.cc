@@ -1,0 +1,87 @@
+#include "alambic/tensor/storage.h"
+
+#include <sys/mman.h>
+
+#include <bit>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "alambic/base/error.h"
+
+namespace alambic {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Rounds up to a multiple of an eighth of the size's power of two: at most 12.5 % waste.
+size_t rounded(size_t bytes) {
+  if (bytes <= 4096) return (bytes + 255) / 256 * 256 + (bytes == 0 ? 256 : 0);
+  const size_t step = std::bit_floor(bytes) / 8;
+  return (bytes + step - 1) / step * step;
+}
+
+struct Cache {
+  std::mutex mutex;
+  std::map<size_t, std::vector<std::byte*>> blocks;
+  int64_t live = 0, cached = 0;
+};
+
+Cache& cache() {
+  static Cache* instance = new Cache;  // outlives every static tensor
+  return *instance;
+}
+
+std::byte* allocate(size_t capacity) {
+  const size_t alignment = capacity >= kHugePage ? kHugePage : 64;
+  void* block = std::aligned_alloc(alignment, (capacity + alignment - 1) / alignment * alignment);
+  if (block == nullptr) {
+    fail(ErrorCode::kResourceExhausted, "[memory] cannot allocate {} MiB; use a smaller model or batch",
+         capacity >> 20);
+  }
+  if (capacity >= kHugePage) ::madvise(block, capacity, MADV_HUGEPAGE);
+  return static_cast<std::byte*>(block);
+}
+
+}  // namespace
+
+Storage::Storage(size_t bytes) : data_(nullptr), capacity_(rounded(bytes)) {
+  Cache& shared = cache();
+  {
+    const std::lock_guard lock(shared.mutex);
+    shared.live += static_cast<int64_t>(capacity_);
+    auto it = shared.blocks.find(capacity_);
+    if (it != shared.blocks.end() && !it->second.empty()) {
+      data_ = it->second.back();
+      it->second.pop_back();
+      shared.cached -= static_cast<int64_t>(capacity_);
+    }
+  }
+  if (data_ == nullptr) data_ = allocate(capacity_);
+}
+
+Storage::~Storage() {
+  Cache& shared = cache();
+  const std::lock_guard lock(shared.mutex);
+  shared.live -= static_cast<int64_t>(capacity_);
+  // Idle memory beyond what is in use goes back to the system.
+  if (shared.cached + static_cast<int64_t>(capacity_) > shared.live / 2 + (int64_t{256} << 20)) {
+    std::free(data_);
+    return;
+  }
+  shared.blocks[capacity_].push_back(data_);
+  shared.cached += static_cast<int64_t>(capacity_);
+}
+
+int64_t live_bytes() {
+  const std::lock_guard lock(cache().mutex);
+  return cache().live;
+}
+
+int64_t cached_bytes() {
+  const std::lock_guard lock(cache().mutex);
+  return cache().cached;
+}
+
+}  // namespace alambic
