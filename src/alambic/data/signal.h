@@ -1,5 +1,5 @@
-// What a teacher says about a text: for each token after the prompt, which tokens it would have written there.
-// Plain values; thread safety is the caller's.
+// What a teacher says about a text: for each token after the prompt, which tokens it would have
+// written there. Plain values; thread safety is the caller's.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace alambic {
 
 enum class SignalKind {
   kText,   // only the text, no probabilities
-  kDraws,  // counts of n independent draws from the teacher: an unbiased estimate of its distribution
+  kDraws,  // counts of n independent draws from the teacher: an unbiased estimate of its
+           // distribution
   kTopK,   // the k largest probabilities and the mass of all the others
 };
 
@@ -31,8 +32,8 @@ struct SignalHeader {
   bool operator==(const SignalHeader&) const = default;
 };
 
-// One position. kDraws: probabilities are counts / n, sum 1, tail 0. kTopK: tail = 1 - sum. Empty `ids` (tail 0): the
-// teacher was not asked here. Stores return ids in ascending order.
+// One position. kDraws: probabilities are counts / n, sum 1, tail 0. kTopK: tail = 1 - sum. Empty
+// `ids` (tail 0): the teacher was not asked here. Stores return ids in ascending order.
 struct TokenSignal {
   std::vector<TokenId> ids;
   std::vector<float> probabilities;
@@ -58,15 +59,18 @@ SignalKind signal_kind_from_name(std::string_view name, std::string_view where);
 
 // kInvalidArgument where a header makes no sense: vocabulary, draws or temperature out of range.
 void validate_signal_header(const SignalHeader& header, std::string_view where);
-// The first field in which two headers differ, as "temperature is 1, want 0.7"; empty if there is none.
+// The first field in which two headers differ, as "temperature is 1, want 0.7"; empty if there is
+// none.
 std::string first_difference(const SignalHeader& stored, const SignalHeader& wanted);
 
-// JSON as used inside stores and in the JSONL exchange form. Reading throws kCorruptData naming `where`.
+// JSON as used inside stores and in the JSONL exchange form. Reading throws kCorruptData naming
+// `where`.
 OrderedJson signal_header_to_json(const SignalHeader& header);
 SignalHeader signal_header_from_json(const Json& value, std::string_view where);
-// Draws are written as integer "counts", top-k as "probabilities" and "tail". Bytes of `text` that are not UTF-8
-// (a text cut inside a character) become U+FFFD; `tokens` stay exact.
+// Draws are written as integer "counts", top-k as "probabilities" and "tail". Bytes of `text` that
+// are not UTF-8 (a text cut inside a character) become U+FFFD; `tokens` stay exact.
 OrderedJson signal_row_to_json(const SignalRow& row, const SignalHeader& header);
-SignalRow signal_row_from_json(const Json& value, const SignalHeader& header, std::string_view where);
+SignalRow signal_row_from_json(const Json& value, const SignalHeader& header,
+                               std::string_view where);
 
 }  // namespace alambic

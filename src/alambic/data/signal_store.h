@@ -1,11 +1,13 @@
-// The teacher's signals of one run, in one SQLite file: self-describing, append-only, crash-safe, streamed.
+// The teacher's signals of one run, in one SQLite file: self-describing, append-only, crash-safe,
+// streamed.
 //
-// Every append is one transaction in write-ahead mode with full synchronisation: when append() has returned, its rows
-// survive kill -9 and a power cut; an append that was cut off leaves nothing. Each row carries a CRC-32.
-// Ownership: the store owns its connection. Movable. One writer per file at a time; readers beside it see the rows
-// that were committed when they looked. Thread safety: one object, one thread.
-// Errors: the file is hostile. kNotFound, kIo (also a full disk: what was stored stays stored), kCorruptData for
-// foreign, damaged or forged files and rows, kInvalidArgument for a header or a row that does not fit the store.
+// Every append is one transaction in write-ahead mode with full synchronisation: when append() has
+// returned, its rows survive kill -9 and a power cut; an append that was cut off leaves nothing.
+// Each row carries a CRC-32. Ownership: the store owns its connection. Movable. One writer per file
+// at a time; readers beside it see the rows that were committed when they looked. Thread safety:
+// one object, one thread. Errors: the file is hostile. kNotFound, kIo (also a full disk: what was
+// stored stays stored), kCorruptData for foreign, damaged or forged files and rows,
+// kInvalidArgument for a header or a row that does not fit the store.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +22,8 @@ namespace alambic {
 
 class SignalStore {
  public:
-  // Opens the store at `path` for appending, or makes it. A store that was written under another header is refused
-  // with a line that names the field.
+  // Opens the store at `path` for appending, or makes it. A store that was written under another
+  // header is refused with a line that names the field.
   static SignalStore create_or_resume(const std::string& path, const SignalHeader& header);
   // Read only.
   static SignalStore open(const std::string& path);
@@ -36,15 +38,16 @@ class SignalStore {
   void append(std::span<const SignalRow> rows);
   // kNotFound if it is not stored.
   SignalRow read(int64_t example, int sample) const;
-  // Calls `visit` for every row in (example, sample) order, holding one row in memory. Do not append inside.
+  // Calls `visit` for every row in (example, sample) order, holding one row in memory. Do not
+  // append inside.
   void for_each(const std::function<void(const SignalRow&)>& visit) const;
   // Mean bytes of stored signal per scored token; 0 if there are none.
   double bytes_per_token() const;
 
   // JSON lines: the header on the first, then one row a line.
   void export_jsonl(const std::string& path) const;
-  // Adds the rows of an exported file to the store at `store_path`, skipping those that it has (so that an import
-  // that was cut off can be run again). Returns the store.
+  // Adds the rows of an exported file to the store at `store_path`, skipping those that it has (so
+  // that an import that was cut off can be run again). Returns the store.
   static SignalStore import_jsonl(const std::string& path, const std::string& store_path);
 
  private:
