@@ -13,6 +13,10 @@ namespace {
 
 std::vector<KernelTable> find_tables() {
   std::vector<KernelTable> tables{scalar_table()};
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    tables.push_back(avx2_table());
+  }
   return tables;
 }
 

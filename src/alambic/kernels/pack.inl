@@ -121,6 +121,7 @@ KernelTable region_table(Isa isa) {
           axpy,         scale,
           dot,          sum_squares,
           max,          argmax,
-          exp_sum,      to_bf16,
-          from_bf16,    adamw};
+          exp_sum,      softmax_backward,
+          to_bf16,      from_bf16,
+          adamw};
 }

@@ -139,6 +139,14 @@ void silu_mul_backward(const float* dh, const float* g, const float* u, int64_t 
   });
 }
 
+void softmax_backward(const float* p, const float* dp, float mean, float scale, int64_t n,
+                      float* ds) noexcept {
+  const V offset = splat(mean), factor = splat(scale);
+  sweep(n, [=](int64_t i, auto mask) {
+    store(ds + i, load(p + i, mask) * (load(dp + i, mask) - offset) * factor, mask);
+  });
+}
+
 void rope(float* x, int64_t ld, int rows, int heads, int dim, const float* cosine,
           const float* sine, bool inverse) noexcept {
   const int half = dim / 2;
