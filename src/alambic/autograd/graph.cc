@@ -34,7 +34,7 @@ Tensor record(Tensor out, std::vector<Tensor> inputs, std::function<void(const T
   return out;
 }
 
-void pass_gradient(Tensor& input, const Tensor& grad) {
+void pass_gradient(const Tensor& input, const Tensor& grad) {
   if (!input.requires_grad()) return;
   if (!input.grad().defined()) {
     input.grad() = grad;
@@ -43,7 +43,7 @@ void pass_gradient(Tensor& input, const Tensor& grad) {
   }
 }
 
-void add_gradient(Tensor& input, const Tensor& grad) {
+void add_gradient(const Tensor& input, const Tensor& grad) {
   if (!input.requires_grad()) return;
   if (!input.grad().defined()) {
     input.grad() = grad.clone();
@@ -69,7 +69,7 @@ void backward(const Tensor& loss) {
   }
   std::sort(order.begin(), order.end(),
             [](const Tensor& a, const Tensor& b) { return a.node()->order > b.node()->order; });
-  Tensor(loss).grad() = Tensor::from({1}, std::vector<float>{1.0F});
+  loss.grad() = Tensor::from({1}, std::vector<float>{1.0F});
   for (Tensor& t : order) {
     const std::shared_ptr<Node> node = t.node();
     const Tensor grad = t.grad();

@@ -17,9 +17,9 @@ Tensor record(Tensor out, std::vector<Tensor> inputs, std::function<void(const T
 bool recording(std::initializer_list<const Tensor*> inputs);
 
 // Adds `grad` to input's gradient; takes the buffer over when there is none yet. For the one input that may own it.
-void pass_gradient(Tensor& input, const Tensor& grad);
+void pass_gradient(const Tensor& input, const Tensor& grad);
 // The same with a copy, for every further input of the op.
-void add_gradient(Tensor& input, const Tensor& grad);
+void add_gradient(const Tensor& input, const Tensor& grad);
 
 // Back-propagates from a scalar with gradient 1. Leaf gradients add up over calls until zero_grad.
 void backward(const Tensor& loss);

@@ -20,7 +20,7 @@ Tensor embedding(const Tensor& table, std::span<const TokenId> ids) {
     std::copy_n(table.row(ids[r]), dim, out.row(static_cast<int64_t>(r)));
   }
   return record(out, {table}, [table, kept = std::vector<TokenId>(ids.begin(), ids.end())](
-                                  const Tensor& grad) mutable {
+                                  const Tensor& grad) {
     const auto [sink, accumulate] = table.grad_sink();
     if (!accumulate) std::fill_n(sink, table.size(), 0.0F);
     // Rows of one token are added in order of appearance, so the sum does not depend on threads.
@@ -37,7 +37,7 @@ Tensor add(const Tensor& a, const Tensor& b) {
   parallel_rows(a.size(), kGrain, [&](int64_t begin, int64_t end) {
     kernels::kernels().add(a.data() + begin, b.data() + begin, end - begin, out.data() + begin);
   });
-  return record(out, {a, b}, [a, b](const Tensor& grad) mutable {
+  return record(out, {a, b}, [a, b](const Tensor& grad) {
     add_gradient(b, grad);
     pass_gradient(a, grad);
   });
@@ -60,7 +60,7 @@ Tensor dropout(const Tensor& x, double p, uint64_t seed) {
   };
   Tensor out = Tensor::empty(x.shape());
   apply(x.data(), x.size(), out.data());
-  return record(out, {x}, [x, apply](const Tensor& grad) mutable {
+  return record(out, {x}, [x, apply](const Tensor& grad) {
     Tensor masked = Tensor::empty(grad.shape());
     apply(grad.data(), grad.size(), masked.data());
     pass_gradient(x, masked);
@@ -73,7 +73,7 @@ Tensor gather_rows(const Tensor& x, std::vector<int64_t> index) {
     ALAMBIC_CHECK(index[i] >= 0 && index[i] < x.rows());
     std::copy_n(x.row(index[i]), x.cols(), out.row(static_cast<int64_t>(i)));
   }
-  return record(out, {x}, [x, index = std::move(index)](const Tensor& grad) mutable {
+  return record(out, {x}, [x, index = std::move(index)](const Tensor& grad) {
     const auto [sink, accumulate] = x.grad_sink();
     if (!accumulate) std::fill_n(sink, x.size(), 0.0F);
     for (size_t i = 0; i < index.size(); ++i) {
@@ -111,7 +111,7 @@ Tensor rope(const Tensor& x, int heads, const RopeAngles& angles) {
   };
   Tensor out = x.alias();
   rotate(out.data(), out.rows(), out.cols(), false);
-  return record(out, {x}, [x, rotate](const Tensor& grad) mutable {
+  return record(out, {x}, [x, rotate](const Tensor& grad) {
     Tensor rotated = grad;  // the result's gradient is ours alone by now
     rotate(rotated.data(), rotated.rows(), rotated.cols(), true);
     pass_gradient(x, rotated);

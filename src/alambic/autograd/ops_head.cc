@@ -264,7 +264,7 @@ HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& 
   const bool train = recording({&hidden, &head});
   HeadPass pass(hidden, head, targets, precision, train);
   HeadLoss loss = pass.run();
-  loss.sum = record(loss.sum, {hidden, head}, [hidden, gradient = pass.hidden_gradient()](const Tensor&) mutable {
+  loss.sum = record(loss.sum, {hidden, head}, [hidden, gradient = pass.hidden_gradient()](const Tensor&) {
     if (gradient.defined()) pass_gradient(hidden, gradient);
   });
   return loss;

@@ -22,7 +22,7 @@ void times_transposed(const Tensor& x, const Tensor& w, Precision precision, Ten
 }
 
 // x's gradient (+)= dy w
-void input_gradient(const Tensor& dy, const Tensor& w, Precision precision, Tensor& x) {
+void input_gradient(const Tensor& dy, const Tensor& w, Precision precision, const Tensor& x) {
   if (!x.requires_grad()) return;
   const auto [sink, accumulate] = x.grad_sink();
   product({static_cast<int>(dy.rows()), static_cast<int>(w.cols()), static_cast<int>(w.rows()), precision,
@@ -31,7 +31,7 @@ void input_gradient(const Tensor& dy, const Tensor& w, Precision precision, Tens
 }
 
 // w's gradient (+)= dyᵀ x
-void weight_gradient(const Tensor& dy, const Tensor& x, Precision precision, Tensor& w) {
+void weight_gradient(const Tensor& dy, const Tensor& x, Precision precision, const Tensor& w) {
   if (!w.requires_grad()) return;
   const auto [sink, accumulate] = w.grad_sink();
   product({static_cast<int>(w.rows()), static_cast<int>(w.cols()), static_cast<int>(x.rows()), precision,

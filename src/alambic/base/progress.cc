@@ -37,7 +37,7 @@ void Progress::update(int64_t done, std::string_view detail) {
       "{} {:3.0f}% {}/{} {}{}{}", label_, 100.0 * static_cast<double>(done) / std::max<int64_t>(1, total_),
       done, total_, detail, detail.empty() ? "" : " · ",
       last ? "took " + format_duration(now) : format_duration(left) + " left");
-  fmt::print(stderr, terminal_ ? "\r\x1b[K{}" : "{}\n", line);
+  fmt::print(stderr, "{}{}{}", terminal_ ? "\r\x1b[K" : "", line, terminal_ ? "" : "\n");
   std::fflush(stderr);
 }
 

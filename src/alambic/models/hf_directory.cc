@@ -39,6 +39,14 @@ ModelCard read_card(const Json& config, std::string_view where, ModelConfig& siz
 
 std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
+// The stored tensor of a parameter. A tied pair may be stored under either name.
+const TensorEntry* stored(const SafetensorsFile& file, const Family& family, const ModelConfig& config,
+                          std::string_view parameter) {
+  const TensorEntry* entry = file.find(family.tensor_name(parameter));
+  if (entry == nullptr && config.tied_head && parameter == "embedding") entry = file.find(family.tensor_name("head"));
+  return entry;
+}
+
 void check_memory(const ModelConfig& config, const std::string& directory) {
   const auto have = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
   const int64_t want = config.parameters() * 4;
@@ -82,7 +90,7 @@ LoadedModel load_model(const std::string& directory) {
   const SafetensorsFile file(path);
   const Family& family = llama_family();
   // A wrong shape must be an error before it is an allocation.
-  const auto* embedding = file.find(family.tensor_name("embedding"));
+  const TensorEntry* embedding = stored(file, family, config, "embedding");
   if (embedding == nullptr || embedding->shape != std::vector<int64_t>{config.vocab_size, config.dim}) {
     fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, family.tensor_name("embedding"),
          embedding == nullptr ? "nothing" : shape_text(embedding->shape),
@@ -91,7 +99,7 @@ LoadedModel load_model(const std::string& directory) {
   loaded.model = std::make_unique<Transformer>(config);
   loaded.model->visit([&](Parameter& p) {
     const std::string name = family.tensor_name(p.name);
-    const TensorEntry* entry = file.find(name);
+    const TensorEntry* entry = stored(file, family, config, p.name);
     if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
     if (entry->shape != p.value.shape()) {
       fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, name, shape_text(entry->shape),

@@ -102,10 +102,9 @@ void Tensor::set_requires_grad(bool value) {
   impl_->requires_grad = value;
 }
 
-Tensor& Tensor::grad() { return impl_->grad; }
-const Tensor& Tensor::grad() const { return impl_->grad; }
+Tensor& Tensor::grad() const { return impl_->grad; }
 
-Tensor::GradSink Tensor::grad_sink() {
+Tensor::GradSink Tensor::grad_sink() const {
   if (impl_->grad.defined()) return {impl_->grad.data(), true};
   impl_->grad = empty(shape());
   return {impl_->grad.data(), false};

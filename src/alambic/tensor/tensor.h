@@ -50,15 +50,14 @@ class Tensor {
   // True iff a trainable parameter is upstream (or this is one).
   bool requires_grad() const;
   void set_requires_grad(bool value);   // leaves only
-  // The gradient buffer; undefined until a backward pass reached this tensor.
-  Tensor& grad();
-  const Tensor& grad() const;
+  // The gradient buffer; undefined until a backward pass reached this tensor. A handle is const, its gradient is not.
+  Tensor& grad() const;
   // A buffer to write this tensor's gradient into, and whether it already holds a sum to add to.
   struct GradSink {
     float* data;
     bool accumulate;
   };
-  GradSink grad_sink();
+  GradSink grad_sink() const;
   const std::shared_ptr<Node>& node() const;
   void set_node(std::shared_ptr<Node> node);
 
