@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "alambic/eval/interval.h"
 
@@ -15,7 +16,9 @@ namespace alambic {
 // Fails with kInvalidArgument unless there is one answer for each reference, and at least one.
 void require_same_count(std::string_view where, size_t answers, size_t references);
 
-// Runs of white space become one space; none remains at either end.
+// The pieces of `text` between runs of Unicode white space; none is empty. Views into `text`.
+std::vector<std::string_view> split_words(std::string_view text);
+// The words joined by single spaces.
 std::string normalise_whitespace(std::string_view text);
 
 // Share of answers that are the label, byte for byte.

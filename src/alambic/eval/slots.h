@@ -18,8 +18,8 @@
 namespace alambic {
 
 struct SlotEvidence {
-  Evidence f1, intent, exact;
-  int64_t intents = 0;     // references that name an intent
+  Evidence f1, exact;
+  Evidence intent;         // only the examples whose reference names an intent
   int64_t unparsable = 0;  // hypotheses that are no JSON object
 };
 
