@@ -1,0 +1,214 @@
+#include "alambic/text/tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <utility>
+
+#include "alambic/base/error.h"
+#include "alambic/text/tokenizer_state.h"
+
+namespace alambic {
+namespace {
+
+// Returns a borrowed cache to its pool, also when encoding throws.
+class BorrowedCache {
+ public:
+  explicit BorrowedCache(WordCachePool& pool) : pool_(pool), cache_(pool.take()) {}
+  ~BorrowedCache() { pool_.give(std::move(cache_)); }
+  BorrowedCache(const BorrowedCache&) = delete;
+  BorrowedCache& operator=(const BorrowedCache&) = delete;
+  WordCache& operator*() { return *cache_; }
+
+ private:
+  WordCachePool& pool_;
+  std::unique_ptr<WordCache> cache_;
+};
+
+}  // namespace
+
+std::unique_ptr<WordCache> WordCachePool::take() {
+  const std::lock_guard lock(mutex_);
+  if (idle_.empty()) return std::make_unique<WordCache>();
+  auto cache = std::move(idle_.back());
+  idle_.pop_back();
+  return cache;
+}
+
+void WordCachePool::give(std::unique_ptr<WordCache> cache) {
+  const std::lock_guard lock(mutex_);
+  idle_.push_back(std::move(cache));
+}
+
+void Tokenizer::State::index() {
+  std::sort(added.begin(), added.end(),
+            [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  added_ids.clear();
+  added_by_id.clear();
+  raw_finder = normalized_finder = {};
+  vocab_size = model->size();
+  for (const AddedToken& token : added) {
+    added_ids.emplace(token.content, token.id);
+    added_by_id.emplace(token.id, &token);
+    vocab_size = std::max(vocab_size, token.id + 1);
+    if (token.normalized) {
+      normalized_finder.add(token, normalizer.normalize(token.content));
+    } else {
+      raw_finder.add(token, token.content);
+    }
+  }
+}
+
+const AddedToken* Tokenizer::State::find_added(TokenId id) const {
+  const auto it = added_by_id.find(id);
+  return it == added_by_id.end() ? nullptr : it->second;
+}
+
+std::optional<TokenId> Tokenizer::State::find(std::string_view content) const {
+  const auto it = added_ids.find(content);
+  return it != added_ids.end() ? std::optional(it->second) : model->find(content);
+}
+
+int Tokenizer::vocab_size() const { return state_->vocab_size; }
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  if (!(options.dropout >= 0 && options.dropout <= 1)) {
+    fail(ErrorCode::kInvalidArgument, "[tokenizer] BPE dropout; got {}, want 0 to 1",
+         options.dropout);
+  }
+  if (options.dropout > 0 && options.rng == nullptr) {
+    fail(ErrorCode::kInvalidArgument, "[tokenizer] BPE dropout without a random generator");
+  }
+  const State& state = *state_;
+  std::vector<TokenId> ids;
+  if (options.special_prefix) ids = state.prefix;
+  BorrowedCache cache(state.caches);
+  const bool byte_level = state.pre_tokenizer.byte_level();
+  const PieceSink encode_piece = [&](const Piece& piece) {
+    if (options.dropout > 0) {
+      state.model->encode_with_dropout(piece.text, byte_level, options.dropout, *options.rng, ids);
+    } else {
+      state.model->encode(piece.text, byte_level, *cache, ids);
+    }
+  };
+  const auto encode_stretch = [&](std::string_view stretch) {
+    std::string storage;
+    std::string_view normalized = stretch;
+    if (!state.normalizer.empty()) normalized = storage = state.normalizer.normalize(stretch);
+    state.normalized_finder.split(
+        normalized, options.parse_special, [&](std::string_view part, const AddedToken* token) {
+          if (token != nullptr) {
+            ids.push_back(token->id);
+            return;
+          }
+          const bool opens = stretch.data() == text.data() && part.data() == normalized.data();
+          state.pre_tokenizer.split({part, opens}, encode_piece);
+        });
+  };
+  state.raw_finder.split(text, options.parse_special,
+                         [&](std::string_view part, const AddedToken* token) {
+                           token != nullptr ? ids.push_back(token->id) : encode_stretch(part);
+                         });
+  if (options.special_prefix) ids.insert(ids.end(), state.suffix.begin(), state.suffix.end());
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
+  std::vector<DecodedToken> tokens;
+  tokens.reserve(ids.size());
+  for (const TokenId id : ids) {
+    if (const AddedToken* added = state_->find_added(id)) {
+      if (!(added->special && skip_special)) tokens.push_back({added->content, true});
+    } else if (state_->model->contains(id)) {
+      tokens.push_back({state_->model->token(id), false});
+    }
+  }
+  return state_->decoder.decode(std::move(tokens));
+}
+
+std::string Tokenizer::token_bytes(TokenId id) const {
+  const AddedToken* added = state_->find_added(id);
+  if (added != nullptr && added->special) return "";
+  if (added == nullptr && !state_->model->contains(id)) return "";
+  return state_->decoder.decode_one({token_content(id), added != nullptr});
+}
+
+std::string Tokenizer::token_content(TokenId id) const {
+  if (const AddedToken* added = state_->find_added(id)) return added->content;
+  return state_->model->contains(id) ? state_->model->token(id) : "";
+}
+
+std::optional<TokenId> Tokenizer::find(std::string_view content) const {
+  return state_->find(content);
+}
+
+bool Tokenizer::is_special(TokenId id) const {
+  const AddedToken* added = state_->find_added(id);
+  return added != nullptr && added->special;
+}
+
+std::optional<TokenId> Tokenizer::role(const char* key,
+                                       std::initializer_list<const char*> customary) const {
+  if (const auto it = state_->roles.find(key); it != state_->roles.end()) {
+    if (const auto id = find(it->second)) return id;
+  }
+  for (const char* name : customary) {
+    if (const auto id = find(name)) return id;
+  }
+  return std::nullopt;
+}
+
+std::optional<TokenId> Tokenizer::bos() const {
+  if (!state_->roles.contains("bos_token") && state_->prefix.size() == 1) return state_->prefix[0];
+  return role("bos_token", {"<s>", "<|bos|>", "<bos>", "[BOS]", "<|begin_of_text|>",
+                            "<|startoftext|>", "<|start_story|>"});
+}
+
+std::optional<TokenId> Tokenizer::eos() const {
+  return role("eos_token", {"</s>", "<|endoftext|>", "<|end_story|>", "<|eos|>", "<eos>", "[EOS]",
+                            "<|im_end|>", "<|end_of_text|>", "<|eot_id|>", "<|end|>"});
+}
+
+std::optional<TokenId> Tokenizer::pad() const {
+  return role("pad_token", {"<pad>", "<|pad|>", "[PAD]", "<|padding|>"});
+}
+
+std::optional<TokenId> Tokenizer::unk() const {
+  if (const auto& unk = state_->model->settings().unk_token) return find(*unk);
+  return role("unk_token", {"<unk>", "<|unk|>", "[UNK]"});
+}
+
+std::optional<TokenId> Tokenizer::mask() const {
+  return role("mask_token", {"<mask>", "<|mask|>", "[MASK]", "<|mdm_mask|>", "<|MASK|>"});
+}
+
+Tokenizer Tokenizer::with_special(std::string_view content) const {
+  if (content.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[tokenizer] the content of a special token is empty");
+  }
+  const auto present = find(content);
+  if (present && is_special(*present)) return *this;
+  auto state = std::make_shared<State>(*state_);
+  std::erase_if(state->added, [&](const AddedToken& token) { return token.content == content; });
+  AddedToken token;
+  token.id = present.value_or(state->vocab_size);
+  token.content = content;
+  token.normalized = false;
+  token.special = true;
+  state->added.push_back(std::move(token));
+  state->index();
+  return Tokenizer(std::move(state));
+}
+
+std::string Tokenizer::hash() const {
+  // FNV-1a with 128 bits: stable everywhere, and no one gains by forging a vocabulary.
+  __uint128_t hash =
+      (static_cast<__uint128_t>(0x6c62272e07bb0142ULL) << 64) | 0x62b821756295c58dULL;
+  const __uint128_t prime = (static_cast<__uint128_t>(1) << 88) + 0x13b;
+  for (const char c : to_json()) hash = (hash ^ static_cast<uint8_t>(c)) * prime;
+  return fmt::format("{:016x}{:016x}", static_cast<uint64_t>(hash >> 64),
+                     static_cast<uint64_t>(hash));
+}
+
+}  // namespace alambic
