@@ -14,7 +14,8 @@ constexpr int kMinChars = 3, kMaxChars = 5;
 constexpr size_t kMaxClasses = 2000;
 // Ceiling on the separator's floats (256 MB): more classes leave room for fewer features.
 constexpr size_t kMaxWeights = size_t{1} << 26;
-constexpr size_t kMaxText = size_t{1} << 16;  // bytes of a text that count
+constexpr size_t kMaxAlphas = size_t{1} << 28;  // one float for each example and class
+constexpr size_t kMaxText = size_t{1} << 16;    // bytes of a text that count
 constexpr size_t kLanes = 16;
 
 uint64_t hash_bytes(std::string_view bytes, uint64_t kind) {
@@ -175,6 +176,11 @@ LinearClassifier::LinearClassifier(std::span<const std::string> texts,
       stride_(rounded_up(classes_.size())),
       weights_((tfidf_.features() + 1) * stride_, 0.0F) {
   const size_t n = texts.size();
+  if (n > kMaxAlphas / stride_) {
+    fail(ErrorCode::kResourceExhausted,
+         "[baseline] examples times classes; got {} times {}, want a product up to {}", n,
+         classes_.size(), kMaxAlphas);
+  }
   std::vector<SparseVector> rows(n);
   std::vector<size_t> target(n);
   for (size_t i = 0; i < n; ++i) {
