@@ -1,0 +1,53 @@
+// What training minimises, and what it is fed with.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "alambic/base/rng.h"
+#include "alambic/data/signal.h"
+#include "alambic/models/language_model.h"
+
+namespace alambic {
+
+// One document as the model sees it. Loss is taken on tokens[prompt_tokens, end).
+struct Sequence {
+  std::vector<TokenId> tokens;
+  int prompt_tokens = 0;
+  std::vector<TokenSignal> signals;  // the teacher's word on each token after the prompt, or empty
+};
+
+// Documents packed one after another; they do not see each other.
+using Batch = std::vector<const Sequence*>;
+
+// A sum over tokens of one kind, for the log.
+struct LossPart {
+  std::string name;
+  double sum = 0, count = 0;
+};
+
+// Never a mean: sums add up exactly over micro-batches.
+struct Loss {
+  Tensor sum;        // [1], in the graph where recording is on
+  double count = 0;  // what the sum is to be divided by
+  int64_t rows = 0;  // rows the model computed, for the speed
+  std::vector<LossPart> parts;
+};
+
+struct RunMode {
+  Precision precision = Precision::kBf16;
+  double dropout = 0;  // 0 when measuring
+  double progress = 0;  // fraction of the run that is over, for weights that change on the way
+};
+
+class Objective {
+ public:
+  Objective() = default;
+  Objective(const Objective&) = delete;
+  Objective& operator=(const Objective&) = delete;
+  virtual ~Objective() = default;
+  virtual Loss evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode, Rng& rng) const = 0;
+};
+
+}  // namespace alambic

@@ -1,0 +1,223 @@
+#include "alambic/train/trainer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include "alambic/base/file.h"
+#include "alambic/base/interrupt.h"
+#include "alambic/base/json.h"
+#include "alambic/base/progress.h"
+#include "alambic/tensor/ceilings.h"
+#include "alambic/train/checkpoint.h"
+#include "alambic/train/sampler.h"
+
+namespace alambic {
+namespace {
+
+constexpr double kNoLoss = std::numeric_limits<double>::quiet_NaN();
+constexpr int kMaxSkippedInARow = 20;
+
+// Sums of named parts over micro-batches and steps, for the log.
+class Parts {
+ public:
+  void add(const std::vector<LossPart>& parts) {
+    for (const LossPart& part : parts) {
+      auto it = std::find_if(sums_.begin(), sums_.end(), [&](const LossPart& s) { return s.name == part.name; });
+      if (it == sums_.end()) it = sums_.insert(sums_.end(), {part.name, 0, 0});
+      it->sum += part.sum;
+      it->count += part.count;
+    }
+  }
+  void write(Json& line) const {
+    for (const LossPart& s : sums_) {
+      if (s.count > 0) line[s.name] = s.sum / s.count;
+    }
+  }
+  void clear() { sums_.clear(); }
+
+ private:
+  std::vector<LossPart> sums_;
+};
+
+// metrics.jsonl. A resumed run drops lines written after the checkpoint, so that steps stay unique.
+class Metrics {
+ public:
+  Metrics(const std::string& directory, int64_t step) {
+    if (directory.empty()) return;
+    const std::string path = directory + "/metrics.jsonl";
+    std::string kept;
+    if (step > 0 && file_exists(path)) {
+      const std::string old = read_file(path);
+      for (const std::string_view line : split_lines(old)) {
+        const Json json = Json::parse(line, nullptr, false);
+        if (json.is_object() && json.value("step", int64_t{-1}) <= step) kept.append(line).append("\n");
+        if (json.is_object() && json.value("step", step + 1) <= step) {
+          curve_.push_back({json.value("step", int64_t{0}), json.value("tokens", int64_t{0}), number(json, "loss"),
+                            number(json, "validation")});
+        }
+      }
+    }
+    write_file_atomic(path, kept);
+    file_ = std::fopen(path.c_str(), "a");
+    if (file_ == nullptr) fail(ErrorCode::kIo, "[{}] cannot append", path);
+  }
+  ~Metrics() {
+    if (file_ != nullptr) std::fclose(file_);
+  }
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  void write(const Json& line) {
+    if (file_ == nullptr) return;
+    const std::string text = dump_json(line) + "\n";
+    if (std::fwrite(text.data(), 1, text.size(), file_) != text.size() || std::fflush(file_) != 0) {
+      fail(ErrorCode::kIo, "[metrics.jsonl] cannot write; is the disk full?");
+    }
+  }
+  std::vector<CurvePoint>& curve() { return curve_; }
+
+ private:
+  static double number(const Json& json, const char* key) {
+    return json.contains(key) && json.at(key).is_number() ? json.at(key).get<double>() : kNoLoss;
+  }
+  std::FILE* file_ = nullptr;
+  std::vector<CurvePoint> curve_;
+};
+
+}  // namespace
+
+double training_flops(const ModelConfig& config, int64_t rows) {
+  const int64_t looked_up = config.tied_head ? 0 : int64_t{config.vocab_size} * config.dim;
+  return 6.0 * static_cast<double>(config.parameters() - looked_up) * static_cast<double>(rows);
+}
+
+double mean_loss(const LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
+                 Precision precision) {
+  const NoGrad no_grad;
+  constexpr size_t kTokens = 4096;
+  double sum = 0, count = 0;
+  Batch batch;
+  size_t tokens = 0;
+  Rng rng(0x5eed, 1);
+  for (size_t i = 0; i < data.size(); ++i) {
+    batch.push_back(&data[i]);
+    tokens += data[i].tokens.size();
+    if (tokens < kTokens && i + 1 < data.size()) continue;
+    const Loss loss = objective.evaluate(model, batch, {precision, 0, 1}, rng);
+    sum += loss.sum.data()[0];
+    count += loss.count;
+    batch.clear();
+    tokens = 0;
+  }
+  return count > 0 ? sum / count : kNoLoss;
+}
+
+TrainResult train(LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
+                  std::span<const Sequence> validation, const TrainOptions& options) {
+  set_trainable(model, true);
+  AdamWOptimizer optimizer(model, options.adamw);
+  BatchSampler sampler(data, options.tokens_per_step / options.accumulation, options.seed);
+  const Schedule schedule{options.schedule, options.steps, options.warmup, options.lr_floor, options.cooldown};
+  const std::string checkpoint = options.directory + "/checkpoint.safetensors";
+  TrainPosition position;
+  position.fingerprint = options.fingerprint;
+  if (!options.directory.empty()) {
+    make_directories(options.directory);
+    if (options.resume && file_exists(checkpoint)) {
+      position = load_checkpoint(checkpoint, optimizer, options.fingerprint);
+      sampler.restore(position.epoch, position.document);
+    }
+  }
+  Metrics metrics(options.directory, position.step);
+  const double peak = machine_ceilings().product_flops;
+  const double seconds_before = position.seconds;
+  Progress progress(options.label, options.steps);
+  const Stopwatch watch;
+  double last_checkpoint = 0, window_loss = 0, window_count = 0;
+  int64_t rows = 0, first_tokens = position.tokens, skipped = 0, skipped_in_a_row = 0;
+  Parts parts;
+  TrainResult result;
+
+  const auto store = [&] {
+    if (options.directory.empty()) return;
+    position.seconds = seconds_before + watch.seconds();
+    save_checkpoint(checkpoint, optimizer, position);
+    last_checkpoint = watch.seconds();
+  };
+  while (position.step < options.steps) {
+    double count = 0, sum = 0;
+    for (int micro = 0; micro < options.accumulation; ++micro) {
+      const Batch batch = sampler.next();
+      Rng rng(options.seed, static_cast<uint64_t>(position.step * options.accumulation + micro) + 0x7a11);
+      const double done = static_cast<double>(position.step) / static_cast<double>(options.steps);
+      const Loss loss = objective.evaluate(model, batch, {options.precision, options.dropout, done}, rng);
+      backward(loss.sum);
+      sum += loss.sum.data()[0];
+      count += loss.count;
+      rows += loss.rows;
+      parts.add(loss.parts);
+      for (const Sequence* s : batch) position.tokens += static_cast<int64_t>(s->tokens.size());
+    }
+    const double lr = options.lr * schedule.factor(position.step);
+    const double norm = optimizer.step(lr, std::max(1.0, count));
+    ++position.step;
+    position.epoch = sampler.epoch();
+    position.document = sampler.position();
+    if (std::isfinite(norm) && std::isfinite(sum)) {
+      skipped_in_a_row = 0;
+      window_loss += sum;
+      window_count += count;
+    } else if (++skipped, ++skipped_in_a_row >= kMaxSkippedInARow) {
+      fail(ErrorCode::kInvalidArgument,
+           "[train] the gradient was not finite for {} steps in a row at step {}; lower the learning rate",
+           kMaxSkippedInARow, position.step);
+    }
+
+    const bool last = position.step == options.steps;
+    const double seconds = watch.seconds();
+    const double speed = static_cast<double>(position.tokens - first_tokens) / seconds;
+    const double fraction = training_flops(model.config(), rows) / seconds / peak;
+    const bool validate = !validation.empty() && (last || (options.validate_every > 0 &&
+                                                           position.step % options.validate_every == 0));
+    if (validate || last || position.step % options.log_every == 0) {
+      const double loss = window_count > 0 ? window_loss / window_count : kNoLoss;
+      const double held_out = validate ? mean_loss(model, objective, validation, options.precision) : kNoLoss;
+      Json line = {{"step", position.step}, {"tokens", position.tokens}, {"epoch", position.epoch}, {"lr", lr},
+                   {"grad_norm", norm},     {"tokens_per_s", speed},     {"peak_fraction", fraction},
+                   {"seconds", seconds_before + seconds}};
+      if (std::isfinite(loss)) line["loss"] = loss;
+      if (validate) line["validation"] = held_out;
+      parts.write(line);
+      metrics.write(line);
+      metrics.curve().push_back({position.step, position.tokens, loss, held_out});
+      if (validate) result.final_validation = held_out;
+      window_loss = window_count = 0;
+      parts.clear();
+    }
+    const double shown = metrics.curve().empty() ? sum / std::max(1.0, count) : metrics.curve().back().train_loss;
+    progress.update(position.step, fmt::format("loss {:.3f} · {:.0f} tokens/s · {:.0f}% of peak", shown, speed,
+                                               100 * fraction));
+    if (interrupted()) {
+      store();
+      throw_if_interrupted("train", "run the same command with --resume to go on");
+    }
+    if (!last && seconds - last_checkpoint > options.checkpoint_seconds) store();
+  }
+  store();
+  const double seconds = watch.seconds();
+  result.curve = metrics.curve();
+  result.tokens = position.tokens;
+  result.rows = rows;
+  result.seconds = seconds_before + seconds;
+  const auto new_tokens = static_cast<double>(position.tokens - first_tokens);
+  result.tokens_per_s = new_tokens > 0 ? new_tokens / seconds : 0;
+  result.peak_fraction = training_flops(model.config(), rows) / seconds / peak;
+  result.skipped = skipped;
+  return result;
+}
+
+}  // namespace alambic

@@ -1,0 +1,64 @@
+// The training loop: batches, schedule, clipping, accumulation, checkpoints, metrics.jsonl, a progress line.
+//
+// Everything random is a function of (seed, step), sums have a fixed order, and a checkpoint holds the rest: the same seed
+// gives the same weights whatever the thread count, interrupted or not.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "alambic/train/objective.h"
+#include "alambic/train/optimizer.h"
+#include "alambic/train/schedule.h"
+
+namespace alambic {
+
+struct TrainOptions {
+  std::string label = "train";  // on the progress line
+  int64_t steps = 100;
+  int64_t tokens_per_step = 4096;  // over all micro-batches
+  int accumulation = 1;            // micro-batches per step
+  double lr = 1e-3;
+  ScheduleKind schedule = ScheduleKind::kLinear;
+  int64_t warmup = 50;
+  double lr_floor = 0, cooldown = 0.5;
+  AdamWOptions adamw;
+  double dropout = 0;
+  Precision precision = Precision::kBf16;
+  uint64_t seed = 1;
+  std::string directory;      // checkpoint.safetensors and metrics.jsonl go here; empty: neither
+  double checkpoint_seconds = 60;
+  bool resume = false;        // go on from directory's checkpoint if there is one
+  int64_t log_every = 10;     // steps between lines of metrics.jsonl
+  int64_t validate_every = 0; // steps between validation losses; 0: only at the end
+  std::string fingerprint;    // what must match for a checkpoint to be resumed, the data included
+};
+
+struct CurvePoint {
+  int64_t step, tokens;
+  double train_loss, validation_loss;  // per counted token; validation NaN where not measured
+};
+
+struct TrainResult {
+  std::vector<CurvePoint> curve;
+  int64_t tokens = 0, rows = 0;
+  double seconds = 0, tokens_per_s = 0;
+  double peak_fraction = 0;  // of the machine's measured product peak
+  double final_validation = 0;
+  int64_t skipped = 0;  // steps whose gradient was not finite
+};
+
+// Trains every parameter of `model`. Throws kInterrupted after storing a checkpoint on Ctrl-C.
+TrainResult train(LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
+                  std::span<const Sequence> validation, const TrainOptions& options);
+
+// Mean loss of the objective over all sequences, without a graph. The masks drawn are the same on every call.
+double mean_loss(const LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
+                 Precision precision);
+
+// Floating-point operations of one training step on `rows` rows: 6 per weight and row.
+double training_flops(const ModelConfig& config, int64_t rows);
+
+}  // namespace alambic
