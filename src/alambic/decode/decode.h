@@ -1,0 +1,118 @@
+// Writing text with a model, three ways from one set of weights:
+//   ar           one token per forward, exact cache
+//   speculative  masks draft several tokens, the same weights verify them causally: the tokens are
+//   those of `ar`,
+//                greedy or sampled, because every random draw is a pure function of (seed, stream,
+//                position)
+//   diffusion    blocks of masks revealed by confidence, corrected under the causal model, then
+//   committed
+//
+// MASK and ids from `vocabulary` on are never written. What is written for a prompt does not depend
+// on what else runs. Ownership: a Decoder looks at its model, which must outlive it; caches live
+// for one call. Thread safety: calls on one frozen model may run at the same time. Errors:
+// kInvalidArgument for prompts and options that cannot be carried out, kUnsupported for a mode that
+// this model was not trained for, kCorruptData for a model whose logits are not numbers.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "alambic/base/token.h"
+#include "alambic/decode/token_trie.h"
+#include "alambic/models/language_model.h"
+
+namespace alambic {
+
+enum class DecodeMode { kAutoregressive, kSpeculative, kDiffusion };
+
+// "ar", "speculative", "diffusion"; kInvalidArgument for any other name.
+DecodeMode decode_mode_from_name(std::string_view name);
+std::string_view name_of(DecodeMode mode);
+
+struct Prompt {
+  std::vector<TokenId> tokens;  // at least one
+  uint64_t stream = 0;          // prompts that share a seed draw alike unless this differs
+};
+
+struct GenerateOptions {
+  int max_tokens = 128;    // also bounded by the positions that the model has
+  double temperature = 0;  // 0: greedy; else 0.001 to 100
+  int top_k = 0;           // 0: all
+  double top_p = 1;        // applied after top_k
+  uint64_t seed = 0;
+  std::vector<TokenId> stop;  // end-of-text tokens: they end the text and are not part of it
+  int vocabulary = 0;         // ids from here on are never written; 0: all that the model has
+  Precision precision = Precision::kFp32;
+  // Autoregressive and speculative only: write one member of this set, to its end. Where a member
+  // is the beginning of another, a stop token ends it, so `stop` must name one.
+  const TokenTrie* constraint = nullptr;
+
+  // Speculative: masks of a draft group, the first of which stands where the causal row decides, so
+  // that at most block - 1 drafts are verified. Diffusion: tokens of a block. 0: the model was not
+  // trained for either.
+  int block = 8;
+  // Diffusion only.
+  double threshold = 0.9;  // reveal what is at least this probable; above 1: one token at a time
+  double remask =
+      0.1;  // mask again what is causally less probable than this share of the best token there
+  int max_refinements = 2;  // rounds of re-masking per block
+};
+
+struct Generation {
+  std::vector<TokenId> tokens;
+  int64_t forwards = 0, rows = 0;  // that this prompt took part in; its rows there
+  // Of the tokens and the stop token, under the causal model at temperature 1. Speculative and ar
+  // agree to the bit.
+  double log_probability = 0;
+  bool stopped =
+      false;           // by a stop token or the end of a choice, rather than by a limit or the sink
+  double seconds = 0;  // in a batch: this prompt's share of each forward, so that they add up
+
+  // A stop token was decoded too.
+  double tokens_per_forward() const {
+    return forwards == 0 ? 0.0
+                         : static_cast<double>(tokens.size() + (stopped ? 1 : 0)) /
+                               static_cast<double>(forwards);
+  }
+};
+
+// Called with each token as it is settled; false ends the generation after this token.
+using TokenSink = std::function<bool(TokenId)>;
+
+class Decoder {
+ public:
+  Decoder() = default;
+  Decoder(const Decoder&) = delete;
+  Decoder& operator=(const Decoder&) = delete;
+  virtual ~Decoder() = default;
+  virtual Generation generate(const Prompt& prompt, const GenerateOptions& options,
+                              const TokenSink& sink = {}) const = 0;
+};
+
+// kUnsupported where the mode needs a MASK token and the model has none.
+std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& model);
+
+struct BatchOptions {
+  int batch = 32;        // prompts per forward, in `ar`; the other modes go one by one
+  std::string progress;  // label of the progress line; empty: none
+};
+
+// The generation of every prompt, in order, equal to generate() of each alone but for `seconds`.
+// Throws kInterrupted between forwards after Ctrl-C.
+std::vector<Generation> generate_all(DecodeMode mode, const LanguageModel& model,
+                                     std::span<const Prompt> prompts,
+                                     const GenerateOptions& options,
+                                     const BatchOptions& batch = {});
+
+// log p(member | prompt) at temperature 1 of every member of the set, in order; the prompt and
+// shared beginnings are computed once. `vocabulary` as above.
+std::vector<double> score_choices(const LanguageModel& model, const Prompt& prompt,
+                                  const TokenTrie& choices, Precision precision,
+                                  int vocabulary = 0);
+
+}  // namespace alambic
