@@ -180,8 +180,11 @@ class HeadPass {
   }
   double weighted(int64_t r) const {
     const double t = targets_.temperature;
-    return double{targets_.label_weights[r]} * result_.cross_entropy[r] +
-           double{teacher_weight(r)} * t * t * result_.divergence[r];
+    // A row of weight 0 may have any label, the excluded token included, whose loss is infinite.
+    const double label = targets_.label_weights[r] != 0
+                             ? double{targets_.label_weights[r]} * result_.cross_entropy[r]
+                             : 0.0;
+    return label + double{teacher_weight(r)} * t * t * result_.divergence[r];
   }
 
   // Turns a row of logits into the row of their gradient.
