@@ -1,8 +1,9 @@
 // Reads training and evaluation data in the forms that people have it in.
 //
-// Thread safety: plain functions. Files may be gzip. Errors: kNotFound, kIo, kInvalidArgument for a
-// wish that cannot be met (an unknown format or column) and kCorruptData, naming file and line, for
-// a file that breaks its form.
+// Thread safety: plain functions.
+// Errors: kNotFound, kIo, kInvalidArgument for a wish that cannot be met (an unknown format or
+// column) and kCorruptData, naming file and line, for a file that breaks its form. Files may be
+// gzip.
 #pragma once
 
 #include <cstdint>

@@ -131,6 +131,17 @@ class SignalStore::Impl {
     load();
   }
 
+  // A closed store is one plain file that can be copied, and read where nothing can be written.
+  ~Impl() {
+    if (!writable_) return;
+    find_.reset();
+    read_.reset();
+    insert_.reset();
+    database_.leave_write_ahead_mode();
+  }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
   const SignalHeader& header() const { return header_; }
   int64_t size() const { return size_; }
   const std::string& path() const { return database_.path(); }

@@ -3,11 +3,15 @@
 //
 // Every append is one transaction in write-ahead mode with full synchronisation: when append() has
 // returned, its rows survive kill -9 and a power cut; an append that was cut off leaves nothing.
-// Each row carries a CRC-32. Ownership: the store owns its connection. Movable. One writer per file
-// at a time; readers beside it see the rows that were committed when they looked. Thread safety:
-// one object, one thread. Errors: the file is hostile. kNotFound, kIo (also a full disk: what was
-// stored stays stored), kCorruptData for foreign, damaged or forged files and rows,
-// kInvalidArgument for a header or a row that does not fit the store.
+// Each row carries a CRC-32. While a store is open for writing, SQLite keeps PATH-wal and PATH-shm
+// beside it; closing it leaves the one file.
+//
+// Ownership: the store owns its connection. Movable.
+// Thread safety: one object, one thread. One writer per file at a time; readers beside it see what
+// was committed when they looked.
+// Errors: the file is hostile. kNotFound, kIo (also a full disk: what was stored stays stored),
+// kCorruptData for foreign, damaged or forged files and rows, kInvalidArgument for a header or a
+// row that does not fit the store.
 #pragma once
 
 #include <cstdint>

@@ -118,6 +118,29 @@ TEST(SignalStore, DrawsComeBackExactlyAfterReopening) {
   EXPECT_THROW(store.read(10, 0), Error);
 }
 
+TEST(SignalStore, AClosedStoreIsOneFileThatNeedsNoNeighboursToBeRead) {
+  const ScratchStore scratch;
+  SignalStore::create_or_resume(scratch.path(), draws_header())
+      .append(std::vector{row_of(draws_header(), 0, 0)});
+  const std::filesystem::path directory = std::filesystem::path(scratch.path()).parent_path();
+  const auto files = [&] {
+    return std::distance(std::filesystem::directory_iterator(directory), {});
+  };
+  EXPECT_EQ(files(), 1);
+  const SignalStore reader = SignalStore::open(scratch.path());
+  EXPECT_EQ(reader.read(0, 0), row_of(draws_header(), 0, 0));
+  EXPECT_EQ(files(), 1);
+}
+
+TEST(SignalStore, AReaderSeesWhatAWriterHasCommitted) {
+  const ScratchStore scratch;
+  SignalStore writer = SignalStore::create_or_resume(scratch.path(), draws_header());
+  writer.append(std::vector{row_of(draws_header(), 0, 0)});
+  const SignalStore reader = SignalStore::open(scratch.path());
+  writer.append(std::vector{row_of(draws_header(), 1, 0)});
+  EXPECT_EQ(reader.read(1, 0), row_of(draws_header(), 1, 0));
+}
+
 TEST(SignalStore, TwelveDrawsTakeFewerThanFortyBytesAToken) {
   const ScratchStore scratch;
   SignalStore store = SignalStore::create_or_resume(scratch.path(), draws_header());
@@ -155,7 +178,7 @@ TEST(SignalStore, TokensWithoutASignalAndTextsAreLegal) {
   store.append(std::vector{row});
   EXPECT_EQ(store.read(0, 0), row);
   SignalHeader text;
-  text.teacher_id = "endpoint";
+  text.teacher_id.assign("endpoint");
   SignalStore texts = SignalStore::create_or_resume(scratch.path("texts.sqlite"), text);
   const SignalRow plain{4, 1, "question", "answer", {}, 0, {}};
   texts.append(std::vector{plain});
@@ -187,13 +210,13 @@ TEST(SignalStore, AnotherHeaderIsRefusedNamingTheField) {
               h.temperature = 0.7;
             }).find("temperature is \"1\", want \"0.7\""),
             std::string::npos);
-  EXPECT_NE(refusal([](SignalHeader& h) { h.teacher_id = "x"; }).find("teacher_id"),
+  EXPECT_NE(refusal([](SignalHeader& h) { h.teacher_id += 'x'; }).find("teacher_id"),
             std::string::npos);
   EXPECT_NE(refusal([](SignalHeader& h) { h.kind = SignalKind::kTopK; }).find("kind"),
             std::string::npos);
   EXPECT_NE(refusal([](SignalHeader& h) { h.draws_or_k = 8; }).find("draws_or_k"),
             std::string::npos);
-  EXPECT_NE(refusal([](SignalHeader& h) { h.tokenizer_hash = "x"; }).find("tokenizer_hash"),
+  EXPECT_NE(refusal([](SignalHeader& h) { h.tokenizer_hash += 'x'; }).find("tokenizer_hash"),
             std::string::npos);
   EXPECT_EQ(refusal([](SignalHeader&) {}), "no error");
 }
@@ -248,7 +271,7 @@ TEST(SignalStore, JsonLinesRoundTripAndImportCanBeRepeated) {
     SignalStore store = SignalStore::create_or_resume(path, header);
     for (int i = 0; i < 5; ++i) {
       SignalRow row = row_of(header, i, 0);
-      row.text = "valid UTF-8 é";
+      row.text.assign("valid UTF-8 é");
       store.append(std::vector{row});
     }
     store.export_jsonl(lines);

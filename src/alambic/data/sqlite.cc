@@ -133,6 +133,11 @@ void Database::execute(const char* sql) {
   }
 }
 
+void Database::leave_write_ahead_mode() noexcept {
+  sqlite3_busy_timeout(connection_.get(), 0);
+  sqlite3_exec(connection_.get(), "PRAGMA journal_mode = DELETE", nullptr, nullptr, nullptr);
+}
+
 int64_t Database::query_integer(const char* sql) const {
   Statement statement = prepare(sql);
   if (!statement.step()) fail(ErrorCode::kCorruptData, "[{}] a value is missing", path_);

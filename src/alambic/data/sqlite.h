@@ -61,6 +61,9 @@ class Database {
   Statement prepare(const char* sql) const { return {connection_.get(), path_, sql}; }
   // The integer that a one-value query gives.
   int64_t query_integer(const char* sql) const;
+  // Folds the write-ahead log into the file, unless somebody else has it open. Never throws: the
+  // log stays valid beside the file where this fails. All statements must be gone.
+  void leave_write_ahead_mode() noexcept;
   bool in_transaction() const { return sqlite3_get_autocommit(connection_.get()) == 0; }
 
  private:

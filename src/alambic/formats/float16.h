@@ -1,7 +1,8 @@
 // Half-precision and bfloat16 numbers as 16-bit patterns. Widening is exact; narrowing rounds to
 // nearest, ties to even, keeps subnormals, and turns what is too large into infinity. Every NaN
-// stays a (quiet) NaN. Thread safety: pure functions. These are the portable versions for files;
-// hot loops use the kernel table.
+// stays a NaN.
+// Thread safety: pure functions. These are the portable versions for files; hot loops use the
+// kernel table.
 #pragma once
 
 #include <bit>

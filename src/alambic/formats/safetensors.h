@@ -2,11 +2,12 @@
 //
 // Ownership: a SafetensorsFile owns the memory map that its entries' `bytes` point into; entries
 // die with it. The bytes of an entry may lie at any address: read them with memcpy or to_floats,
-// never through a typed pointer. Thread safety: a loaded file is immutable and may be read from
-// many threads. Errors: the file is hostile. Everything is checked before the constructor returns
-// (lengths, JSON, duplicate names, shapes against sizes with overflow, gaps, overlaps, truncation):
-// kCorruptData naming the file and the tensor; kUnsupported for an element type that alambic does
-// not have; kNotFound and kIo from the system.
+// never through a typed pointer.
+// Thread safety: a loaded file is immutable and may be read from many threads.
+// Errors: the file is hostile. Everything is checked before the constructor returns (lengths, JSON,
+// duplicate names, shapes against sizes with overflow, gaps, overlaps, truncation): kCorruptData
+// naming the file and the tensor; kUnsupported for an element type that alambic does not have;
+// kNotFound and kIo from the system.
 #pragma once
 
 #include <cstddef>
