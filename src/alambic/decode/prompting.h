@@ -1,0 +1,21 @@
+// From the text of a prompt to what a model was trained to continue.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "alambic/models/hf_directory.h"
+#include "alambic/text/tokenizer.h"
+
+namespace alambic {
+
+// The prompt side: template applied, begin-of-text where the tokenizer adds one. Never empty: a
+// text without prompt begins with the begin- or end-of-text token, so that its first token has
+// something to be predicted from.
+std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelCard& card,
+                                   const std::string& prompt);
+
+// The end-of-text token of a tokenizer; kInvalidArgument if it has none.
+TokenId end_token(const Tokenizer& tokenizer);
+
+}  // namespace alambic

@@ -1,0 +1,26 @@
+// Examples as a model sees them: template around the prompt, answer, end of text.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "alambic/data/example.h"
+#include "alambic/decode/prompting.h"
+#include "alambic/train/objective.h"
+
+namespace alambic {
+
+inline constexpr const char* kEndToken = "<|endoftext|>";
+inline constexpr const char* kAnswerToken = "<|answer|>";
+inline constexpr const char* kMaskToken = "<|mask|>";
+
+// Prompt, completion and end-of-text; nothing if that is longer than `max_tokens`.
+std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card, const Example& example,
+                                       int max_tokens);
+
+// All examples that fit; `left_out` counts the others.
+std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCard& card,
+                                      const std::vector<Example>& examples, int max_tokens, int64_t* left_out = nullptr);
+
+}  // namespace alambic

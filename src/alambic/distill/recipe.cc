@@ -1,0 +1,379 @@
+#include "alambic/distill/recipe.h"
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <sstream>
+
+#include "alambic/base/file.h"
+
+namespace alambic {
+namespace {
+
+constexpr std::pair<Divergence, const char*> kDivergences[] = {
+    {Divergence::kForwardKl, "forward_kl"}, {Divergence::kReverseKl, "reverse_kl"}, {Divergence::kJsd, "jsd"}};
+
+// The one list of keys: reading, writing and checking all walk it. `v(key, field)` for every field.
+template <class V>
+void visit(V& v, TrainRecipe& t) {
+  v("steps", t.steps);
+  v("epochs", t.epochs);
+  v("tokens_per_step", t.tokens_per_step);
+  v("accumulation", t.accumulation);
+  v("lr", t.lr);
+  v("schedule", t.schedule);
+  v("warmup", t.warmup);
+  v("lr_floor", t.lr_floor);
+  v("cooldown", t.cooldown);
+  v("weight_decay", t.weight_decay);
+  v("beta1", t.beta1);
+  v("beta2", t.beta2);
+  v("clip", t.clip);
+  v("dropout", t.dropout);
+  v("precision", t.precision);
+  v("checkpoint_seconds", t.checkpoint_seconds);
+}
+
+template <class V>
+void visit(V& v, ModelRecipe& m) {
+  v("model", m.model);
+  v("dim", m.dim);
+  v("layers", m.layers);
+  v("heads", m.heads);
+  v("kv_heads", m.kv_heads);
+  v("ffn", m.ffn);
+}
+
+template <class V>
+void visit(V& v, Recipe& r) {
+  v("name", r.name);
+  v("task", r.task);
+  v("seed", r.seed);
+  v("vocabulary", r.vocabulary);
+  v.section("data");
+  v("source", r.data.source);
+  v("format", r.data.format);
+  v("train", r.data.train);
+  v("train_target", r.data.train_target);
+  v("test", r.data.test);
+  v("test_target", r.data.test_target);
+  v("prompt_field", r.data.prompt_field);
+  v("completion_field", r.data.completion_field);
+  v("prompts", r.data.prompts);
+  v("limit", r.data.limit);
+  v("validation", r.data.validation);
+  v("test_limit", r.data.test_limit);
+  v("prompt_template", r.data.prompt_template);
+  v("max_tokens", r.data.max_tokens);
+  v("seed", r.data.seed);
+  v.section("teacher");
+  visit(v, r.teacher);
+  v.section("teacher.train");
+  visit(v, r.teacher_train);
+  v.section("signals");
+  v("kind", r.signals.kind);
+  v("count", r.signals.count);
+  v("temperature", r.signals.temperature);
+  v("texts", r.signals.texts);
+  v("samples", r.signals.samples);
+  v("text_temperature", r.signals.text_temperature);
+  v("max_new_tokens", r.signals.max_new_tokens);
+  v.section("student");
+  visit(v, r.student);
+  v.section("student.train");
+  visit(v, r.student_train);
+  v.section("objective");
+  v("ar_weight", r.objective.ar_weight);
+  v("draft_weight", r.objective.draft_weight);
+  v("block", r.objective.block);
+  v("suffix_share", r.objective.suffix_share);
+  v("mask_floor", r.objective.mask_floor);
+  v("alpha", r.objective.alpha);
+  v("divergence", r.objective.divergence);
+  v("beta", r.objective.beta);
+  v("temperature", r.objective.temperature);
+  v.section("eval");
+  v("decode", r.eval.decode);
+  v("threshold", r.eval.threshold);
+  v("block", r.eval.block);
+  v("max_new_tokens", r.eval.max_new_tokens);
+  v("speed_prompts", r.eval.speed_prompts);
+  v("samples", r.eval.samples);
+}
+
+class Reader {
+ public:
+  Reader(const toml::table& table, std::string_view where) : table_(table), where_(where) {}
+
+  void section(std::string name) { section_ = std::move(name); }
+
+  template <class T>
+  void operator()(const char* key, T& field) {
+    const std::string path = section_.empty() ? key : section_ + "." + key;
+    known_.insert(path);
+    const auto node = table_.at_path(path);
+    if (!node) return;
+    assign(path, node, field);
+  }
+
+  // Every key of the file must be one that was asked for.
+  void refuse_unknown() const { refuse_unknown(table_, ""); }
+
+ private:
+  void refuse_unknown(const toml::table& table, const std::string& prefix) const {
+    for (const auto& [key, value] : table) {
+      const std::string path = prefix + std::string(key.str());
+      if (const toml::table* inner = value.as_table()) {
+        refuse_unknown(*inner, path + ".");
+      } else if (!known_.contains(path)) {
+        fail(ErrorCode::kInvalidArgument, "[{}] unknown key \"{}\"{}", where_, path, suggestion(path));
+      }
+    }
+  }
+  // The known key that shares the longest end or beginning.
+  std::string suggestion(const std::string& path) const {
+    const std::string name = path.substr(path.rfind('.') + 1);
+    for (const std::string& candidate : known_) {
+      if (candidate.ends_with("." + name) || candidate.find(name) != std::string::npos) {
+        return fmt::format("; did you mean \"{}\"?", candidate);
+      }
+    }
+    return "";
+  }
+
+  template <class Node>
+  [[noreturn]] void wrong(const std::string& path, const Node& node, const char* want) const {
+    std::ostringstream kind;
+    kind << node.type();
+    fail(ErrorCode::kInvalidArgument, "[{}] {} is of type {}; want {}", where_, path, kind.str(), want);
+  }
+  template <class Node>
+  void assign(const std::string& path, const Node& node, std::string& field) const {
+    if (!node.is_string()) wrong(path, node, "a string");
+    field = **node.as_string();
+  }
+  template <class Node>
+  void assign(const std::string& path, const Node& node, int& field) const {
+    if (!node.is_integer()) wrong(path, node, "an integer");
+    const int64_t value = **node.as_integer();
+    if (value < 0 || value > 2000000000) {
+      fail(ErrorCode::kInvalidArgument, "[{}] {} = {}; want 0 to 2000000000", where_, path, value);
+    }
+    field = static_cast<int>(value);
+  }
+  template <class Node>
+  void assign(const std::string& path, const Node& node, uint64_t& field) const {
+    if (!node.is_integer() || **node.as_integer() < 0) wrong(path, node, "an integer from 0");
+    field = static_cast<uint64_t>(**node.as_integer());
+  }
+  template <class Node>
+  void assign(const std::string& path, const Node& node, double& field) const {
+    if (!node.is_number()) wrong(path, node, "a number");
+    field = *node.template value<double>();
+    if (!std::isfinite(field) || field < 0) {
+      fail(ErrorCode::kInvalidArgument, "[{}] {} = {}; want a number from 0", where_, path, field);
+    }
+  }
+  template <class Node>
+  void assign(const std::string& path, const Node& node, std::vector<std::string>& field) const {
+    const toml::array* array = node.as_array();
+    if (array == nullptr) wrong(path, node, "a list of strings");
+    field.clear();
+    for (const auto& item : *array) {
+      if (!item.is_string()) wrong(path, item, "a string");
+      field.push_back(**item.as_string());
+    }
+  }
+  template <class Node>
+  void assign(const std::string& path, const Node& node, Divergence& field) const {
+    std::string name;
+    assign(path, node, name);
+    for (const auto& [value, text] : kDivergences) {
+      if (name == text) {
+        field = value;
+        return;
+      }
+    }
+    fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want forward_kl, reverse_kl or jsd", where_, path, name);
+  }
+
+  const toml::table& table_;
+  std::string_view where_;
+  std::string section_;
+  std::set<std::string> known_;
+};
+
+class Writer {
+ public:
+  void section(const std::string& name) { text_ += fmt::format("\n[{}]\n", name); }
+  void operator()(const char* key, const std::string& field) { line(key, quoted(field)); }
+  void operator()(const char* key, int field) { line(key, std::to_string(field)); }
+  void operator()(const char* key, uint64_t field) { line(key, std::to_string(field)); }
+  void operator()(const char* key, double field) {
+    std::string number = fmt::format("{}", field);
+    if (number.find_first_of(".en") == std::string::npos) number += ".0";
+    line(key, number);
+  }
+  void operator()(const char* key, const std::vector<std::string>& field) {
+    std::string list;
+    for (const std::string& item : field) list += (list.empty() ? "" : ", ") + quoted(item);
+    line(key, "[" + list + "]");
+  }
+  void operator()(const char* key, Divergence field) {
+    for (const auto& [value, text] : kDivergences) {
+      if (value == field) line(key, quoted(text));
+    }
+  }
+  std::string text() const { return text_; }
+
+ private:
+  void line(const char* key, const std::string& value) { text_ += fmt::format("{} = {}\n", key, value); }
+  static std::string quoted(const std::string& text) {
+    std::ostringstream out;
+    out << toml::value<std::string>(text);
+    return out.str();
+  }
+  std::string text_;
+};
+
+void set_key(toml::table& table, const std::string& setting) {
+  const size_t equals = setting.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    fail(ErrorCode::kInvalidArgument, "[--set] got \"{}\"; want key=value, such as student.dim=96", setting);
+  }
+  const std::string path = setting.substr(0, equals), value = setting.substr(equals + 1);
+  toml::table parsed;
+  try {
+    parsed = toml::parse("v = " + value);
+  } catch (const toml::parse_error&) {
+    parsed = toml::table{{"v", value}};  // a bare word is a string
+  }
+  toml::table* at = &table;
+  size_t begin = 0;
+  for (size_t dot; (dot = path.find('.', begin)) != std::string::npos; begin = dot + 1) {
+    const std::string key = path.substr(begin, dot - begin);
+    if (!at->contains(key)) at->insert(key, toml::table{});
+    at = at->get(key)->as_table();
+    if (at == nullptr) fail(ErrorCode::kInvalidArgument, "[--set] {} is not a section", path.substr(0, dot));
+  }
+  at->insert_or_assign(path.substr(begin), *parsed.get("v"));
+}
+
+void one_of(std::string_view where, const char* key, const std::string& value, std::initializer_list<const char*> names) {
+  if (std::find(names.begin(), names.end(), value) == names.end()) {
+    fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want one of {}", where, key, value,
+         fmt::join(names.begin(), names.end(), ", "));
+  }
+}
+
+void check(const Recipe& r, std::string_view where) {
+  one_of(where, "task", r.task, {"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"});
+  one_of(where, "data.source", r.data.source, {"support-mail", "files"});
+  one_of(where, "signals.kind", r.signals.kind, {"text", "draws", "topk", "memory"});
+  one_of(where, "signals.texts", r.signals.texts, {"gold", "teacher", "both"});
+  for (const TrainRecipe* t : {&r.teacher_train, &r.student_train}) {
+    one_of(where, "train.precision", t->precision, {"bf16", "fp32"});
+    schedule_from_name(t->schedule);
+    const auto positive = [&](const char* key, double value) {
+      if (!(value > 0)) fail(ErrorCode::kInvalidArgument, "[{}] {} must be above 0", where, key);
+    };
+    positive("train.tokens_per_step", t->tokens_per_step);
+    positive("train.accumulation", t->accumulation);
+    positive("train.lr", t->lr);
+    if (t->steps == 0) positive("train.epochs", t->epochs);
+    if (t->dropout >= 1) fail(ErrorCode::kInvalidArgument, "[{}] train.dropout must be below 1", where);
+    if (t->beta1 >= 1 || t->beta2 >= 1) fail(ErrorCode::kInvalidArgument, "[{}] train.beta1, beta2 must be below 1", where);
+  }
+  if (r.data.source == "files" && r.data.train.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[{}] data.train names no file; set it, or --set data.train=PATH", where);
+  }
+  if (r.data.prompt_template.find("{prompt}") == std::string::npos) {
+    fail(ErrorCode::kInvalidArgument, "[{}] data.prompt_template must contain {{prompt}}", where);
+  }
+  if (r.vocabulary < 300) fail(ErrorCode::kInvalidArgument, "[{}] vocabulary = {}; want 300 or more", where, r.vocabulary);
+  if (r.signals.kind == "draws" && r.objective.divergence != Divergence::kForwardKl && r.objective.alpha > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] unbiased draws support forward_kl alone; use signals.kind = \"topk\" or \"memory\" with this divergence", where);
+  }
+  if (r.objective.alpha > 0 && r.signals.kind != "memory" && r.signals.kind != "text" &&
+      std::abs(r.objective.temperature - r.signals.temperature) > 1e-9) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] signals.temperature = {} but objective.temperature = {}: stored probabilities are of one temperature", where,
+         r.signals.temperature, r.objective.temperature);
+  }
+  const HybridObjective valid(r.objective);  // its constructor checks the weights
+}
+
+}  // namespace
+
+Recipe parse_recipe(std::string_view text, std::string_view where, const std::vector<std::string>& settings) {
+  toml::table table;
+  try {
+    table = toml::parse(text, where);
+  } catch (const toml::parse_error& error) {
+    fail(ErrorCode::kInvalidArgument, "[{}:{}] not valid TOML: {}", where, error.source().begin.line,
+         error.description());
+  }
+  for (const std::string& setting : settings) set_key(table, setting);
+  Recipe recipe;
+  Reader reader(table, where);
+  visit(reader, recipe);
+  reader.refuse_unknown();
+  check(recipe, where);
+  return recipe;
+}
+
+Recipe read_recipe(const std::string& path, const std::vector<std::string>& settings) {
+  return parse_recipe(path.empty() ? std::string() : read_file(path), path.empty() ? "recipe" : path, settings);
+}
+
+std::string recipe_to_toml(const Recipe& recipe) {
+  Writer writer;
+  Recipe copy = recipe;
+  visit(writer, copy);
+  return writer.text();
+}
+
+ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_positions, std::string_view where) {
+  ModelConfig c;
+  c.vocab_size = vocabulary;
+  c.dim = recipe.dim;
+  c.layers = recipe.layers;
+  c.heads = recipe.heads;
+  c.kv_heads = recipe.kv_heads;
+  c.head_dim = recipe.heads > 0 ? recipe.dim / recipe.heads : 0;
+  c.ffn = recipe.ffn;
+  c.max_positions = max_positions;
+  validate(c, where);
+  return c;
+}
+
+TrainOptions train_options(const TrainRecipe& recipe, int64_t tokens_per_epoch, uint64_t seed) {
+  TrainOptions o;
+  const double tokens = recipe.epochs * static_cast<double>(tokens_per_epoch);
+  o.steps = recipe.steps > 0 ? recipe.steps : std::max<int64_t>(1, std::llround(tokens / recipe.tokens_per_step));
+  o.tokens_per_step = recipe.tokens_per_step;
+  o.accumulation = recipe.accumulation;
+  o.lr = recipe.lr;
+  o.schedule = schedule_from_name(recipe.schedule);
+  o.warmup = std::llround(recipe.warmup * static_cast<double>(o.steps));
+  o.lr_floor = recipe.lr_floor;
+  o.cooldown = recipe.cooldown;
+  o.adamw.beta1 = recipe.beta1;
+  const double half_life = std::min(7e6 / recipe.tokens_per_step, 0.05 * static_cast<double>(o.steps));
+  o.adamw.beta2 = recipe.beta2 > 0 ? recipe.beta2 : std::clamp(std::exp2(-1 / std::max(1.0, half_life)), 0.9, 0.9999);
+  o.adamw.weight_decay = recipe.weight_decay;
+  o.adamw.clip = recipe.clip;
+  o.dropout = recipe.dropout;
+  o.precision = recipe.precision == "fp32" ? Precision::kFp32 : Precision::kBf16;
+  o.seed = seed;
+  o.checkpoint_seconds = recipe.checkpoint_seconds;
+  o.log_every = std::max<int64_t>(1, o.steps / 100);
+  o.validate_every = std::max<int64_t>(1, o.steps / 10);
+  return o;
+}
+
+}  // namespace alambic

@@ -1,0 +1,42 @@
+// The run that ties it together: data, teacher, signals, student, control, evaluation, report.
+//
+// A run is a directory: recipe.toml (resolved), teacher/ student/ control/ (model directories, with checkpoint and
+// metrics.jsonl while and after they train), signals.sqlite, report.json, report.html. Every phase leaves its result there
+// before the next begins, so that a run killed at any instant goes on with `resume`, to the same result.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "alambic/distill/recipe.h"
+#include "alambic/eval/report.h"
+#include "alambic/text/tokenizer.h"
+
+namespace alambic {
+
+struct RunOptions {
+  std::string directory;
+  bool resume = false;     // go on in a directory that holds a run of the same recipe
+  bool overwrite = false;  // start anew in a directory that holds a run
+  std::string command;     // as typed, for the report
+  std::string program;     // how the user called alambic, for the command that tries the student
+};
+
+// Does what the recipe says and returns the report it has written. Progress goes to standard error.
+RunReport run_distillation(const Recipe& recipe, const RunOptions& options);
+
+struct RunData {
+  std::vector<Example> train, validation, test;
+  std::vector<Example> prompts;  // extra prompts for the teacher alone
+};
+// The recipe's data, split. Every path is checked here.
+RunData load_run_data(const Recipe& recipe);
+
+// A vocabulary for the data, with the special tokens that alambic's students use.
+Tokenizer train_run_tokenizer(const Recipe& recipe, const RunData& data);
+
+// Trains one model on the data without a teacher (the recipe's [student] and [student.train]; alpha is taken as 0), or on the
+// rows of a signal store where `signals` names one. Writes a model directory to options.directory.
+void run_training(const Recipe& recipe, const std::string& signals, const RunOptions& options);
+
+}  // namespace alambic

@@ -1,0 +1,191 @@
+#include "alambic/distill/teacher.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "alambic/base/interrupt.h"
+#include "alambic/base/progress.h"
+#include "alambic/decode/decode.h"
+#include "alambic/distill/encoding.h"
+#include "alambic/tensor/product.h"
+
+namespace alambic {
+namespace {
+
+// exp((x - max) / temperature), and their sum in double.
+double exponentials(std::span<const float> logits, double temperature, std::vector<float>& weights) {
+  const auto& kernel = kernels::kernels();
+  const auto n = static_cast<int64_t>(logits.size());
+  weights.resize(logits.size());
+  kernel.exp_sum(logits.data(), kernel.max(logits.data(), n), static_cast<float>(1 / temperature), n, weights.data());
+  return std::accumulate(weights.begin(), weights.end(), 0.0);
+}
+
+}  // namespace
+
+TokenSignal draw_signal(std::span<const float> logits, double temperature, int draws, Rng& rng) {
+  thread_local std::vector<float> weights;
+  const double sum = exponentials(logits, temperature, weights);
+  std::vector<double> marks(static_cast<size_t>(draws));
+  for (double& mark : marks) mark = rng.uniform() * sum;
+  std::sort(marks.begin(), marks.end());
+  TokenSignal signal;
+  double below = 0;
+  size_t next = 0;
+  for (size_t id = 0; id < weights.size() && next < marks.size(); ++id) {
+    below += weights[id];
+    int hits = 0;
+    while (next < marks.size() && marks[next] < below) ++next, ++hits;
+    if (hits == 0) continue;
+    signal.ids.push_back(static_cast<TokenId>(id));
+    signal.probabilities.push_back(static_cast<float>(hits) / static_cast<float>(draws));
+  }
+  return signal;
+}
+
+TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k) {
+  thread_local std::vector<float> weights;
+  const double sum = exponentials(logits, temperature, weights);
+  std::vector<TokenId> order(weights.size());
+  std::iota(order.begin(), order.end(), 0);
+  const size_t keep = std::min(order.size(), static_cast<size_t>(k));
+  std::partial_sort(order.begin(), order.begin() + static_cast<int64_t>(keep), order.end(), [](TokenId a, TokenId b) {
+    return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
+  });
+  order.resize(keep);
+  std::sort(order.begin(), order.end());
+  TokenSignal signal;
+  double covered = 0;
+  for (const TokenId id : order) {
+    const double p = weights[id] / sum;
+    covered += p;
+    signal.ids.push_back(id);
+    signal.probabilities.push_back(static_cast<float>(p));
+  }
+  signal.tail = static_cast<float>(std::max(0.0, 1 - covered));
+  return signal;
+}
+
+LocalTeacher::LocalTeacher(const LanguageModel& model, Tokenizer tokenizer, ModelCard card, std::string id,
+                           const LocalTeacherOptions& options)
+    : model_(model), tokenizer_(std::move(tokenizer)), card_(std::move(card)), id_(std::move(id)), options_(options) {}
+
+std::vector<SignalRow> LocalTeacher::annotate(std::span<const SignalRequest> requests) {
+  std::vector<SignalRow> rows(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    rows[i].example = requests[i].example;
+    rows[i].sample = requests[i].sample;
+    rows[i].prompt = requests[i].data->prompt;
+    if (requests[i].write_text) continue;
+    rows[i].text = requests[i].data->completion;
+    if (auto s = encode_example(tokenizer_, card_, *requests[i].data, options_.max_tokens)) {
+      rows[i].tokens = std::move(s->tokens);
+      rows[i].prompt_tokens = s->prompt_tokens;
+    }
+  }
+  write_texts(requests, rows);
+  if (options_.kind != SignalKind::kText) add_probabilities(rows);
+  return rows;
+}
+
+void LocalTeacher::write_texts(std::span<const SignalRequest> requests, std::vector<SignalRow>& rows) const {
+  std::vector<size_t> wanted;
+  std::vector<Prompt> prompts;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (!requests[i].write_text) continue;
+    // One stream per (example, sample): a resumed gathering writes the same texts.
+    Prompt prompt{encode_prompt(tokenizer_, card_, requests[i].data->prompt),
+                  static_cast<uint64_t>(requests[i].example) * 4096 + static_cast<uint64_t>(requests[i].sample)};
+    if (static_cast<int>(prompt.tokens.size()) >= options_.max_tokens) continue;
+    wanted.push_back(i);
+    prompts.push_back(std::move(prompt));
+  }
+  const TokenId end = end_token(tokenizer_);
+  GenerateOptions options;
+  options.max_tokens = options_.max_new_tokens;
+  options.temperature = options_.text_temperature;
+  options.seed = options_.seed;
+  options.stop = {end};
+  options.vocabulary = tokenizer_.vocab_size();
+  options.precision = options_.precision;
+  const std::vector<Generation> texts =
+      generate_all(DecodeMode::kAutoregressive, model_, prompts, options, {.batch = 64, .progress = ""});
+  for (size_t j = 0; j < wanted.size(); ++j) {
+    std::vector<TokenId> tokens = prompts[j].tokens;
+    tokens.insert(tokens.end(), texts[j].tokens.begin(), texts[j].tokens.end());
+    if (texts[j].stopped) tokens.push_back(end);
+    if (static_cast<int>(tokens.size()) > options_.max_tokens) continue;
+    SignalRow& row = rows[wanted[j]];
+    row.text = tokenizer_.decode(texts[j].tokens);
+    row.tokens = std::move(tokens);
+    row.prompt_tokens = static_cast<int>(prompts[j].tokens.size());
+  }
+}
+
+void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows) const {
+  const NoGrad no_grad;
+  std::vector<TokenId> tokens;
+  Forward forward{.groups = {}, .precision = options_.precision};
+  struct Place {
+    SignalRow* row;
+    int target;
+  };
+  std::vector<Place> places;
+  std::vector<int64_t> index;
+  for (SignalRow& row : rows) {
+    if (row.tokens.empty()) continue;
+    const auto size = static_cast<int>(row.tokens.size());
+    row.signals.resize(static_cast<size_t>(size - row.prompt_tokens));
+    for (int t = row.prompt_tokens; t < size; ++t) {
+      index.push_back(static_cast<int64_t>(tokens.size()) + t - 1);
+      places.push_back({&row, t});
+    }
+    tokens.insert(tokens.end(), row.tokens.begin(), row.tokens.end());
+    forward.groups.push_back({.rows = size, .position = 0});
+  }
+  if (places.empty()) return;
+  const Tensor hidden = model_.hidden(tokens, forward);
+  constexpr size_t kRows = 256;  // logits of so many rows at a time
+  const int vocab = std::min(model_.config().vocab_size, tokenizer_.vocab_size());
+  for (size_t first = 0; first < index.size(); first += kRows) {
+    const size_t last = std::min(index.size(), first + kRows);
+    const Tensor logits = model_.logits(
+        gather_rows(hidden, {index.begin() + static_cast<int64_t>(first), index.begin() + static_cast<int64_t>(last)}),
+        options_.precision);
+    parallel_rows(static_cast<int64_t>(last - first), 4, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const Place& place = places[first + static_cast<size_t>(r)];
+        const std::span<const float> row(logits.row(r), static_cast<size_t>(vocab));
+        Rng rng = Rng(options_.seed, static_cast<uint64_t>(place.row->example))
+                      .fork(static_cast<uint64_t>(place.row->sample))
+                      .fork(static_cast<uint64_t>(place.target));
+        place.row->signals[static_cast<size_t>(place.target - place.row->prompt_tokens)] =
+            options_.kind == SignalKind::kDraws ? draw_signal(row, options_.temperature, options_.count, rng)
+                                                : top_k_signal(row, options_.temperature, options_.count);
+      }
+    });
+  }
+}
+
+void gather_signals(Teacher& teacher, std::span<const SignalRequest> requests, SignalStore& store) {
+  constexpr size_t kBatch = 64;
+  std::vector<SignalRequest> missing;
+  for (const SignalRequest& r : requests) {
+    if (!store.contains(r.example, r.sample)) missing.push_back(r);
+  }
+  Progress progress("signals", static_cast<int64_t>(requests.size()));
+  auto done = static_cast<int64_t>(requests.size() - missing.size());
+  progress.update(done);
+  for (size_t first = 0; first < missing.size(); first += kBatch) {
+    throw_if_interrupted("signals", "what is gathered is stored; run the same command with --resume to go on");
+    const size_t last = std::min(missing.size(), first + kBatch);
+    std::vector<SignalRow> rows = teacher.annotate(std::span(missing).subspan(first, last - first));
+    std::erase_if(rows, [](const SignalRow& row) { return row.tokens.empty(); });
+    store.append(rows);
+    done += static_cast<int64_t>(last - first);
+    progress.update(done);
+  }
+}
+
+}  // namespace alambic

@@ -1,0 +1,84 @@
+// A teacher says what it would write: texts, and for each token of a text which tokens it would have put there.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "alambic/data/example.h"
+#include "alambic/data/signal_store.h"
+#include "alambic/models/hf_directory.h"
+#include "alambic/text/tokenizer.h"
+
+namespace alambic {
+
+struct Capabilities {
+  bool texts = true;
+  bool draws = false, top_k = false;  // token probabilities, and in which form
+};
+
+// What is asked for one (example, sample).
+struct SignalRequest {
+  int64_t example;
+  int sample;
+  const Example* data;
+  bool write_text;  // the teacher writes the answer; else it comments on data->completion
+};
+
+// Thread safety: one teacher, one thread; it uses all cores itself.
+class Teacher {
+ public:
+  Teacher() = default;
+  Teacher(const Teacher&) = delete;
+  Teacher& operator=(const Teacher&) = delete;
+  virtual ~Teacher() = default;
+  virtual Capabilities capabilities() const = 0;
+  virtual std::string id() const = 0;
+  // One row per request, in order. A row with an empty `tokens` could not be made (too long).
+  virtual std::vector<SignalRow> annotate(std::span<const SignalRequest> requests) = 0;
+};
+
+struct LocalTeacherOptions {
+  SignalKind kind = SignalKind::kDraws;
+  int count = 12;             // draws per token, or k
+  double temperature = 1;     // of the probabilities
+  double text_temperature = 0;  // of the texts; 0: greedy
+  int max_new_tokens = 128;
+  int max_tokens = 512;
+  uint64_t seed = 1;
+  Precision precision = Precision::kBf16;
+};
+
+// A model directory on this machine. Draws depend on (seed, example, sample, position) alone, so a gathering that was killed
+// and resumed stores the same signals as one that was not.
+class LocalTeacher final : public Teacher {
+ public:
+  // `model` must be frozen for inference and outlive the teacher.
+  LocalTeacher(const LanguageModel& model, Tokenizer tokenizer, ModelCard card, std::string id,
+               const LocalTeacherOptions& options);
+  Capabilities capabilities() const override { return {true, true, true}; }
+  std::string id() const override { return id_; }
+  std::vector<SignalRow> annotate(std::span<const SignalRequest> requests) override;
+
+ private:
+  void write_texts(std::span<const SignalRequest> requests, std::vector<SignalRow>& rows) const;
+  void add_probabilities(std::vector<SignalRow>& rows) const;
+
+  const LanguageModel& model_;
+  Tokenizer tokenizer_;
+  ModelCard card_;
+  std::string id_;
+  LocalTeacherOptions options_;
+};
+
+// Sums up `logits` at a temperature as `draws` independent draws, with probabilities counts / draws.
+TokenSignal draw_signal(std::span<const float> logits, double temperature, int draws, Rng& rng);
+// The k largest probabilities and the tail.
+TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k);
+
+// Asks `teacher` for every request the store does not have yet, in batches, with a progress line; each batch is durable
+// before the next begins. Ctrl-C throws kInterrupted and keeps what is stored.
+void gather_signals(Teacher& teacher, std::span<const SignalRequest> requests, SignalStore& store);
+
+}  // namespace alambic

@@ -1,0 +1,64 @@
+// What a model is measured on: prompts, references, a decoder, a scorer. One function for the report and for `alambic eval`.
+// Thread safety: plain functions that use all cores; the model must be frozen for inference.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "alambic/data/example.h"
+#include "alambic/decode/decode.h"
+#include "alambic/decode/prompting.h"
+#include "alambic/eval/interval.h"
+
+namespace alambic {
+
+enum class Task { kBleu, kAccuracy, kExact, kSlots, kRouge, kPerplexity };
+
+// "bleu", "accuracy", "exact", "slots", "rouge", "perplexity"; kInvalidArgument for any other name.
+Task task_from_name(std::string_view name);
+
+struct TaskTraits {
+  const char* name;    // as above
+  const char* metric;  // for people: "BLEU", "slot F1"
+  bool fraction;       // in [0, 1], shown as per cent
+  bool lower_is_better;
+};
+const TaskTraits& traits(Task task);
+
+struct TaskOptions {
+  DecodeMode mode = DecodeMode::kAutoregressive;
+  int max_new_tokens = 160;
+  int block = 8;
+  double threshold = 0.9;
+  Precision precision = Precision::kFp32;
+  int batch = 32;        // prompts per forward of `ar`; 1 measures the speed that a single user sees
+  std::string progress;  // label of the progress line; empty: none
+};
+
+struct TaskResult {
+  Score score;
+  Evidence evidence;                 // for paired comparisons
+  std::vector<std::string> answers;  // none for perplexity
+  int64_t tokens = 0, forwards = 0;
+  double seconds = 0;
+  double tokens_per_s() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
+  double tokens_per_forward() const {
+    return forwards > 0 ? static_cast<double>(tokens) / static_cast<double>(forwards) : 0;
+  }
+};
+
+// Decodes every prompt and scores the answers against the completions; for perplexity, scores the completions as they are.
+// Where the card lists labels and the task is accuracy, the answer is decoded from that closed set.
+TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& tokenizer, const ModelCard& card,
+                    std::span<const Example> examples, const TaskOptions& options);
+
+// Scores answers that somebody else gave (a baseline).
+Evidence score_answers(Task task, std::span<const std::string> answers, std::span<const Example> examples);
+
+// Share of the reference completions' tokens at which both models would write the same next token. Both must use `tokenizer`'s
+// ids.
+Score agreement(const LanguageModel& a, const LanguageModel& b, const Tokenizer& tokenizer, const ModelCard& card,
+                std::span<const Example> examples, Precision precision);
+
+}  // namespace alambic
