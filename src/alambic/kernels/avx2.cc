@@ -38,12 +38,38 @@ inline Vector keep(Vector v, Vector otherwise, Tail tail) {
 #include "alambic/kernels/gemm.inl"
 //
 #include "alambic/kernels/pack.inl"
+//
+#include "alambic/kernels/bursts.inl"
+
+// The three-instruction form of an 8-bit dot product: pairs to 16 bits, pairs to 32 bits, add.
+float int8_burst(int64_t rounds) noexcept {
+  constexpr int kChains = 8;
+  __m256i sum[kChains] = {};
+  __m256i a = _mm256_set1_epi8(3), b = a;
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int64_t round = 0; round < rounds; ++round) {
+    for (__m256i& chain : sum) {
+      // Makes the operand look new, or the product would leave the loop.
+      asm volatile("" : "+x"(a));
+      chain = _mm256_add_epi32(chain, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones));
+    }
+  }
+  for (int i = 1; i < kChains; ++i) sum[0] = _mm256_add_epi32(sum[0], sum[i]);
+  return static_cast<float>(_mm256_extract_epi32(sum[0], 0));
+}
+constexpr double kInt8OpsPerRound = 8.0 * 32.0 * 2.0;
 
 }  // namespace avx2
 }  // namespace
 
+#pragma GCC pop_options
+
 KernelTable avx2_table() { return avx2::region_table(Isa::kAvx2); }
 
-}  // namespace alambic::kernels
+Bursts avx2_bursts() {
+  using namespace avx2;
+  const Burst fp32{fp32_burst, kFp32OpsPerRound};
+  return {fp32, fp32, {int8_burst, kInt8OpsPerRound}, read_burst};
+}
 
-#pragma GCC pop_options
+}  // namespace alambic::kernels

@@ -1,21 +1,45 @@
 // Which tables this CPU runs, and the one in use.
 #include <atomic>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <fmt/core.h>
+
 #include "alambic/base/error.h"
+#include "alambic/kernels/self_check.h"
 #include "alambic/kernels/tables.h"
 
 namespace alambic::kernels {
 namespace {
 
+void add_if_it_agrees(const KernelTable& table, std::vector<KernelTable>& tables) {
+  const std::string entry = first_disagreement(table, tables.front());
+  if (entry.empty()) {
+    tables.push_back(table);
+  } else {
+    fmt::print(stderr, "[kernels] {} is left out: its {} disagrees with the portable code\n",
+               isa_name(table.isa), entry);
+  }
+}
+
+// __builtin_cpu_supports asks the operating system too (XGETBV).
 std::vector<KernelTable> find_tables() {
   std::vector<KernelTable> tables{scalar_table()};
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     tables.push_back(avx2_table());
+  }
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    add_if_it_agrees(avx512_table(), tables);
+  }
+  if (tables.back().isa == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16") &&
+      __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
+      __builtin_cpu_supports("amx-int8") && request_amx()) {
+    add_if_it_agrees(amx_table(), tables);
   }
   return tables;
 }

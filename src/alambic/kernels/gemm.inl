@@ -32,10 +32,12 @@ template <int R, int P, class A, class MaskB, class MaskC>
 inline void tile(A a, const float* b, int64_t ldb, MaskB mask_b, int k, float* c, int64_t ldc,
                  MaskC mask_c, bool accumulate) {
   V sum[R][P];
+#pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
     for (int q = 0; q < P; ++q) sum[i][q] = V{};
   }
   if (accumulate) {
+#pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       for (int q = 0; q + 1 < P; ++q) sum[i][q] = load(c + i * ldc + q * kWidth);
       sum[i][P - 1] = load(c + i * ldc + (P - 1) * kWidth, mask_c);
@@ -46,11 +48,13 @@ inline void tile(A a, const float* b, int64_t ldb, MaskB mask_b, int k, float* c
     for (int q = 0; q + 1 < P; ++q) right[q] = load(b + q * kWidth);
     right[P - 1] = load(b + (P - 1) * kWidth, mask_b);
     b += ldb;
+#pragma GCC unroll 16
     for (int i = 0; i < R; ++i) {
       const V left = splat(a(i, p));
       for (int q = 0; q < P; ++q) sum[i][q] = fma(left, right[q], sum[i][q]);
     }
   }
+#pragma GCC unroll 16
   for (int i = 0; i < R; ++i) {
     for (int q = 0; q + 1 < P; ++q) store(c + i * ldc + q * kWidth, sum[i][q]);
     store(c + i * ldc + (P - 1) * kWidth, sum[i][P - 1], mask_c);

@@ -39,7 +39,7 @@ float max(const float* x, int64_t n) noexcept {
       [=](int64_t i, auto mask, V best) {
         return larger(keep(load(x + i, mask), lowest, mask), best);
       },
-      [](V a, V b) { return larger(a, b); });
+      Larger{});
 }
 
 int64_t argmax(const float* x, int64_t n) noexcept {

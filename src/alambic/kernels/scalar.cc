@@ -13,29 +13,9 @@ namespace scalar {
 constexpr int kWidth = 4;
 constexpr int kMr = 4;
 
-using Vector = float __attribute__((vector_size(4 * kWidth)));
-inline Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
-inline Vector sqrt(Vector v) {
-  for (int i = 0; i < kWidth; ++i) v[i] = __builtin_sqrtf(v[i]);
-  return v;
-}
+#include "alambic/kernels/vector_portable.inl"
 
-struct Tail {
-  explicit Tail(int n) : count(n) {}
-  int count;
-};
-inline Vector load(const float* p, Tail tail) {
-  Vector v{};
-  for (int i = 0; i < tail.count; ++i) v[i] = p[i];
-  return v;
-}
-inline void store(float* p, Vector v, Tail tail) {
-  for (int i = 0; i < tail.count; ++i) p[i] = v[i];
-}
-inline Vector keep(Vector v, Vector otherwise, Tail tail) {
-  for (int i = tail.count; i < kWidth; ++i) v[i] = otherwise[i];
-  return v;
-}
+inline Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
 
 #include "alambic/kernels/vec.inl"
 //
@@ -44,10 +24,36 @@ inline Vector keep(Vector v, Vector otherwise, Tail tail) {
 #include "alambic/kernels/gemm.inl"
 //
 #include "alambic/kernels/pack.inl"
+//
+#include "alambic/kernels/bursts.inl"
+
+// Eight 16-bit products a multiplication: what the base architecture offers for 8-bit weights.
+float int8_burst(int64_t rounds) noexcept {
+  using Words = int16_t __attribute__((vector_size(16)));
+  constexpr int kChains = 8;
+  Words sum[kChains] = {};
+  Words a = {1, 2, 3, 4, 5, 6, 7, 8}, b = a;
+  for (int64_t round = 0; round < rounds; ++round) {
+    asm volatile("" : "+x"(a), "+x"(b));
+    for (Words& chain : sum) {
+      chain += a * b;
+      asm volatile("" : "+x"(chain), "+x"(a));
+    }
+  }
+  for (int i = 1; i < kChains; ++i) sum[0] += sum[i];
+  return static_cast<float>(sum[0][0]);
+}
+constexpr double kInt8OpsPerRound = 8.0 * 8.0 * 2.0;
 
 }  // namespace scalar
 }  // namespace
 
 KernelTable scalar_table() { return scalar::region_table(Isa::kScalar); }
+
+Bursts scalar_bursts() {
+  using namespace scalar;
+  const Burst fp32{fp32_burst, kFp32OpsPerRound};
+  return {fp32, fp32, {int8_burst, kInt8OpsPerRound}, read_burst};
+}
 
 }  // namespace alambic::kernels

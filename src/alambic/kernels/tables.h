@@ -12,6 +12,21 @@ KernelTable avx2_table();
 KernelTable avx512_table();
 KernelTable amx_table();
 
+// A loop for probe.cc to time; the result of `run` only keeps the loop alive.
+struct Burst {
+  float (*run)(int64_t rounds) noexcept;
+  double ops_per_round;
+};
+struct Bursts {
+  Burst fp32, product, int8;
+  uint32_t (*read)(const std::byte* bytes, int64_t size) noexcept;
+};
+
+Bursts scalar_bursts();
+Bursts avx2_bursts();
+Bursts avx512_bursts();
+Bursts amx_bursts();
+
 // Asks the kernel for the tile state, once per process, and says whether this thread may use it.
 bool request_amx();
 

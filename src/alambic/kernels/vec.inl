@@ -24,6 +24,15 @@ inline void store(float* p, V v, Full = {}) { *reinterpret_cast<LooseV*>(p) = v;
 inline V keep(V v, V /*otherwise*/, Full) { return v; }
 inline V larger(V a, V b) { return a > b ? a : b; }
 
+// How reductions join lanes. Named, because a lambda without captures brings along a plain function
+// that misses the target region.
+struct Plus {
+  V operator()(V a, V b) const { return a + b; }
+};
+struct Larger {
+  V operator()(V a, V b) const { return larger(a, b); }
+};
+
 // To nearest even in the upper half of each word; a NaN stays a NaN.
 template <class U, class F>
 inline U round_to_bf16(F v) {
@@ -110,5 +119,5 @@ inline float reduce(int64_t n, float start, Step step, Join join) {
 
 template <class Step>
 inline float reduce_sum(int64_t n, Step step) {
-  return reduce(n, 0.0f, step, [](V a, V b) { return a + b; });
+  return reduce(n, 0.0f, step, Plus{});
 }

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "alambic/kernels/test_tables.h"
 
@@ -15,31 +16,11 @@ namespace wide {
 constexpr int kWidth = 16;
 constexpr int kMr = 14;
 
-using Vector = float __attribute__((vector_size(4 * kWidth)));
+#include "alambic/kernels/vector_portable.inl"
+
 inline Vector fma(Vector a, Vector b, Vector c) {
   for (int i = 0; i < kWidth; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
   return c;
-}
-inline Vector sqrt(Vector v) {
-  for (int i = 0; i < kWidth; ++i) v[i] = __builtin_sqrtf(v[i]);
-  return v;
-}
-
-struct Tail {
-  explicit Tail(int n) : count(n) {}
-  int count;
-};
-inline Vector load(const float* p, Tail tail) {
-  Vector v{};
-  for (int i = 0; i < tail.count; ++i) v[i] = p[i];
-  return v;
-}
-inline void store(float* p, Vector v, Tail tail) {
-  for (int i = 0; i < tail.count; ++i) p[i] = v[i];
-}
-inline Vector keep(Vector v, Vector otherwise, Tail tail) {
-  for (int i = tail.count; i < kWidth; ++i) v[i] = otherwise[i];
-  return v;
 }
 
 #include "alambic/kernels/vec.inl"
@@ -49,6 +30,71 @@ inline Vector keep(Vector v, Vector otherwise, Tail tail) {
 #include "alambic/kernels/gemm.inl"
 //
 #include "alambic/kernels/pack.inl"
+//
+#include "alambic/kernels/amx.inl"
+
+// Eight 16 x 64-byte tiles and what the instructions do to them. A bf16 dot product runs the even k
+// in one fused chain from zero, the odd k in another, adds the two, and adds that to C; subnormals
+// count as zero on the way in and on the way out of every step.
+struct EmulatedTiles {
+  struct Tile {
+    float sums[16][16];
+  };
+  static inline Tile tiles[8];
+
+  static void configure() {}
+  static void release() {}
+
+  template <int T>
+  static void zero() {
+    tiles[T] = {};
+  }
+  template <int T, bool kOnce = false>
+  static void load(const void* from, int64_t stride) {
+    for (int r = 0; r < 16; ++r) {
+      std::memcpy(tiles[T].sums[r], static_cast<const std::byte*>(from) + r * stride, 64);
+    }
+  }
+  template <int T>
+  static void store(void* to, int64_t stride) {
+    for (int r = 0; r < 16; ++r) {
+      std::memcpy(static_cast<std::byte*>(to) + r * stride, tiles[T].sums[r], 64);
+    }
+  }
+
+  static float flushed(float x) {
+    return std::fabs(x) < std::numeric_limits<float>::min() ? std::copysign(0.0f, x) : x;
+  }
+  static float item(const Tile& tile, int row, int word) {
+    uint16_t half;
+    std::memcpy(&half, reinterpret_cast<const std::byte*>(tile.sums[row]) + 2 * word, 2);
+    return flushed(float_of(half));
+  }
+  template <int C, int A, int B>
+  static void dot() {
+    for (int r = 0; r < 16; ++r) {
+      for (int col = 0; col < 16; ++col) {
+        float even = 0, odd = 0;
+        for (int q = 0; q < 16; ++q) {
+          even = flushed(std::fma(item(tiles[A], r, 2 * q), item(tiles[B], q, 2 * col), even));
+          odd =
+              flushed(std::fma(item(tiles[A], r, 2 * q + 1), item(tiles[B], q, 2 * col + 1), odd));
+        }
+        float& sum = tiles[C].sums[r][col];
+        sum = flushed(flushed(sum) + flushed(even + odd));
+      }
+    }
+  }
+
+  static VU words(V low, V high) {
+    using Half = uint16_t __attribute__((vector_size(32)));
+    const Half halves[2] = {__builtin_convertvector(round_to_bf16<VU>(low) >> 16, Half),
+                            __builtin_convertvector(round_to_bf16<VU>(high) >> 16, Half)};
+    VU out;
+    std::memcpy(&out, halves, sizeof out);
+    return out;
+  }
+};
 
 }  // namespace wide
 }  // namespace
@@ -58,7 +104,11 @@ const std::vector<NamedTable>& tables_under_test() {
     std::vector<NamedTable> all;
     for (const KernelTable& table : supported_kernels())
       all.push_back({isa_name(table.isa), table});
-    all.push_back({"portable avx512", wide::region_table(Isa::kAvx512)});
+    KernelTable table = wide::region_table(Isa::kAvx512);
+    all.push_back({"portable avx512", table});
+    table.isa = Isa::kAmx;
+    table.gemm[static_cast<int>(Precision::kBf16)] = wide::amx_gemm<wide::EmulatedTiles>();
+    all.push_back({"emulated amx", table});
     return all;
   }();
   return tables;

@@ -1,0 +1,175 @@
+// GFLOP/s of the products on one thread, per table, beside the peak measured just before; oneDNN
+// beside them where it was found. Run with OMP_NUM_THREADS=1 so that oneDNN uses one thread too.
+//   kernels_bench --benchmark_filter=gemm
+#include <benchmark/benchmark.h>
+
+#include <string>
+#include <vector>
+
+#include "alambic/base/rng.h"
+#include "alambic/kernels/probe.h"
+#include "alambic/kernels/table.h"
+
+#ifdef ALAMBIC_HAS_ONEDNN
+#include <dnnl.h>
+#endif
+
+namespace alambic::kernels {
+namespace {
+
+struct Shape {
+  int m, n, k;
+};
+constexpr Shape kShapes[] = {{2048, 288, 288}, {2048, 768, 288},   {2048, 1152, 288},
+                             {288, 768, 2048}, {2048, 32000, 288}, {1024, 1536, 576},
+                             {1, 1536, 576},   {4, 1536, 576},     {32, 1536, 576}};
+constexpr Shape kBlocks[] = {{16, 16, 48}, {16, 64, 48}, {64, 64, 48}, {64, 48, 64}, {64, 64, 64}};
+
+std::string text(const Shape& s) {
+  return std::to_string(s.m) + "x" + std::to_string(s.n) + "x" + std::to_string(s.k);
+}
+
+std::vector<float> random_floats(size_t n) {
+  Rng rng(n);
+  std::vector<float> values(n);
+  for (float& value : values) value = static_cast<float>(2.0 * rng.uniform() - 1.0);
+  return values;
+}
+
+// Rates in GFLOP/s, and as a part of the peak.
+void report(benchmark::State& state, const Shape& s, double peak) {
+  const double flops = 2.0 * s.m * s.n * s.k;
+  state.counters["GFLOP/s"] =
+      benchmark::Counter(flops * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["of_peak"] =
+      benchmark::Counter(flops / peak, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+enum class Part { kMultiply, kWhole };
+
+// kWhole packs both operands each time, B from its transpose, as a training product does.
+void gemm_bench(benchmark::State& state, const KernelTable& table, Precision precision, Shape s,
+                Part part) {
+  const Gemm& gemm = table.gemm[static_cast<int>(precision)];
+  const auto a = random_floats(size_t(s.m) * s.k), b = random_floats(size_t(s.k) * s.n);
+  const Matrix left{a.data(), Element::kF32, s.k, 1}, right{b.data(), Element::kF32, 1, s.k};
+  std::vector<std::byte> panels_a((s.m + gemm.mr - 1) / gemm.mr * gemm.panel_bytes_a(s.k) + 64);
+  std::vector<std::byte> panels_b((s.n + gemm.nr - 1) / gemm.nr * gemm.panel_bytes_b(s.k) + 64);
+  std::vector<float> c(size_t(s.m) * s.n);
+  gemm.pack_a(left, s.m, s.k, panels_a.data());
+  gemm.pack_b(right, s.k, s.n, panels_b.data());
+  const double peak = precision == Precision::kBf16 ? product_peak_flops(table.isa, 20)
+                                                    : fp32_peak_flops(table.isa, 20);
+  for (auto _ : state) {
+    if (part == Part::kWhole) {
+      gemm.pack_a(left, s.m, s.k, panels_a.data());
+      gemm.pack_b(right, s.k, s.n, panels_b.data());
+    }
+    gemm.multiply(panels_a.data(), panels_b.data(), s.m, s.n, s.k, c.data(), s.n, false);
+    benchmark::ClobberMemory();
+  }
+  report(state, s, peak);
+}
+
+void small_bench(benchmark::State& state, const KernelTable& table, Shape s, bool transposed) {
+  const auto a = random_floats(size_t(s.m) * s.k), b = random_floats(size_t(s.k) * s.n);
+  std::vector<float> c(size_t(s.m) * s.n);
+  const double peak = fp32_peak_flops(table.isa, 20);
+  for (auto _ : state) {
+    table.matmul_small(a.data(), transposed ? 1 : s.k, transposed ? s.m : 1, b.data(), s.n, s.m,
+                       s.n, s.k, c.data(), s.n, false);
+    benchmark::ClobberMemory();
+  }
+  report(state, s, peak);
+}
+
+// Bytes that the kernel must move, per second.
+template <class Body>
+void stream_bench(benchmark::State& state, int64_t bytes, Body body) {
+  for (auto _ : state) {
+    body();
+    benchmark::ClobberMemory();
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations()) * bytes);
+}
+
+void register_rowwise(const KernelTable& table) {
+  static const int64_t n = 32768;
+  static auto x = random_floats(n), y = random_floats(n), z = random_floats(n);
+  static auto moments = std::vector<float>(n, 0.5f);
+  static std::vector<uint16_t> half(n);
+  const std::string isa = isa_name(table.isa);
+  const auto add = [&](const char* name, int64_t bytes, auto body) {
+    benchmark::RegisterBenchmark(
+        (std::string("row/") + name + "/" + isa).c_str(),
+        [=](benchmark::State& state) { stream_bench(state, bytes, body); });
+  };
+  const KernelTable* t = &table;
+  add("exp_sum", 8 * n, [=] { t->exp_sum(x.data(), 1.0f, 1.0f, n, z.data()); });
+  add("silu_mul", 12 * n, [=] { t->silu_mul(x.data(), y.data(), n, z.data()); });
+  add("rms_norm", 8 * n,
+      [=] { t->rms_norm(x.data(), y.data(), 64, 512, 1e-5f, z.data(), nullptr); });
+  add("dot", 8 * n, [=] { benchmark::DoNotOptimize(t->dot(x.data(), y.data(), n)); });
+  add("argmax", 4 * n, [=] { benchmark::DoNotOptimize(t->argmax(x.data(), n)); });
+  add("to_bf16", 6 * n, [=] { t->to_bf16(x.data(), n, half.data()); });
+  add("transpose", 8 * n, [=] { t->transpose(x.data(), 256, 128, 256, z.data(), 128); });
+  add("adamw", 28 * n, [=] {
+    const AdamW step{1e-3f, 0.9f, 0.95f, 1e-8f, 0.1f, 0.1f, 0.1f, 1.0f};
+    t->adamw(step, x.data(), n, y.data(), z.data(), moments.data());
+  });
+}
+
+#ifdef ALAMBIC_HAS_ONEDNN
+void onednn_bench(benchmark::State& state, Shape s) {
+  const auto a = random_floats(size_t(s.m) * s.k), b = random_floats(size_t(s.k) * s.n);
+  std::vector<float> c(size_t(s.m) * s.n);
+  const double peak = fp32_peak_flops(supported_kernels().back().isa, 20);
+  for (auto _ : state) {
+    dnnl_sgemm('N', 'T', s.m, s.n, s.k, 1.0f, a.data(), s.k, b.data(), s.k, 0.0f, c.data(), s.n);
+    benchmark::ClobberMemory();
+  }
+  report(state, s, peak);
+}
+#endif
+
+void register_all() {
+  for (const KernelTable& table : supported_kernels()) {
+    const std::string isa = isa_name(table.isa);
+    for (const Shape& s : kShapes) {
+      for (Precision precision : {Precision::kFp32, Precision::kBf16}) {
+        for (Part part : {Part::kMultiply, Part::kWhole}) {
+          const std::string name =
+              std::string("gemm/") + (part == Part::kWhole ? "pack+multiply/" : "multiply/") +
+              (precision == Precision::kFp32 ? "fp32/" : "bf16/") + isa + "/" + text(s);
+          benchmark::RegisterBenchmark(name.c_str(), [&table, precision, s, part](auto& state) {
+            gemm_bench(state, table, precision, s, part);
+          });
+        }
+      }
+    }
+    for (const Shape& s : kBlocks) {
+      for (bool transposed : {false, true}) {
+        const std::string name = "small/" + isa + "/" + text(s) + (transposed ? "/transposed" : "");
+        benchmark::RegisterBenchmark(name.c_str(), [&table, s, transposed](auto& state) {
+          small_bench(state, table, s, transposed);
+        });
+      }
+    }
+    register_rowwise(table);
+  }
+#ifdef ALAMBIC_HAS_ONEDNN
+  for (const Shape& s : kShapes) {
+    benchmark::RegisterBenchmark(("gemm/onednn/fp32/" + text(s)).c_str(),
+                                 [s](auto& state) { onednn_bench(state, s); });
+  }
+#endif
+}
+
+}  // namespace
+}  // namespace alambic::kernels
+
+int main(int argc, char** argv) {
+  alambic::kernels::register_all();
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}

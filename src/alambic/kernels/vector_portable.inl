@@ -1,0 +1,25 @@
+// What vec.inl needs besides fma(), in plain C++ for any kWidth.
+
+using Vector = float __attribute__((vector_size(4 * kWidth)));
+
+inline Vector sqrt(Vector v) {
+  for (int i = 0; i < kWidth; ++i) v[i] = __builtin_sqrtf(v[i]);
+  return v;
+}
+
+struct Tail {
+  explicit Tail(int n) : count(n) {}
+  int count;
+};
+inline Vector load(const float* p, Tail tail) {
+  Vector v{};
+  for (int i = 0; i < tail.count; ++i) v[i] = p[i];
+  return v;
+}
+inline void store(float* p, Vector v, Tail tail) {
+  for (int i = 0; i < tail.count; ++i) p[i] = v[i];
+}
+inline Vector keep(Vector v, Vector otherwise, Tail tail) {
+  for (int i = tail.count; i < kWidth; ++i) v[i] = otherwise[i];
+  return v;
+}
