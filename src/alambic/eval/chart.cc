@@ -206,13 +206,15 @@ std::string line_chart(std::span<const ChartSeries> series, std::string_view tit
       y_high > y_low ? 0.05 * (y_high - y_low) : std::max(1e-3, std::abs(y_high) / 2);
   y_low = y_low >= 0 ? std::max(0.0, y_low - pad) : y_low - pad;
   y_high += pad;
+  // Thinning must not hide where training began.
+  if (x_low > 0 && x_low < 0.05 * x_high) x_low = 0;
   if (!(x_high > x_low)) x_high = x_low + std::max(1.0, std::abs(x_low) * 1e-3);
   if (!std::isfinite(y_high - y_low) || !std::isfinite(x_high - x_low)) return {};
   const auto x_of = [&](double x) {
-    return kLeft + (kWidth - kLeft - kRight) * (x - x_low) / (x_high - x_low);
+    return kLeft + (kWidth - kLeft - kRight) * ((x - x_low) / (x_high - x_low));
   };
   const auto y_of = [&](double y) {
-    return kHeight - kBottom - (kHeight - kTop - kBottom) * (y - y_low) / (y_high - y_low);
+    return kHeight - kBottom - (kHeight - kTop - kBottom) * ((y - y_low) / (y_high - y_low));
   };
   std::string svg = open_svg(kHeight, title);
   for (const double tick : axis_ticks(y_low, y_high, 6)) {

@@ -170,7 +170,7 @@ std::string quality_row(const RunReport& report, std::string_view role, const st
                         const std::string& bytes, const std::optional<Score>& score) {
   return left(role, 30) + right(size, 10) + right(bytes, 10) +
          right(score ? format_score(report, score->value) : "-", 10) + "  " +
-         left(score ? interval_text(report, *score) : "-", 18);
+         cut_to(score ? interval_text(report, *score) : "-", 18);
 }
 
 std::string wrapped(std::string_view text, size_t indent) {
@@ -194,9 +194,7 @@ std::string wrapped(std::string_view text, size_t indent) {
 std::string format_score(const RunReport& report, double value) {
   if (!std::isfinite(value)) return "-";
   if (report.metric_is_fraction) return fmt::format("{:.1f} %", 100 * value);
-  return std::abs(value) < 10    ? fmt::format("{:.3f}", value)
-         : std::abs(value) < 1e4 ? fmt::format("{:.2f}", value)
-                                 : fmt::format("{:.3g}", value);
+  return std::abs(value) < 1e5 ? fmt::format("{:.2f}", value) : fmt::format("{:.3g}", value);
 }
 
 std::string format_count(int64_t count) {
@@ -353,7 +351,8 @@ std::string to_terminal(const RunReport& report) {
   out += left("", 30) + right("params", 10) + right("size", 10) + right(report.metric, 10) +
          "  95 % interval\n" + rule + '\n';
   const auto model_row = [&](const char* role, const ModelReport& model) {
-    out += quality_row(report, role + (model.name.empty() ? "" : " " + model.name),
+    out += quality_row(report,
+                       model.name.empty() || model.name == role ? role : role + (" " + model.name),
                        model.parameters ? format_count(*model.parameters) : "-",
                        model.bytes ? format_bytes(*model.bytes) : "-", model.score) +
            '\n';

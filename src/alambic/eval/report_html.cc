@@ -31,7 +31,7 @@ h2{font-size:1.4rem;margin:2.6em 0 .7em}
 text-transform:uppercase}
 .lede{font-size:1.1rem;margin:0 0 .2em;max-width:44em}
 p{margin:.5em 0;max-width:46em}.soft,figcaption{color:var(--soft);font-size:.9rem}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:1px;margin:28px 0 8px;
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(180px,1fr));gap:1px;margin:28px 0 20px;
 background:var(--line);border:1px solid var(--line);border-radius:10px;overflow:hidden}
 .tile{background:var(--card);padding:16px 18px}
 .tile b{display:block;font-size:1.75rem;font-weight:600;letter-spacing:-.02em;line-height:1.25}
@@ -87,6 +87,13 @@ body{font-size:11pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}ma
 h2{break-after:avoid}figure,table,.tiles,.equation,pre{break-inside:avoid}}
 )css";
 
+// ASCII lower case: a model that is called like its role needs no second name.
+std::string fold(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return out;
+}
+
 std::string chip(std::string_view style) {
   return fmt::format("<i class=\"chip fill {}\"></i>", style);
 }
@@ -104,9 +111,8 @@ std::string figure(const std::string& chart, std::string_view caption) {
 std::string signed_difference(const RunReport& report, double value) {
   if (!std::isfinite(value)) return "–";
   const double size = std::abs(value);
-  std::string text = report.metric_is_fraction ? fmt::format("{:.1f}", 100 * size)
-                     : size < 10               ? fmt::format("{:.3f}", size)
-                                               : fmt::format("{:.2f}", size);
+  const std::string text =
+      report.metric_is_fraction ? fmt::format("{:.1f}", 100 * size) : fmt::format("{:.2f}", size);
   return (value < 0 ? "−" : "+") + text + (report.metric_is_fraction ? " points" : "");
 }
 
@@ -174,7 +180,8 @@ std::string quality_row(const RunReport& report, std::string_view role, const Mo
   return fmt::format(
       "<tr{}><td>{}{} <small>{}</small></td><td>{}</td><td>{}</td><td>{}</td><td><small>{}</small>"
       "</td></tr>\n",
-      role == "Student" ? " class=\"me\"" : "", chip(style), role, escape_html(model.name),
+      role == "Student" ? " class=\"me\"" : "", chip(style), role,
+      fold(model.name) == fold(role) ? "" : escape_html(model.name),
       model.parameters ? format_count(*model.parameters) : "–",
       model.bytes ? format_bytes(*model.bytes) : "–", score_text(report, model.score),
       interval_text(report, model.score));

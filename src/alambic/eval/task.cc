@@ -30,14 +30,15 @@ struct References {
   std::vector<int> counts;  // labels per example
 };
 
-References references(const Tokenizer& tokenizer, const ModelCard& card, std::span<const Example> examples,
-                      Precision precision) {
+References references(const Tokenizer& tokenizer, const ModelCard& card,
+                      std::span<const Example> examples, Precision precision) {
   References r;
   r.forward.precision = precision;
   for (const Example& example : examples) {
     std::vector<TokenId> tokens = encode_prompt(tokenizer, card, example.prompt);
     const size_t prompt = tokens.size();
-    const auto answer = tokenizer.encode(example.completion, {.special_prefix = false, .parse_special = false});
+    const auto answer =
+        tokenizer.encode(example.completion, {.special_prefix = false, .parse_special = false});
     tokens.insert(tokens.end(), answer.begin(), answer.end());
     tokens.push_back(end_token(tokenizer));
     for (size_t t = prompt; t < tokens.size(); ++t) {
@@ -51,29 +52,35 @@ References references(const Tokenizer& tokenizer, const ModelCard& card, std::sp
   return r;
 }
 
-HeadLoss score_references(const LanguageModel& model, const References& r, std::vector<TokenId> labels) {
+HeadLoss score_references(const LanguageModel& model, const References& r,
+                          std::vector<TokenId> labels) {
   const NoGrad no_grad;
   HeadTargets targets;
   targets.label_weights.assign(labels.size(), 1.0F);
   targets.labels = std::move(labels);
   targets.excluded = model.config().mask;
-  return head_loss(gather_rows(model.hidden(r.tokens, r.forward), r.rows), model.head(), targets, r.forward.precision);
+  return head_loss(gather_rows(model.hidden(r.tokens, r.forward), r.rows), model.head(), targets,
+                   r.forward.precision);
 }
 
 constexpr size_t kExamplesPerForward = 16;
 
 template <class Visit>
-void for_each_chunk(std::span<const Example> examples, const std::string& label, const Visit& visit) {
+void for_each_chunk(std::span<const Example> examples, const std::string& label,
+                    const Visit& visit) {
   std::optional<Progress> progress;
   if (!label.empty()) progress.emplace(label, static_cast<int64_t>(examples.size()));
   for (size_t first = 0; first < examples.size(); first += kExamplesPerForward) {
     visit(examples.subspan(first, std::min(kExamplesPerForward, examples.size() - first)));
-    if (progress) progress->update(static_cast<int64_t>(std::min(examples.size(), first + kExamplesPerForward)));
+    if (progress)
+      progress->update(
+          static_cast<int64_t>(std::min(examples.size(), first + kExamplesPerForward)));
   }
 }
 
-TaskResult run_perplexity(const LanguageModel& model, const Tokenizer& tokenizer, const ModelCard& card,
-                          std::span<const Example> examples, const TaskOptions& options) {
+TaskResult run_perplexity(const LanguageModel& model, const Tokenizer& tokenizer,
+                          const ModelCard& card, std::span<const Example> examples,
+                          const TaskOptions& options) {
   TaskResult result;
   const Stopwatch watch;
   std::vector<DocumentNll> documents;
@@ -101,28 +108,36 @@ Task task_from_name(std::string_view name) {
   for (size_t i = 0; i < kTraits.size(); ++i) {
     if (name == kTraits[i].name) return static_cast<Task>(i);
   }
-  fail(ErrorCode::kInvalidArgument, "[task] unknown task \"{}\"; want bleu, accuracy, exact, slots, rouge or perplexity",
-       name);
+  fail(ErrorCode::kInvalidArgument,
+       "[task] unknown task \"{}\"; want bleu, accuracy, exact, slots, rouge or perplexity", name);
 }
 
 const TaskTraits& traits(Task task) { return kTraits[static_cast<size_t>(task)]; }
 
-Evidence score_answers(Task task, std::span<const std::string> answers, std::span<const Example> examples) {
+Evidence score_answers(Task task, std::span<const std::string> answers,
+                       std::span<const Example> examples) {
   std::vector<std::string> wanted;
   for (const Example& example : examples) wanted.push_back(example.completion);
   switch (task) {
-    case Task::kBleu: return bleu_evidence(answers, wanted);
-    case Task::kAccuracy: return accuracy_evidence(answers, wanted);
-    case Task::kExact: return exact_match_evidence(answers, wanted);
-    case Task::kSlots: return slot_evidence(answers, wanted).f1;
-    case Task::kRouge: return rouge_l_evidence(answers, wanted);
-    case Task::kPerplexity: break;
+    case Task::kBleu:
+      return bleu_evidence(answers, wanted);
+    case Task::kAccuracy:
+      return accuracy_evidence(answers, wanted);
+    case Task::kExact:
+      return exact_match_evidence(answers, wanted);
+    case Task::kSlots:
+      return slot_evidence(answers, wanted).f1;
+    case Task::kRouge:
+      return rouge_l_evidence(answers, wanted);
+    case Task::kPerplexity:
+      break;
   }
   fail(ErrorCode::kInvalidArgument, "[task] perplexity has no answers to score");
 }
 
-TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& tokenizer, const ModelCard& card,
-                    std::span<const Example> examples, const TaskOptions& options) {
+TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& tokenizer,
+                    const ModelCard& card, std::span<const Example> examples,
+                    const TaskOptions& options) {
   if (examples.empty()) fail(ErrorCode::kInvalidArgument, "[eval] there is no example to score");
   if (task == Task::kPerplexity) return run_perplexity(model, tokenizer, card, examples, options);
   std::optional<TokenTrie> trie;
@@ -135,7 +150,8 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
     trie.emplace(choices);
   }
   std::vector<Prompt> prompts;
-  for (const Example& example : examples) prompts.push_back({encode_prompt(tokenizer, card, example.prompt)});
+  for (const Example& example : examples)
+    prompts.push_back({encode_prompt(tokenizer, card, example.prompt)});
   GenerateOptions generate;
   generate.max_tokens = options.max_new_tokens;
   generate.stop = {end};
@@ -147,7 +163,8 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
   TaskResult result;
   const Stopwatch watch;
   const std::vector<Generation> texts =
-      generate_all(options.mode, model, prompts, generate, {.batch = options.batch, .progress = options.progress});
+      generate_all(options.mode, model, prompts, generate,
+                   {.batch = options.batch, .progress = options.progress});
   result.seconds = watch.seconds();
   for (const Generation& text : texts) {
     result.answers.push_back(tokenizer.decode(text.tokens));
@@ -159,10 +176,11 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
   return result;
 }
 
-Score agreement(const LanguageModel& a, const LanguageModel& b, const Tokenizer& tokenizer, const ModelCard& card,
-                std::span<const Example> examples, Precision precision) {
+Score agreement(const LanguageModel& a, const LanguageModel& b, const Tokenizer& tokenizer,
+                const ModelCard& card, std::span<const Example> examples, Precision precision) {
   const NoGrad no_grad;
-  const auto vocab = std::min({a.config().vocab_size, b.config().vocab_size, tokenizer.vocab_size()});
+  const auto vocab =
+      std::min({a.config().vocab_size, b.config().vocab_size, tokenizer.vocab_size()});
   const auto choices = [&](const LanguageModel& model, const References& r) {
     Tensor logits = model.logits(gather_rows(model.hidden(r.tokens, r.forward), r.rows), precision);
     std::vector<int64_t> best;

@@ -1,5 +1,6 @@
-// What a model is measured on: prompts, references, a decoder, a scorer. One function for the report and for `alambic eval`.
-// Thread safety: plain functions that use all cores; the model must be frozen for inference.
+// What a model is measured on: prompts, references, a decoder, a scorer. One function for the
+// report and for `alambic eval`. Thread safety: plain functions that use all cores; the model must
+// be frozen for inference.
 #pragma once
 
 #include <span>
@@ -32,7 +33,7 @@ struct TaskOptions {
   int block = 8;
   double threshold = 0.9;
   Precision precision = Precision::kFp32;
-  int batch = 32;        // prompts per forward of `ar`; 1 measures the speed that a single user sees
+  int batch = 32;  // prompts per forward of `ar`; 1 measures the speed that a single user sees
   std::string progress;  // label of the progress line; empty: none
 };
 
@@ -48,17 +49,20 @@ struct TaskResult {
   }
 };
 
-// Decodes every prompt and scores the answers against the completions; for perplexity, scores the completions as they are.
-// Where the card lists labels and the task is accuracy, the answer is decoded from that closed set.
-TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& tokenizer, const ModelCard& card,
-                    std::span<const Example> examples, const TaskOptions& options);
+// Decodes every prompt and scores the answers against the completions; for perplexity, scores the
+// completions as they are. Where the card lists labels and the task is accuracy, the answer is
+// decoded from that closed set.
+TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& tokenizer,
+                    const ModelCard& card, std::span<const Example> examples,
+                    const TaskOptions& options);
 
 // Scores answers that somebody else gave (a baseline).
-Evidence score_answers(Task task, std::span<const std::string> answers, std::span<const Example> examples);
+Evidence score_answers(Task task, std::span<const std::string> answers,
+                       std::span<const Example> examples);
 
-// Share of the reference completions' tokens at which both models would write the same next token. Both must use `tokenizer`'s
-// ids.
-Score agreement(const LanguageModel& a, const LanguageModel& b, const Tokenizer& tokenizer, const ModelCard& card,
-                std::span<const Example> examples, Precision precision);
+// Share of the reference completions' tokens at which both models would write the same next token.
+// Both must use `tokenizer`'s ids.
+Score agreement(const LanguageModel& a, const LanguageModel& b, const Tokenizer& tokenizer,
+                const ModelCard& card, std::span<const Example> examples, Precision precision);
 
 }  // namespace alambic
