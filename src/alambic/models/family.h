@@ -1,4 +1,5 @@
-// A family: how one published architecture names its sizes (config.json) and its weights. One file per family.
+// A family: how one published architecture names its sizes (config.json) and its weights. One file
+// per family.
 #pragma once
 
 #include <string>

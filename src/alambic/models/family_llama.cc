@@ -20,6 +20,13 @@ ModelConfig read_config(const Json& json, std::string_view where) {
   c.head_dim = optional<int>(json, "head_dim", c.heads > 0 ? c.dim / c.heads : 0, where);
   c.max_positions = optional<int>(json, "max_position_embeddings", 2048, where);
   c.rope_theta = optional<double>(json, "rope_theta", 10000.0, where);
+  if (const auto rope = json.find("rope_parameters");
+      rope != json.end() && rope->is_object()) {  // transformers 5
+    c.rope_theta = optional<double>(*rope, "rope_theta", c.rope_theta, where);
+    const auto type = optional<std::string>(*rope, "rope_type", "default", where);
+    if (type != "default")
+      fail(ErrorCode::kUnsupported, "[{}] rope_type \"{}\"; want \"default\"", where, type);
+  }
   c.norm_eps = optional<float>(json, "rms_norm_eps", 1e-6F, where);
   c.tied_head = optional<bool>(json, "tie_word_embeddings", false, where);
   c.bos = optional<int>(json, "bos_token_id", -1, where);
@@ -28,8 +35,10 @@ ModelConfig read_config(const Json& json, std::string_view where) {
               ? eos->front().get<int>()
               : optional<int>(json, "eos_token_id", -1, where);
   const auto act = optional<std::string>(json, "hidden_act", "silu", where);
-  if (act != "silu") fail(ErrorCode::kUnsupported, "[{}] hidden_act \"{}\"; want \"silu\"", where, act);
-  if (optional<bool>(json, "attention_bias", false, where) || optional<bool>(json, "mlp_bias", false, where)) {
+  if (act != "silu")
+    fail(ErrorCode::kUnsupported, "[{}] hidden_act \"{}\"; want \"silu\"", where, act);
+  if (optional<bool>(json, "attention_bias", false, where) ||
+      optional<bool>(json, "mlp_bias", false, where)) {
     fail(ErrorCode::kUnsupported, "[{}] attention_bias and mlp_bias are not supported", where);
   }
   if (json.contains("rope_scaling") && !json.at("rope_scaling").is_null()) {
@@ -66,16 +75,23 @@ Json write_config(const ModelConfig& c) {
 
 std::string tensor_name(std::string_view parameter) {
   static const std::map<std::string_view, std::string_view> kWhole = {
-      {"embedding", "model.embed_tokens.weight"}, {"final_norm", "model.norm.weight"}, {"head", "lm_head.weight"}};
+      {"embedding", "model.embed_tokens.weight"},
+      {"final_norm", "model.norm.weight"},
+      {"head", "lm_head.weight"}};
   static const std::map<std::string_view, std::string_view> kInLayer = {
-      {"attention_norm", "input_layernorm"}, {"mlp_norm", "post_attention_layernorm"},
-      {"query", "self_attn.q_proj"},         {"key", "self_attn.k_proj"},
-      {"value", "self_attn.v_proj"},         {"output", "self_attn.o_proj"},
-      {"gate", "mlp.gate_proj"},             {"up", "mlp.up_proj"},
+      {"attention_norm", "input_layernorm"},
+      {"mlp_norm", "post_attention_layernorm"},
+      {"query", "self_attn.q_proj"},
+      {"key", "self_attn.k_proj"},
+      {"value", "self_attn.v_proj"},
+      {"output", "self_attn.o_proj"},
+      {"gate", "mlp.gate_proj"},
+      {"up", "mlp.up_proj"},
       {"down", "mlp.down_proj"}};
   if (const auto it = kWhole.find(parameter); it != kWhole.end()) return std::string(it->second);
   const size_t dot = parameter.rfind('.');  // "layers.3.query"
-  return fmt::format("model.{}.{}.weight", parameter.substr(0, dot), kInLayer.at(parameter.substr(dot + 1)));
+  return fmt::format("model.{}.{}.weight", parameter.substr(0, dot),
+                     kInLayer.at(parameter.substr(dot + 1)));
 }
 
 }  // namespace
@@ -88,7 +104,8 @@ const Family& llama_family() {
 const Family& family_of(const Json& config, std::string_view where) {
   const auto type = require<std::string>(config, "model_type", where);
   if (type == llama_family().model_type) return llama_family();
-  fail(ErrorCode::kUnsupported, "[{}] model_type \"{}\"; this version reads \"llama\"", where, type);
+  fail(ErrorCode::kUnsupported, "[{}] model_type \"{}\"; this version reads \"llama\"", where,
+       type);
 }
 
 }  // namespace alambic

@@ -15,8 +15,11 @@ namespace {
 std::string in(const std::string& directory, const char* file) { return directory + "/" + file; }
 
 Json card_json(const ModelConfig& config, const ModelCard& card) {
-  Json json = {{"prompt_template", card.prompt_template}, {"task", card.task},   {"labels", card.labels},
-               {"block", card.block},                     {"provenance", card.provenance}};
+  Json json = {{"prompt_template", card.prompt_template},
+               {"task", card.task},
+               {"labels", card.labels},
+               {"block", card.block},
+               {"provenance", card.provenance}};
   if (config.mask >= 0) json["mask_token_id"] = config.mask;
   return json;
 }
@@ -24,8 +27,16 @@ Json card_json(const ModelConfig& config, const ModelCard& card) {
 ModelCard read_card(const Json& config, std::string_view where, ModelConfig& sizes) {
   ModelCard card;
   if (!config.contains("alambic")) return card;
+  const auto require_object = [where](const Json& value, const char* key) {
+    if (!value.is_object()) {
+      fail(ErrorCode::kCorruptData, "[{}] key \"{}\" has the wrong type; got {}, want object",
+           where, key, value.type_name());
+    }
+  };
   const Json& json = config.at("alambic");
-  card.prompt_template = optional<std::string>(json, "prompt_template", card.prompt_template, where);
+  require_object(json, "alambic");
+  card.prompt_template =
+      optional<std::string>(json, "prompt_template", card.prompt_template, where);
   card.task = optional<std::string>(json, "task", "", where);
   card.labels = optional<std::vector<std::string>>(json, "labels", {}, where);
   card.block = optional<int>(json, "block", 0, where);
@@ -33,17 +44,21 @@ ModelCard read_card(const Json& config, std::string_view where, ModelConfig& siz
     fail(ErrorCode::kCorruptData, "[{}] alambic.block = {}; want 0 to 4096", where, card.block);
   }
   card.provenance = json.value("provenance", Json::object());
+  require_object(card.provenance, "provenance");
   sizes.mask = optional<int>(json, "mask_token_id", -1, where);
   return card;
 }
 
-std::string shape_text(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+std::string shape_text(std::span<const int64_t> shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
 
 // The stored tensor of a parameter. A tied pair may be stored under either name.
-const TensorEntry* stored(const SafetensorsFile& file, const Family& family, const ModelConfig& config,
-                          std::string_view parameter) {
+const TensorEntry* stored(const SafetensorsFile& file, const Family& family,
+                          const ModelConfig& config, std::string_view parameter) {
   const TensorEntry* entry = file.find(family.tensor_name(parameter));
-  if (entry == nullptr && config.tied_head && parameter == "embedding") entry = file.find(family.tensor_name("head"));
+  if (entry == nullptr && config.tied_head && parameter == "embedding")
+    entry = file.find(family.tensor_name("head"));
   return entry;
 }
 
@@ -51,21 +66,38 @@ void check_memory(const ModelConfig& config, const std::string& directory) {
   const auto have = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
   const int64_t want = config.parameters() * 4;
   if (want > have) {
-    fail(ErrorCode::kResourceExhausted, "[{}] the weights need {} MiB in fp32; this machine has {} MiB", directory,
-         want >> 20, have >> 20);
+    fail(ErrorCode::kResourceExhausted,
+         "[{}] the weights need {} MiB in fp32; this machine has {} MiB", directory, want >> 20,
+         have >> 20);
+  }
+}
+
+// A file with far fewer weights than config.json promises is refused before memory is asked for.
+// Where only a tensor or two are missing, the loader names them instead.
+void check_promise(const SafetensorsFile& file, const ModelConfig& config,
+                   const std::string& path) {
+  int64_t stored_weights = 0;
+  for (const TensorEntry& entry : file.entries()) stored_weights += element_count(entry.shape);
+  if (stored_weights < config.parameters() / 2) {
+    fail(ErrorCode::kCorruptData, "[{}] holds {} weights; config.json wants {}", path,
+         stored_weights, config.parameters());
   }
 }
 
 std::string model_readme(const ModelConfig& config, const ModelCard& card) {
   std::string text = fmt::format(
-      "---\nlibrary_name: transformers\ntags:\n- alambic\n- distillation\n---\n\n# A model distilled by alambic\n\n"
-      "- parameters: {}\n- shape: {} layers, width {}, {}/{} heads, ffn {}, vocabulary {}\n- task: {}\n"
+      "---\nlibrary_name: transformers\ntags:\n- alambic\n- distillation\n---\n\n# A model "
+      "distilled by alambic\n\n"
+      "- parameters: {}\n- shape: {} layers, width {}, {}/{} heads, ffn {}, vocabulary {}\n- task: "
+      "{}\n"
       "- prompt template: `{}`\n",
-      config.parameters(), config.layers, config.dim, config.heads, config.kv_heads, config.ffn, config.vocab_size,
-      card.task.empty() ? "text" : card.task, card.prompt_template);
-  if (card.block > 0) text += fmt::format("- hybrid: drafts and diffuses blocks of up to {} tokens\n", card.block);
+      config.parameters(), config.layers, config.dim, config.heads, config.kv_heads, config.ffn,
+      config.vocab_size, card.task.empty() ? "text" : card.task, card.prompt_template);
+  if (card.block > 0)
+    text += fmt::format("- hybrid: drafts and diffuses blocks of up to {} tokens\n", card.block);
   for (const auto& [key, value] : card.provenance.items()) {
-    text += fmt::format("- {}: {}\n", key, value.is_string() ? value.get<std::string>() : dump_json(value));
+    text += fmt::format("- {}: {}\n", key,
+                        value.is_string() ? value.get<std::string>() : dump_json(value));
   }
   return text;
 }
@@ -91,19 +123,22 @@ LoadedModel load_model(const std::string& directory) {
   const Family& family = llama_family();
   // A wrong shape must be an error before it is an allocation.
   const TensorEntry* embedding = stored(file, family, config, "embedding");
-  if (embedding == nullptr || embedding->shape != std::vector<int64_t>{config.vocab_size, config.dim}) {
-    fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, family.tensor_name("embedding"),
+  if (embedding == nullptr ||
+      embedding->shape != std::vector<int64_t>{config.vocab_size, config.dim}) {
+    fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path,
+         family.tensor_name("embedding"),
          embedding == nullptr ? "nothing" : shape_text(embedding->shape),
          shape_text(std::vector<int64_t>{config.vocab_size, config.dim}));
   }
+  check_promise(file, config, path);
   loaded.model = std::make_unique<Transformer>(config);
   loaded.model->visit([&](Parameter& p) {
     const std::string name = family.tensor_name(p.name);
     const TensorEntry* entry = stored(file, family, config, p.name);
     if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
     if (entry->shape != p.value.shape()) {
-      fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, name, shape_text(entry->shape),
-           shape_text(p.value.shape()));
+      fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, name,
+           shape_text(entry->shape), shape_text(p.value.shape()));
     }
     to_floats(*entry, p.value.values());
     loaded.file_bytes += static_cast<int64_t>(entry->bytes.size());
@@ -111,12 +146,15 @@ LoadedModel load_model(const std::string& directory) {
   return loaded;
 }
 
-void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory, DType dtype) {
+void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory,
+                DType dtype) {
   make_directories(directory);
   const ModelConfig& config = model.config();
   const Family& family = llama_family();
   Json json = family.write_config(config);
-  json["torch_dtype"] = dtype == DType::kF32 ? "float32" : dtype == DType::kF16 ? "float16" : "bfloat16";
+  json["torch_dtype"] = dtype == DType::kF32   ? "float32"
+                        : dtype == DType::kF16 ? "float16"
+                                               : "bfloat16";
   json["alambic"] = card_json(config, card);
   write_file_atomic(in(directory, "config.json"), dump_json(json, 2) + "\n");
   Json generation = Json::object();
@@ -138,7 +176,8 @@ std::string apply_template(const ModelCard& card, std::string_view prompt) {
   constexpr std::string_view kSlot = "{prompt}";
   std::string text = card.prompt_template;
   const size_t at = text.find(kSlot);
-  return at == std::string::npos ? text + std::string(prompt) : text.replace(at, kSlot.size(), prompt);
+  return at == std::string::npos ? text + std::string(prompt)
+                                 : text.replace(at, kSlot.size(), prompt);
 }
 
 }  // namespace alambic

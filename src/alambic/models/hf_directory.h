@@ -1,5 +1,6 @@
-// A model on disk: a Hugging Face directory (config.json, model.safetensors, and beside them tokenizer.json, README.md).
-// alambic's own settings live under the key "alambic" of config.json, which Python's transformers keeps and ignores.
+// A model on disk: a Hugging Face directory (config.json, model.safetensors, and beside them
+// tokenizer.json, README.md). alambic's own settings live under the key "alambic" of config.json,
+// which Python's transformers keeps and ignores.
 #pragma once
 
 #include <memory>
@@ -10,13 +11,15 @@
 
 namespace alambic {
 
-// What a student needs to be used as it was trained. Everything has a working default for foreign models.
+// What a student needs to be used as it was trained. Everything has a working default for foreign
+// models.
 struct ModelCard {
-  std::string prompt_template = "{prompt}";  // "{prompt}" is replaced; special tokens may stand around it
-  std::string task;                          // what the model was trained for, "" if unknown
-  std::vector<std::string> labels;           // the closed set of answers, for classifiers
-  int block = 0;                             // length of diffusion blocks and drafts; 0: autoregressive only
-  Json provenance = Json::object();          // teacher, data, recipe: copied to README.md
+  std::string prompt_template =
+      "{prompt}";                   // "{prompt}" is replaced; special tokens may stand around it
+  std::string task;                 // what the model was trained for, "" if unknown
+  std::vector<std::string> labels;  // the closed set of answers, for classifiers
+  int block = 0;                    // length of diffusion blocks and drafts; 0: autoregressive only
+  Json provenance = Json::object();  // teacher, data, recipe: copied to README.md
 };
 
 struct LoadedModel {
@@ -25,16 +28,19 @@ struct LoadedModel {
   int64_t file_bytes = 0;
 };
 
-// Weights become fp32 in memory, frozen. Throws kNotFound, kCorruptData (naming the tensor, its shape, the shape wanted),
-// kUnsupported, kResourceExhausted (before any weight is read, where they cannot fit this machine's memory).
+// Weights become fp32 in memory, frozen. Throws kNotFound, kCorruptData (naming the tensor, its
+// shape, the shape wanted), kUnsupported, kResourceExhausted (before any weight is read, where they
+// cannot fit this machine's memory).
 LoadedModel load_model(const std::string& directory);
 
 // Reads config.json alone.
 ModelConfig read_model_config(const std::string& directory, ModelCard* card = nullptr);
 
-// Writes config.json, generation_config.json, README.md and model.safetensors (F32, F16 or BF16), each atomically,
-// the weights last: a directory with weights is complete. The tokenizer is the caller's to save there first.
-void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory, DType dtype);
+// Writes config.json, generation_config.json, README.md and model.safetensors (F32, F16 or BF16),
+// each atomically, the weights last: a directory with weights is complete. The tokenizer is the
+// caller's to save there first.
+void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory,
+                DType dtype);
 
 std::string apply_template(const ModelCard& card, std::string_view prompt);
 

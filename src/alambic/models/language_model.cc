@@ -20,6 +20,8 @@ void set_trainable(LanguageModel& model, bool trainable) {
   });
 }
 
-KvCache make_cache(const ModelConfig& config) { return {config.layers, config.kv_heads, config.head_dim}; }
+KvCache make_cache(const ModelConfig& config) {
+  return {config.layers, config.kv_heads, config.head_dim};
+}
 
 }  // namespace alambic

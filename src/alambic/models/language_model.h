@@ -19,9 +19,11 @@ class LanguageModel {
   virtual ~LanguageModel() = default;
 
   virtual const ModelConfig& config() const = 0;
-  // One vector per row, after the final norm: [rows, dim]. Rows come in the order of forward.groups.
+  // One vector per row, after the final norm: [rows, dim]. Rows come in the order of
+  // forward.groups.
   virtual Tensor hidden(std::span<const TokenId> tokens, const Forward& forward) const = 0;
-  // [rows, dim] -> [rows, vocab]; for the few rows that decoding wants. Losses take head() and work in chunks.
+  // [rows, dim] -> [rows, vocab]; for the few rows that decoding wants. Losses take head() and work
+  // in chunks.
   virtual Tensor logits(const Tensor& hidden_rows, Precision precision) const = 0;
   virtual const Tensor& head() const = 0;
   // The only list of parameters: serves init, load, save, freeze, optimise, print.

@@ -1,4 +1,5 @@
-// The shape of a model and the ids it gives meaning to: what a family file fills in from a Hugging Face config.json.
+// The shape of a model and the ids it gives meaning to: what a family file fills in from a Hugging
+// Face config.json.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +28,9 @@ struct ModelConfig {
   int64_t parameters() const;
 };
 
-// Throws kInvalidArgument (or `code`) naming `where` if the sizes cannot make a model or are beyond any sane bound.
-void validate(const ModelConfig& config, std::string_view where, ErrorCode code = ErrorCode::kInvalidArgument);
+// Throws kInvalidArgument (or `code`) naming `where` if the sizes cannot make a model or are beyond
+// any sane bound.
+void validate(const ModelConfig& config, std::string_view where,
+              ErrorCode code = ErrorCode::kInvalidArgument);
 
 }  // namespace alambic

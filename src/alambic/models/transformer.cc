@@ -25,8 +25,8 @@ Transformer::Transformer(ModelConfig config) : config_(std::move(config)) {
     const std::string prefix = "layers." + std::to_string(i) + ".";
     layers_.push_back({vector(prefix + "attention_norm", d),
                        vector(prefix + "mlp_norm", d),
-                       {matrix(prefix + "query", q, d), matrix(prefix + "key", kv, d), matrix(prefix + "value", kv, d),
-                        matrix(prefix + "output", d, q)},
+                       {matrix(prefix + "query", q, d), matrix(prefix + "key", kv, d),
+                        matrix(prefix + "value", kv, d), matrix(prefix + "output", d, q)},
                        matrix(prefix + "gate", f, d),
                        matrix(prefix + "up", f, d),
                        matrix(prefix + "down", d, f)});
@@ -59,9 +59,10 @@ void Transformer::initialise(uint64_t seed) {
       return;
     }
     const bool output = p.name.ends_with(".output") || p.name.ends_with(".down");
-    const double std = output                ? 0.0
-                       : p.name == "embedding" ? 0.02
-                                               : std::sqrt(1.0 / 3.0 / static_cast<double>(p.value.cols()));
+    const double std = output ? 0.0
+                       : p.name == "embedding"
+                           ? 0.02
+                           : std::sqrt(1.0 / 3.0 / static_cast<double>(p.value.cols()));
     for (float& w : p.value.values()) w = static_cast<float>(std * rng.normal());
   });
   if (config_.tied_head) {
@@ -73,7 +74,8 @@ void Transformer::initialise(uint64_t seed) {
 Tensor Transformer::hidden(std::span<const TokenId> tokens, const Forward& forward) const {
   ALAMBIC_CHECK(row_count(forward) == static_cast<int>(tokens.size()));
   const AttentionShape shape{config_.heads, config_.kv_heads, config_.head_dim};
-  const RopeAngles angles = rope_angles(row_positions(forward), config_.head_dim, config_.rope_theta);
+  const RopeAngles angles =
+      rope_angles(row_positions(forward), config_.head_dim, config_.rope_theta);
   uint64_t site = forward.dropout_seed;
   const auto drop = [&](const Tensor& t) { return dropout(t, forward.dropout, ++site); };
   Tensor x = drop(embedding(embedding_.value, tokens));
@@ -82,7 +84,8 @@ Tensor Transformer::hidden(std::span<const TokenId> tokens, const Forward& forwa
     const Tensor a = rms_norm(x, layer.attention_norm.value, config_.norm_eps);
     x = add(x, drop(layer.attention(a, shape, angles, forward, i)));
     const Tensor m = rms_norm(x, layer.mlp_norm.value, config_.norm_eps);
-    x = add(x, drop(gated_mlp(m, layer.gate.value, layer.up.value, layer.down.value, forward.precision)));
+    x = add(x, drop(gated_mlp(m, layer.gate.value, layer.up.value, layer.down.value,
+                              forward.precision)));
   }
   return rms_norm(x, final_norm_.value, config_.norm_eps);
 }

@@ -1,4 +1,5 @@
-// The one Transformer: pre-norm blocks of self-attention and a gated MLP, after LLaMA (Touvron et al. 2023).
+// The one Transformer: pre-norm blocks of self-attention and a gated MLP, after LLaMA (Touvron et
+// al. 2023).
 #pragma once
 
 #include <memory>
@@ -20,8 +21,8 @@ class Transformer final : public LanguageModel {
   const Tensor& head() const override { return config_.tied_head ? embedding_.value : head_.value; }
   void visit(const ParameterVisitor& visitor) override;
 
-  // Gaussian matrices of variance 1 / (3 fan_in), zero output projections (a block starts as the identity), and for a
-  // tied head a final gain that keeps a token's own first logit small.
+  // Gaussian matrices of variance 1 / (3 fan_in), zero output projections (a block starts as the
+  // identity), and for a tied head a final gain that keeps a token's own first logit small.
   void initialise(uint64_t seed);
 
  private:

@@ -1,0 +1,1 @@
+alambic_fuzz(config alambic_models)
