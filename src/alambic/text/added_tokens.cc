@@ -52,6 +52,7 @@ size_t skip_space_right(std::string_view text, size_t begin) {
 void AddedTokenFinder::add(AddedToken token, std::string pattern) {
   if (pattern.empty()) return;
   auto& bucket = by_first_byte_[static_cast<uint8_t>(pattern[0])];
+  if (bucket.empty()) first_bytes_ += pattern[0];
   const auto shorter = [&](uint32_t other) {
     return entries_[other].pattern.size() < pattern.size();
   };
@@ -67,9 +68,17 @@ const AddedTokenFinder::Entry* AddedTokenFinder::match(std::string_view text) co
   return nullptr;
 }
 
+size_t AddedTokenFinder::next_candidate(std::string_view text, size_t at) const {
+  // Nearly always all patterns start with "<", and memchr is fast.
+  if (first_bytes_.size() == 1) return std::min(text.find(first_bytes_[0], at), text.size());
+  while (at < text.size() && by_first_byte_[static_cast<uint8_t>(text[at])].empty()) ++at;
+  return at;
+}
+
 void AddedTokenFinder::split(std::string_view text, bool special, const Sink& sink) const {
   size_t done = 0;
-  for (size_t at = 0; at < text.size() && !entries_.empty();) {
+  size_t at = entries_.empty() ? text.size() : next_candidate(text, 0);
+  for (; at < text.size(); at = next_candidate(text, at)) {
     const Entry* entry = match(text.substr(at));
     if (entry == nullptr) {
       ++at;

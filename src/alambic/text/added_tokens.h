@@ -41,10 +41,14 @@ class AddedTokenFinder {
     AddedToken token;
     std::string pattern;
   };
+  // The longest pattern that `text` starts with, or null.
   const Entry* match(std::string_view text) const;
+  // The first position from `at` on where a pattern may begin.
+  size_t next_candidate(std::string_view text, size_t at) const;
 
   std::vector<Entry> entries_;
   std::array<std::vector<uint32_t>, 256> by_first_byte_;  // longest pattern first
+  std::string first_bytes_;
 };
 
 }  // namespace alambic

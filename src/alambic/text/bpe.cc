@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <bit>
-#include <functional>
+#include <cstring>
 #include <limits>
 #include <queue>
 
@@ -15,26 +15,47 @@ namespace alambic {
 namespace {
 
 constexpr size_t kCacheSlots = 1 << 15;
-constexpr size_t kLongestCachedWord = 64;
+constexpr uint64_t kHashFactor = 0x9e3779b97f4a7c15ULL;
 // Up to here scanning all pairs for the best one beats a heap.
 constexpr size_t kShortWord = 24;
 constexpr size_t kLongestPiece = 1 << 30;
 
 }  // namespace
 
-const std::vector<TokenId>* WordCache::find(std::string_view word, uint64_t hash) const {
-  if (slots_.empty()) return nullptr;
-  const Slot& slot = slots_[hash % kCacheSlots];
-  return slot.hash == hash && slot.word == word ? &slot.ids : nullptr;
+uint64_t WordCache::hash(std::string_view word) {
+  uint64_t state = word.size() * kHashFactor;
+  const auto mix = [&](uint64_t block) {
+    state = (state ^ block) * kHashFactor;
+    state ^= state >> 32;
+  };
+  while (word.size() >= 8) {
+    uint64_t block;
+    std::memcpy(&block, word.data(), 8);
+    mix(block);
+    word.remove_prefix(8);
+  }
+  uint64_t rest = 0;
+  std::memcpy(&rest, word.data(), word.size());
+  mix(rest);
+  return state;
 }
 
-void WordCache::store(std::string_view word, uint64_t hash, const TokenId* begin,
-                      const TokenId* end) {
+std::span<const TokenId> WordCache::find(std::string_view word, uint64_t hash) const {
+  if (slots_.empty()) return {};
+  const Slot& slot = slots_[hash % kCacheSlots];
+  if (slot.hash != hash || std::string_view(slot.word, slot.length) != word) return {};
+  return {slot.ids, slot.count};
+}
+
+void WordCache::store(std::string_view word, uint64_t hash, std::span<const TokenId> ids) {
+  if (ids.empty() || ids.size() > kMostIds || word.size() > kLongestWord) return;
   if (slots_.empty()) slots_.resize(kCacheSlots);
   Slot& slot = slots_[hash % kCacheSlots];
   slot.hash = hash;
-  slot.word.assign(word);
-  slot.ids.assign(begin, end);
+  slot.length = static_cast<uint8_t>(word.size());
+  slot.count = static_cast<uint8_t>(ids.size());
+  std::copy(word.begin(), word.end(), slot.word);
+  std::copy(ids.begin(), ids.end(), slot.ids);
 }
 
 Bpe::Bpe(BpeSettings settings, BpeVocabulary vocabulary, std::string_view where)
@@ -262,11 +283,11 @@ void Bpe::merge_long(std::vector<TokenId>& ids, double dropout, Rng* rng) const 
 
 void Bpe::encode(std::string_view piece, bool byte_level, WordCache& cache,
                  std::vector<TokenId>& out) const {
-  const bool cached = piece.size() <= kLongestCachedWord;
-  const uint64_t hash = cached ? std::hash<std::string_view>{}(piece) : 0;
+  const bool cached = piece.size() <= WordCache::kLongestWord;
+  const uint64_t hash = cached ? WordCache::hash(piece) : 0;
   if (cached) {
-    if (const auto* ids = cache.find(piece, hash)) {
-      out.insert(out.end(), ids->begin(), ids->end());
+    if (const auto ids = cache.find(piece, hash); !ids.empty()) {
+      out.insert(out.end(), ids.begin(), ids.end());
       return;
     }
   }
@@ -280,7 +301,7 @@ void Bpe::encode(std::string_view piece, bool byte_level, WordCache& cache,
     first_symbols(piece, byte_level, symbols);
     symbols.size() <= kShortWord ? merge_short(symbols) : merge_long(symbols, 0, nullptr);
   }
-  if (cached) cache.store(piece, hash, symbols.data(), symbols.data() + symbols.size());
+  if (cached) cache.store(piece, hash, symbols);
   out.insert(out.end(), symbols.begin(), symbols.end());
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -29,19 +30,25 @@ struct BpeVocabulary {
   std::vector<std::pair<std::string, std::string>> merges;  // best first
 };
 
-// Ids of pieces seen lately. A slot forgets its piece when another one falls on it, so size is
-// bounded.
+// Ids of short pieces seen lately. A slot forgets its piece when another one falls on it, so size
+// is bounded.
 class WordCache {
  public:
-  // The ids stored for `word`, or null.
-  const std::vector<TokenId>* find(std::string_view word, uint64_t hash) const;
-  void store(std::string_view word, uint64_t hash, const TokenId* begin, const TokenId* end);
+  static constexpr size_t kLongestWord = 22;
+  static constexpr size_t kMostIds = 8;
+
+  static uint64_t hash(std::string_view word);
+  // The ids stored for a word of at most kLongestWord bytes; empty if there are none.
+  std::span<const TokenId> find(std::string_view word, uint64_t hash) const;
+  // Does nothing where the word has no or too many ids.
+  void store(std::string_view word, uint64_t hash, std::span<const TokenId> ids);
 
  private:
-  struct Slot {
+  struct alignas(64) Slot {  // one cache line
     uint64_t hash = 0;
-    std::string word;
-    std::vector<TokenId> ids;
+    uint8_t length = 0, count = 0;
+    char word[kLongestWord] = {};
+    TokenId ids[kMostIds] = {};
   };
   std::vector<Slot> slots_;
 };

@@ -191,8 +191,7 @@ class Pattern::Regex : public Matcher {
       fail(ErrorCode::kUnsupported, "[{}] regular expression {}: {}", where, expression,
            reinterpret_cast<const char*>(text));
     }
-    // Where it cannot be compiled to machine code, the same call interprets it.
-    pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
+    jit_ = pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE) == 0;
   }
 
   void for_each_match(std::string_view text, const Sink& sink) const override {
@@ -232,8 +231,10 @@ class Pattern::Regex : public Matcher {
 
   int run(std::string_view text, size_t at, const MatchSpace& space) const {
     const auto subject = reinterpret_cast<PCRE2_SPTR>(text.data());
-    int found = pcre2_match(code_.get(), subject, text.size(), at, PCRE2_NO_UTF_CHECK, space.data,
-                            space.context);
+    int found = jit_ ? pcre2_jit_match(code_.get(), subject, text.size(), at, PCRE2_NO_UTF_CHECK,
+                                       space.data, space.context)
+                     : PCRE2_ERROR_JIT_STACKLIMIT;
+    // The interpreter keeps its backtracking on the heap.
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
       found = pcre2_match(code_.get(), subject, text.size(), at, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
                           space.data, space.context);
@@ -248,6 +249,7 @@ class Pattern::Regex : public Matcher {
 
   std::string expression_;
   Code code_;
+  bool jit_ = false;
 };
 
 Pattern Pattern::literal(std::string text) {

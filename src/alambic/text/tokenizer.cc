@@ -50,19 +50,16 @@ void Tokenizer::State::index() {
   vocab_size = model->size();
   for (const AddedToken& token : added) {
     added_ids.emplace(token.content, token.id);
-    added_by_id.emplace(token.id, &token);
     vocab_size = std::max(vocab_size, token.id + 1);
-    if (token.normalized) {
-      normalized_finder.add(token, normalizer.normalize(token.content));
-    } else {
-      raw_finder.add(token, token.content);
-    }
+    const std::string text = token.normalized ? normalizer.normalize(token.content) : token.content;
+    (token.normalized ? normalized_finder : raw_finder).add(token, text);
+    added_by_id.emplace(token.id, Added{&token, text});
   }
 }
 
-const AddedToken* Tokenizer::State::find_added(TokenId id) const {
+const Tokenizer::State::Added* Tokenizer::State::find_added(TokenId id) const {
   const auto it = added_by_id.find(id);
-  return it == added_by_id.end() ? nullptr : it->second;
+  return it == added_by_id.end() ? nullptr : &it->second;
 }
 
 std::optional<TokenId> Tokenizer::State::find(std::string_view content) const {
@@ -82,7 +79,8 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
   }
   const State& state = *state_;
   std::vector<TokenId> ids;
-  if (options.special_prefix) ids = state.prefix;
+  ids.reserve(text.size() / 3);
+  if (options.special_prefix) ids.insert(ids.end(), state.prefix.begin(), state.prefix.end());
   BorrowedCache cache(state.caches);
   const bool byte_level = state.pre_tokenizer.byte_level();
   const PieceSink encode_piece = [&](const Piece& piece) {
@@ -118,8 +116,8 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
   std::vector<DecodedToken> tokens;
   tokens.reserve(ids.size());
   for (const TokenId id : ids) {
-    if (const AddedToken* added = state_->find_added(id)) {
-      if (!(added->special && skip_special)) tokens.push_back({added->content, true});
+    if (const State::Added* added = state_->find_added(id)) {
+      if (!(added->token->special && skip_special)) tokens.push_back({added->text, true});
     } else if (state_->model->contains(id)) {
       tokens.push_back({state_->model->token(id), false});
     }
@@ -128,14 +126,16 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
 }
 
 std::string Tokenizer::token_bytes(TokenId id) const {
-  const AddedToken* added = state_->find_added(id);
-  if (added != nullptr && added->special) return "";
-  if (added == nullptr && !state_->model->contains(id)) return "";
-  return state_->decoder.decode_one({token_content(id), added != nullptr});
+  if (is_special(id)) return "";
+  if (const State::Added* added = state_->find_added(id)) {
+    return state_->decoder.decode_one({added->text, true});
+  }
+  if (!state_->model->contains(id)) return "";
+  return state_->decoder.decode_one({state_->model->token(id), false});
 }
 
 std::string Tokenizer::token_content(TokenId id) const {
-  if (const AddedToken* added = state_->find_added(id)) return added->content;
+  if (const State::Added* added = state_->find_added(id)) return added->token->content;
   return state_->model->contains(id) ? state_->model->token(id) : "";
 }
 
@@ -144,8 +144,8 @@ std::optional<TokenId> Tokenizer::find(std::string_view content) const {
 }
 
 bool Tokenizer::is_special(TokenId id) const {
-  const AddedToken* added = state_->find_added(id);
-  return added != nullptr && added->special;
+  const State::Added* added = state_->find_added(id);
+  return added != nullptr && added->token->special;
 }
 
 std::optional<TokenId> Tokenizer::role(const char* key,

@@ -47,13 +47,17 @@ struct Tokenizer::State {
 
   // Made from the above by index().
   std::unordered_map<std::string_view, TokenId> added_ids;
-  std::unordered_map<TokenId, const AddedToken*> added_by_id;
+  struct Added {
+    const AddedToken* token;
+    std::string text;  // what it decodes from: the form in which it was looked for
+  };
+  std::unordered_map<TokenId, Added> added_by_id;
   AddedTokenFinder raw_finder, normalized_finder;
   int vocab_size = 0;
   mutable WordCachePool caches;
 
   void index();
-  const AddedToken* find_added(TokenId id) const;
+  const Added* find_added(TokenId id) const;
   std::optional<TokenId> find(std::string_view content) const;
 };
 

@@ -1,0 +1,276 @@
+#include "alambic/text/tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "alambic/base/error.h"
+#include "alambic/base/file.h"
+#include "alambic/base/json.h"
+#include "alambic/text/unicode.h"
+
+namespace alambic {
+namespace {
+
+const std::string kGolden = std::string(ALAMBIC_GOLDEN_DIR) + "/";
+
+std::string data_directory() {
+  const char* given = std::getenv("ALAMBIC_DATA");
+  return given != nullptr ? given : std::string(ALAMBIC_SOURCE_DIR) + "/../shared/data";
+}
+
+// What tests/golden/make_tokenizer_goldens.py recorded with Python's `tokenizers`.
+void expect_recorded(const Tokenizer& tokenizer, const std::string& name) {
+  const Json texts = read_json_file(kGolden + "tokenizer_texts.json");
+  const Json rows = read_json_file(kGolden + "tokenizer_" + name + ".ids.json");
+  ASSERT_EQ(texts.size(), rows.size());
+  EncodeOptions bare;
+  bare.special_prefix = false;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto text = texts[i].get<std::string>();
+    const auto ids = rows[i].at("ids").get<std::vector<TokenId>>();
+    EXPECT_EQ(tokenizer.encode(text), ids) << name << ": " << text;
+    EXPECT_EQ(tokenizer.encode(text, bare), rows[i].value("bare", ids)) << name << ": " << text;
+    const auto plain = rows[i].value("text", text);
+    EXPECT_EQ(to_valid_utf8(tokenizer.decode(ids)), plain);
+    EXPECT_EQ(to_valid_utf8(tokenizer.decode(ids, false)), rows[i].value("full", plain));
+    StreamDecoder stream(tokenizer);
+    std::string streamed;
+    for (const TokenId id : ids) {
+      const std::string piece = stream.push(id);
+      EXPECT_EQ(valid_utf8_prefix(piece), piece.size());
+      streamed += piece;
+    }
+    EXPECT_EQ(streamed + stream.finish(), to_valid_utf8(tokenizer.decode(ids)));
+  }
+}
+
+class TokenizerGolden : public testing::TestWithParam<const char*> {};
+
+TEST_P(TokenizerGolden, EncodesAndDecodesAsTheReference) {
+  const std::string name = GetParam();
+  expect_recorded(Tokenizer::load(kGolden + "tokenizer_" + name + ".json"), name);
+}
+
+TEST_P(TokenizerGolden, StaysTheSameWhenSavedAndLoaded) {
+  const std::string name = GetParam();
+  const Tokenizer tokenizer = Tokenizer::load(kGolden + "tokenizer_" + name + ".json");
+  const Tokenizer again = Tokenizer::from_json(tokenizer.to_json(), "saved");
+  EXPECT_EQ(again.hash(), tokenizer.hash());
+  expect_recorded(again, name);
+}
+
+INSTANTIATE_TEST_SUITE_P(Recorded, TokenizerGolden,
+                         testing::Values("byte_level", "metaspace", "digits", "words"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST(Tokenizer, PublishedTinyStoriesTokenizerEncodesAsTheReference) {
+  const std::string directory = data_directory() + "/weights_tinystories656K";
+  if (!std::filesystem::exists(directory)) GTEST_SKIP() << directory << " does not exist";
+  const Tokenizer tokenizer = Tokenizer::load(directory);
+  expect_recorded(tokenizer, "tinystories");
+  EXPECT_EQ(tokenizer.vocab_size(), 2048);
+  EXPECT_EQ(tokenizer.bos(), 1);
+  EXPECT_EQ(tokenizer.eos(), 2);
+  EXPECT_EQ(tokenizer.unk(), 0);
+}
+
+TEST(Tokenizer, Gpt2VocabularyEncodesAsLlamaCppRecorded) {
+  const std::string directory = data_directory() + "/tokenizer_vectors/";
+  if (!std::filesystem::exists(directory)) GTEST_SKIP() << directory << " does not exist";
+  Json document = {{"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
+                   {"decoder", {{"type", "ByteLevel"}}}};
+  document["model"]["vocab"] = read_json_file(directory + "gpt2_encoder.json");
+  const std::string merges = read_file(directory + "gpt2_vocab.bpe");
+  for (const std::string_view line : split_lines(merges)) {
+    if (!line.empty() && !line.starts_with("#version")) document["model"]["merges"].push_back(line);
+  }
+  const Tokenizer tokenizer = Tokenizer::from_json(dump_json(document), "gpt2");
+  const std::string inputs = read_file(directory + "ggml-vocab-gpt-2.gguf.inp");
+  const std::string outputs = read_file(directory + "ggml-vocab-gpt-2.gguf.out");
+  const std::string separator = "\n__ggml_vocab_test__\n";
+  size_t at = 0;
+  int cases = 0;
+  for (const std::string_view line : split_lines(outputs)) {
+    const size_t end = std::min(inputs.find(separator, at), inputs.size());
+    const std::string text = inputs.substr(at, end - at);
+    at = std::min(end + separator.size(), inputs.size());
+    std::string ids;
+    for (const TokenId id : tokenizer.encode(text)) ids.append(" ").append(std::to_string(id));
+    EXPECT_EQ(ids, line) << text;
+    ++cases;
+  }
+  EXPECT_GT(cases, 40);
+}
+
+TEST(Tokenizer, ByteLevelReturnsEveryByteString) {
+  const Tokenizer tokenizer = Tokenizer::load(kGolden + "tokenizer_byte_level.json");
+  Rng rng(11);
+  for (int round = 0; round < 2000; ++round) {
+    std::string bytes;
+    for (uint64_t n = rng.below(60); n > 0; --n) bytes += static_cast<char>(rng.below(256));
+    EncodeOptions dropout;
+    dropout.dropout = 0.3;
+    dropout.rng = &rng;
+    EXPECT_EQ(tokenizer.decode(tokenizer.encode(bytes)), bytes);
+    EXPECT_EQ(tokenizer.decode(tokenizer.encode(bytes, dropout)), bytes);
+  }
+}
+
+TEST(Tokenizer, TokenBytesJoinToTheText) {
+  const Tokenizer tokenizer = Tokenizer::load(kGolden + "tokenizer_byte_level.json");
+  const std::string text = "naïve café, 12 dogs \xF0\x9F\x98\x80!\n";
+  std::string joined;
+  for (const TokenId id : tokenizer.encode("<|user|>" + text)) joined += tokenizer.token_bytes(id);
+  EXPECT_EQ(joined, text);
+  const Tokenizer fallback = Tokenizer::load(kGolden + "tokenizer_metaspace.json");
+  EXPECT_EQ(fallback.token_bytes(*fallback.find("<0xE9>")), "\xE9");
+  EXPECT_EQ(fallback.token_bytes(*fallback.find("▁the")), " the");
+  EXPECT_EQ(fallback.token_bytes(*fallback.bos()), "");
+  EXPECT_EQ(fallback.token_bytes(-1), "");
+  EXPECT_EQ(fallback.token_bytes(1 << 30), "");
+}
+
+TEST(Tokenizer, SpecialTokensInTextAreTextIfNotParsed) {
+  const Tokenizer tokenizer = Tokenizer::load(kGolden + "tokenizer_byte_level.json");
+  const TokenId user = *tokenizer.find("<|user|>");
+  EXPECT_EQ(tokenizer.encode("<|user|>"), std::vector<TokenId>{user});
+  EncodeOptions plain;
+  plain.parse_special = false;
+  const auto ids = tokenizer.encode("<|user|>", plain);
+  EXPECT_GT(ids.size(), 1u);
+  EXPECT_EQ(tokenizer.decode(ids), "<|user|>");
+}
+
+TEST(Tokenizer, DropoutOfOneLeavesBytesAndOfZeroNothingOut) {
+  const Tokenizer tokenizer = Tokenizer::load(kGolden + "tokenizer_byte_level.json");
+  Rng rng(1);
+  EncodeOptions options;
+  options.rng = &rng;
+  options.dropout = 1;
+  EXPECT_EQ(tokenizer.encode("the little dog", options).size(), 14u);
+  options.dropout = 0;
+  EXPECT_EQ(tokenizer.encode("the little dog", options), tokenizer.encode("the little dog"));
+  options.dropout = 0.5;
+  options.rng = nullptr;
+  EXPECT_THROW(tokenizer.encode("the", options), Error);
+}
+
+TEST(Tokenizer, WithSpecialAddsOneTokenAndChangesTheHash) {
+  const Tokenizer plain = Tokenizer::load(kGolden + "tokenizer_byte_level.json");
+  EXPECT_FALSE(plain.mask());
+  const Tokenizer more = plain.with_special("<|mask|>");
+  EXPECT_EQ(more.vocab_size(), plain.vocab_size() + 1);
+  EXPECT_EQ(more.mask(), plain.vocab_size());
+  EXPECT_TRUE(more.is_special(*more.mask()));
+  EXPECT_NE(more.hash(), plain.hash());
+  EXPECT_EQ(more.with_special("<|mask|>").hash(), more.hash());
+  EXPECT_EQ(more.encode("a<|mask|>"), (std::vector<TokenId>{*plain.find("a"), *more.mask()}));
+  EXPECT_EQ(Tokenizer::from_json(more.to_json(), "saved").mask(), more.mask());
+}
+
+TEST(Tokenizer, DirectoryKeepsRoles) {
+  const auto directory = std::filesystem::temp_directory_path() / "alambic_tokenizer_test";
+  std::filesystem::create_directories(directory);
+  const Tokenizer tokenizer = Tokenizer::load(kGolden + "tokenizer_byte_level.json");
+  EXPECT_EQ(tokenizer.eos(), tokenizer.find("<|endoftext|>"));
+  tokenizer.save(directory.string());
+  write_file_atomic((directory / "special_tokens_map.json").string(),
+                    R"({"pad_token": {"content": "<|end|>"}})");
+  const Tokenizer again = Tokenizer::load(directory.string());
+  EXPECT_EQ(again.eos(), tokenizer.eos());
+  EXPECT_EQ(again.pad(), tokenizer.find("<|end|>"));
+  EXPECT_EQ(again.hash(), tokenizer.hash());
+  std::filesystem::remove_all(directory);
+}
+
+TEST(Tokenizer, ThreadsShareOneTokenizer) {
+  const Tokenizer tokenizer = Tokenizer::load(kGolden + "tokenizer_metaspace.json");
+  const auto expected = tokenizer.encode("The little dog said hello to 12 friends.");
+  std::vector<std::thread> threads;
+  std::array<int, 4> wrong{};
+  for (size_t i = 0; i < wrong.size(); ++i) {
+    threads.emplace_back([&, i] {
+      for (int round = 0; round < 200; ++round) {
+        if (tokenizer.encode("The little dog said hello to 12 friends.") != expected) ++wrong[i];
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(wrong, (std::array<int, 4>{}));
+}
+
+TEST(Tokenizer, LongPieceWithoutSpacesTakesModerateTime) {
+  const Tokenizer tokenizer = Tokenizer::load(kGolden + "tokenizer_byte_level.json");
+  std::string text;
+  Rng rng(5);
+  for (int i = 0; i < 1000000; ++i) text += static_cast<char>('a' + rng.below(26));
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
+}
+
+TEST(StreamDecoder, NeverEmitsHalfACharacter) {
+  const Tokenizer tokenizer = Tokenizer::load(kGolden + "tokenizer_byte_level.json");
+  const auto ids = tokenizer.encode("\xF0\x9F\xA6\x84");  // a unicorn, which no merge covers
+  ASSERT_GT(ids.size(), 1u);
+  StreamDecoder stream(tokenizer);
+  for (size_t i = 0; i + 1 < ids.size(); ++i) EXPECT_EQ(stream.push(ids[i]), "");
+  EXPECT_EQ(stream.push(ids.back()), "\xF0\x9F\xA6\x84");
+  EXPECT_EQ(stream.push(ids[0]), "");
+  EXPECT_EQ(stream.finish(), "\xEF\xBF\xBD");
+}
+
+TEST(Tokenizer, BrokenFilesAreRefusedWithTheReason) {
+  const std::string model =
+      R"("model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]})";
+  const struct {
+    std::string json, reason;
+    ErrorCode code;
+  } cases[] = {
+      {"{", "not valid JSON", ErrorCode::kCorruptData},
+      {"[]", "no JSON object", ErrorCode::kCorruptData},
+      {"{}", "model", ErrorCode::kCorruptData},
+      {R"({"model": {"type": "Unigram"}})", "Unigram", ErrorCode::kUnsupported},
+      {R"({"model": {"vocab": {"a": 0, "b": 0}, "merges": []}})", "share the id",
+       ErrorCode::kCorruptData},
+      {R"({"model": {"vocab": {"a": 2000000000}, "merges": []}})", "2000000000",
+       ErrorCode::kCorruptData},
+      {R"({"model": {"vocab": {"a": -1}, "merges": []}})", "-1", ErrorCode::kCorruptData},
+      {R"({"model": {"vocab": {"a": 0}, "merges": ["a b"]}})", "\"b\"", ErrorCode::kCorruptData},
+      {R"({"model": {"vocab": {"a": 0}, "merges": ["ab"]}})", "merge", ErrorCode::kCorruptData},
+      {R"({"model": {"vocab": {"a": 0}, "merges": [], "unk_token": "<unk>"}})", "<unk>",
+       ErrorCode::kCorruptData},
+      {"{" + model + R"(, "normalizer": {"type": "Precompiled"}})", "Precompiled",
+       ErrorCode::kUnsupported},
+      {"{" + model + R"(, "pre_tokenizer": {"type": "BertPreTokenizer"}})", "BertPreTokenizer",
+       ErrorCode::kUnsupported},
+      {"{" + model + R"(, "decoder": {"type": "WordPiece"}})", "WordPiece",
+       ErrorCode::kUnsupported},
+      {"{" + model + R"(, "post_processor": {"type": "BertProcessing"}})", "BertProcessing",
+       ErrorCode::kUnsupported},
+      {"{" + model + R"(, "added_tokens": [{"content": "x", "id": 1}]})", "\"x\"",
+       ErrorCode::kCorruptData},
+      {"{" + model +
+           R"(, "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(("}, "behavior": "Isolated"}})",
+       "((", ErrorCode::kUnsupported},
+      {"{" + model +
+           R"(, "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x"}},
+           {"Sequence": {"id": "A"}}], "special_tokens": {"x": {"ids": [9]}}}})",
+       "id 9", ErrorCode::kCorruptData},
+  };
+  for (const auto& test : cases) {
+    try {
+      Tokenizer::from_json(test.json, "file.json");
+      ADD_FAILURE() << "accepted: " << test.json;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), test.code) << error.what();
+      EXPECT_NE(std::string(error.what()).find(test.reason), std::string::npos) << error.what();
+      EXPECT_TRUE(std::string(error.what()).starts_with("[file.json]")) << error.what();
+    }
+  }
+  EXPECT_THROW(Tokenizer::load(kGolden + "no_such_tokenizer.json"), Error);
+}
+
+}  // namespace
+}  // namespace alambic

@@ -1,0 +1,168 @@
+"""Records what Python's `tokenizers` makes of a varied corpus, for src/alambic/text/*_test.cc.
+
+Run from the repository root with `tokenizers` installed (recorded with 0.23):
+    python3 tests/golden/make_tokenizer_goldens.py [DIRECTORY_WITH_TINYSTORIES_TOKENIZER]
+
+Writes beside itself:
+    tokenizer_texts.json       the corpus: one list of strings
+    tokenizer_NAME.json        small tokenizers made here, as `tokenizers` saves them
+    tokenizer_NAME.ids.json    for each text: ids; "bare", ids without special tokens, where these differ;
+                               "text", what they decode to, where it is not the text; "full", the same with
+                               special tokens, where that differs
+    tokenizer_tinystories.ids.json  the same for a published tokenizer, which itself is not stored
+"""
+
+import json
+import pathlib
+import random
+import sys
+
+from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers,
+                        processors, trainers)
+
+HERE = pathlib.Path(__file__).parent
+
+
+def corpus():
+    rng = random.Random(7)
+    texts = [
+        "", " ", "  ", "\n", "\t", "a", " a", "a ", "  a  b  ", "\n\n\nend\r\n", "\u00a0\u2003wide\u3000space",
+        "Hello, world! It's 7:30 and we're late; they'll've left, I'd say.",
+        "The quick brown fox jumps over the lazy dog. THE QUICK BROWN FOX.",
+        "Dear Sir or Madam, my order 48213-77 of 12 March has not arrived. Kind regards, Anne-Marie O'Neil",
+        "Bonjour, je n'ai pas reçu ma commande n° 55 120 ; où en est-elle ? Ça m'inquiète, à bientôt.",
+        "L'été dernier, nous avons goûté des crêpes à l'œuf près du château — quel délice !",
+        "Größe, Straße, naïve café, Ærøskøbing, Łódź, İstanbul, ǅ, ß, ŉ",
+        "def f(x, *, y=None):\n    if x is None:\n\t\treturn {'a': [1, 2.5e-3], \"b\": y}\n    return x**2  # ok\n",
+        "#include <vector>\nint main(int argc, char** argv) { return argv[0][0] != '\\0' && argc > 1; }\n",
+        '{"intent": "book_flight", "slots": {"from": "Paris", "to": "Oslo"}, "n": 3}',
+        "Привет, мир! Как дела?", "γειά σου Κόσμε ς Σ", "שלום עולם", "مرحبا بالعالم ١٢٣", "नमस्ते दुनिया १२३",
+        "สวัสดีชาวโลก", "안녕하세요 세계", "こんにちは、世界。カタカナ ﾊﾝｶｸ", "你好，世界！１２３ 四五六", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𝟙𝟚𝟛",
+        "😀 👩‍👩‍👧‍👦 🇫🇷 👍🏽 ❤️ 🏴‍☠️", "e\u0301 vs é, a\u0323\u0307 vs ạ̇, ﬁ ﬂ ½ ² Ⅷ ㎏ ｆｕｌｌ",
+        "Z\u0351\u036b\u0343a\u0328l\u034dg\u0320o\u0321", "\u200bzero\u200dwidth\u200c\ufeffmarks\u00ad",
+        "ctrl \x00\x01\x07\x1b[31m\x7f\x85\x9f end", "\u2028line\u2029paragraph\x0b\x0c",
+        "\ue000 private \uffff \U0010ffff \U000e0041", "₤€¥¢ ©®™ ±×÷ ≠≤≥ ←→ ▁▂▃", "▁already▁marked ▁ text▁",
+        "12345678901234567890 3.14159 1,000,000 0x1F600 1e10 v2.0.1", "١٢٣٤ ४५६ ⅓ ① 𝟜𝟝",
+        "<s>tagged</s> <|user|>hi<|end|><|user|> <unk> <0x41><0xE9>", "<|user|> <|end|>  <|end|>x",
+        "sentence.<mask>word <mask> . <mask>s", "keep  KEEP keeps keep. unkeep keep", "Day day daylight Day.Day",
+        "don't DON'T I'M we'LL you'Re 'tis 's 't", "https://example.org/a?b=c&d=%20#frag me@example.com",
+        "word" * 300, "ab" * 600, "a" * 1500, " " * 300 + "x", "\n \n" * 100, "é" * 500, "中" * 400, "1" * 333,
+        "".join(chr(rng.randrange(33, 127)) for _ in range(900)),
+    ]
+    words = "the of and to in said was that he she little dog big tree happy day play went with friend".split()
+    for _ in range(25):
+        texts.append(" ".join(rng.choice(words) for _ in range(rng.randrange(3, 40))).capitalize() + ".")
+    for _ in range(20):
+        texts.append(rng.randbytes(rng.randrange(1, 60)).decode("utf-8", "replace"))
+    for _ in range(20):
+        texts.append(rng.randbytes(rng.randrange(1, 60)).decode("latin-1"))
+    # Assigned characters of Unicode 14 at most: tables differ between versions beyond that.
+    blocks = [(0x20, 0x7F), (0xA1, 0x250), (0x370, 0x3FF), (0x400, 0x4FF), (0x5D0, 0x5EA), (0x621, 0x64A),
+              (0x905, 0x939), (0x2010, 0x2050), (0x3041, 0x30FF), (0x4E00, 0x9F00), (0xAC00, 0xD7A3),
+              (0x1F300, 0x1F600), (0x300, 0x36F), (0x9, 0xE)]
+    for _ in range(40):
+        text = ""
+        for _ in range(rng.randrange(1, 50)):
+            low, high = rng.choice(blocks)
+            text += rng.choice(["", "", " "]) + chr(rng.randrange(low, high))
+        texts.append(text)
+    return texts
+
+
+def byte_level(texts):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=["<|endoftext|>", "<|user|>", "<|end|>"],
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def metaspace(texts):
+    specials = ["<unk>", "<s>", "</s>"]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="first")
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    fallback = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=specials + fallback, limit_alphabet=120,
+                                  show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    # Byte tokens are ordinary vocabulary, not special tokens.
+    data = json.loads(tokenizer.to_str())
+    data["added_tokens"] = [token for token in data["added_tokens"] if token["id"] < len(specials)]
+    tokenizer = Tokenizer.from_str(json.dumps(data))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> $B", special_tokens=[("<s>", 1), ("</s>", 2)])
+    return tokenizer
+
+
+def digits(texts):
+    """A modern pattern, digits one by one, added tokens of every kind, merges ignored for whole tokens."""
+    tokenizer = Tokenizer(models.BPE(ignore_merges=True))
+    tokenizer.normalizer = normalizers.NFC()
+    pattern = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+               r"|\s*[\r\n]+|\s+(?!\S)|\s+")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(pattern), "isolated"), pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=600, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+                                  show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens([AddedToken("<|user|>", special=True, normalized=False),
+                                  AddedToken("<mask>", special=True, lstrip=True, normalized=False),
+                                  AddedToken("<|end|>", special=True, rstrip=True, normalized=False)])
+    tokenizer.add_tokens([AddedToken("keep", single_word=True, normalized=True),
+                          AddedToken("Day", normalized=False), AddedToken("Daylight"), AddedToken("e\u0301 vs")])
+    return tokenizer
+
+
+def words(texts):
+    """Normalizers that rewrite text, a word pattern, unknown characters one by one."""
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Strip(), normalizers.NFKC(), normalizers.Lowercase(), normalizers.Replace("'", "’"),
+         normalizers.Replace(Regex(r"\s+"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Whitespace(), pre_tokenizers.Digits(individual_digits=False),
+         pre_tokenizers.Split("e", "merged_with_previous"), pre_tokenizers.Split(Regex("[ao]"), "merged_with_next"),
+         pre_tokenizers.Split(Regex("[.,;]"), "contiguous"), pre_tokenizers.Split("q", "removed")])
+    trainer = trainers.BpeTrainer(vocab_size=400, special_tokens=["[UNK]"], limit_alphabet=60, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def record(name, tokenizer, texts):
+    rows = []
+    special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    for text in texts:
+        ids = tokenizer.encode(text).ids
+        row = {"ids": ids}
+        bare = tokenizer.encode(text, add_special_tokens=False).ids
+        # Left out by id: release 0.23 keeps special tokens that a normalizer changes.
+        plain = tokenizer.decode([i for i in ids if i not in special])
+        full = tokenizer.decode(ids, skip_special_tokens=False)
+        rows.append(row | ({"bare": bare} if bare != ids else {}) | ({"text": plain} if plain != text else {})
+                    | ({"full": full} if full != plain else {}))
+    lines = ",\n".join(json.dumps(row, separators=(",", ":"), ensure_ascii=False) for row in rows)
+    (HERE / f"tokenizer_{name}.ids.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+def main():
+    texts = corpus()
+    (HERE / "tokenizer_texts.json").write_text(json.dumps(texts, indent=0) + "\n")
+    # The same rule stands in train_bpe_test.cc.
+    learn = [text for text in texts if len(text) < 600 and "<|" not in text]
+    for make in (byte_level, metaspace, digits, words):
+        tokenizer = make(learn)
+        tokenizer.save(str(HERE / f"tokenizer_{make.__name__}.json"), pretty=False)
+        record(make.__name__, tokenizer, texts)
+    if len(sys.argv) > 1:
+        record("tinystories", Tokenizer.from_file(sys.argv[1] + "/tokenizer.json"), texts)
+
+
+main()
