@@ -66,18 +66,16 @@ struct GenerateOptions {
 struct Generation {
   std::vector<TokenId> tokens;
   int64_t forwards = 0, rows = 0;  // that this prompt took part in; its rows there
-  // Of the tokens and the stop token, under the causal model at temperature 1. Speculative and ar
+  int64_t decided = 0;             // tokens and, where one ended the text, the stop token
+  // Of all that was decided, under the causal model at temperature 1. Speculative and ar
   // agree to the bit.
   double log_probability = 0;
   bool stopped =
       false;           // by a stop token or the end of a choice, rather than by a limit or the sink
   double seconds = 0;  // in a batch: this prompt's share of each forward, so that they add up
 
-  // A stop token was decoded too.
   double tokens_per_forward() const {
-    return forwards == 0 ? 0.0
-                         : static_cast<double>(tokens.size() + (stopped ? 1 : 0)) /
-                               static_cast<double>(forwards);
+    return forwards == 0 ? 0.0 : static_cast<double>(decided) / static_cast<double>(forwards);
   }
 };
 

@@ -1,0 +1,68 @@
+#include "alambic/decode/decode.h"
+
+#include "alambic/base/error.h"
+#include "alambic/base/interrupt.h"
+#include "alambic/base/progress.h"
+#include "alambic/decode/decoders.h"
+
+namespace alambic {
+namespace {
+
+constexpr DecodeMode kModes[] = {DecodeMode::kAutoregressive, DecodeMode::kSpeculative,
+                                 DecodeMode::kDiffusion};
+
+}  // namespace
+
+DecodeMode decode_mode_from_name(std::string_view name) {
+  for (const DecodeMode mode : kModes) {
+    if (name == name_of(mode)) return mode;
+  }
+  fail(ErrorCode::kInvalidArgument, "[decode] mode; got \"{}\", want ar, speculative or diffusion",
+       name);
+}
+
+std::string_view name_of(DecodeMode mode) {
+  switch (mode) {
+    case DecodeMode::kAutoregressive:
+      return "ar";
+    case DecodeMode::kSpeculative:
+      return "speculative";
+    case DecodeMode::kDiffusion:
+      return "diffusion";
+  }
+  return "";
+}
+
+std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& model) {
+  if (mode == DecodeMode::kAutoregressive) return std::make_unique<AutoregressiveDecoder>(model);
+  const ModelConfig& config = model.config();
+  if (config.mask < 0 || config.mask >= config.vocab_size) {
+    fail(ErrorCode::kUnsupported,
+         "[decode] {} needs a model with a MASK token; this one was not trained to draft",
+         name_of(mode));
+  }
+  if (mode == DecodeMode::kSpeculative) return std::make_unique<SpeculativeDecoder>(model);
+  return std::make_unique<DiffusionDecoder>(model);
+}
+
+std::vector<Generation> generate_all(DecodeMode mode, const LanguageModel& model,
+                                     std::span<const Prompt> prompts,
+                                     const GenerateOptions& options, const BatchOptions& batch) {
+  if (mode == DecodeMode::kAutoregressive) {
+    return AutoregressiveDecoder(model).generate_all(prompts, options, batch);
+  }
+  const std::unique_ptr<Decoder> decoder = make_decoder(mode, model);
+  std::vector<Generation> results;
+  std::unique_ptr<Progress> progress;
+  if (!batch.progress.empty()) {
+    progress = std::make_unique<Progress>(batch.progress, static_cast<int64_t>(prompts.size()));
+  }
+  for (const Prompt& prompt : prompts) {
+    throw_if_interrupted("decode", "run the same command again");
+    results.push_back(decoder->generate(prompt, options));
+    if (progress) progress->update(static_cast<int64_t>(results.size()));
+  }
+  return results;
+}
+
+}  // namespace alambic

@@ -1,0 +1,217 @@
+#include <algorithm>
+#include <cmath>
+
+#include "alambic/base/error.h"
+#include "alambic/base/progress.h"
+#include "alambic/decode/decoders.h"
+#include "alambic/decode/session.h"
+
+namespace alambic {
+namespace {
+
+// Blocks are written one after another behind an exact cache. The life of a block:
+//   1. reveal   an all-to-all forward over the block; masked positions that are sure enough become
+//   tokens, at least
+//               one; again until none is left
+//   2. judge    one causal forward over the finished block, fused with the first reveal forward of
+//   the next block. It
+//               gives the exact keys and values, and p(x_i | x_<i) for every token of the block
+//   3. refine   tokens that the causal model finds improbable are masked again, and 1. follows;
+//   else commit
+class BlockWriter {
+ public:
+  BlockWriter(const LanguageModel& model, Session& session)
+      : model_(model), session_(session), options_(session.options()), mask_(model.config().mask) {}
+
+  void run() {
+    prefill(model_, session_, kForwardRows);
+    block_ = masks(session_.remaining());
+    const View first = forward(session_.pending, block_);
+    commit(session_.pending, first);
+    View view = first;
+    while (true) {
+      write_block(view);
+      const Judgement judgement = settle_block();
+      for (const Choice& choice : judgement.choices) {
+        session_.append(choice);
+        if (session_.done()) return;
+      }
+      commit(judgement.clean, judgement.view);
+      block_ = judgement.next;
+      view = judgement.view;
+    }
+  }
+
+ private:
+  // What one forward says: hidden rows of the clean tokens, then those of the masked block.
+  struct View {
+    Tensor hidden;
+    int64_t clean = 0;
+  };
+  struct Judgement {
+    std::vector<TokenId> clean, next;  // rows of the forward: this block, the masks of the next one
+    View view;
+    std::vector<Choice>
+        choices;  // the tokens of the block up to a stop, with their causal log-probability
+    std::vector<size_t> weak;  // those to write again
+  };
+
+  std::vector<TokenId> masks(int room) const {
+    return std::vector<TokenId>(static_cast<size_t>(std::clamp(room, 0, options_.block)), mask_);
+  }
+
+  // Tokens of the block that matter: up to the first stop token. What stands behind it will be cut
+  // off.
+  size_t length() const {
+    size_t n = 0;
+    while (n < block_.size() && !session_.is_stop(block_[n])) ++n;
+    return std::min(n + 1, block_.size());
+  }
+
+  View forward(std::span<const TokenId> clean, std::span<const TokenId> block) {
+    const auto clean_rows = static_cast<int>(clean.size());
+    const auto block_rows = static_cast<int>(block.size());
+    const int start = session_.cache.length();
+    Forward forward{{}, options_.precision};
+    std::vector<TokenId> tokens(clean.begin(), clean.end());
+    tokens.insert(tokens.end(), block.begin(), block.end());
+    if (clean_rows > 0) forward.groups.push_back({clean_rows, start, true, {}, &session_.cache});
+    if (block_rows > 0) {
+      std::vector<Sight> sees;
+      if (clean_rows > 0) sees.push_back({0, clean_rows});
+      forward.groups.push_back(
+          {block_rows, start + clean_rows, false, std::move(sees), &session_.cache});
+    }
+    session_.count_forward(clean_rows + block_rows);
+    return {model_.hidden(tokens, forward), clean_rows};
+  }
+
+  // Keeps the keys and values of the clean rows, and the causal row that decides the first token of
+  // the next block.
+  void commit(std::span<const TokenId> clean, const View& view) {
+    const auto rows = static_cast<int>(clean.size());
+    session_.cache.commit(rows);
+    before_ = logits_of(model_, view.hidden, rows - 1, 1, options_.precision);
+    session_.pending.clear();
+  }
+
+  // Step 1, from a forward over the block as it is now.
+  void write_block(View view) {
+    while (true) {
+      reveal(view);
+      const auto end = block_.begin() + static_cast<std::ptrdiff_t>(length());
+      if (std::find(block_.begin(), end, mask_) == end) return;
+      view = forward({}, block_);
+    }
+  }
+
+  void reveal(const View& view) {
+    std::vector<size_t> masked;
+    for (size_t i = 0, n = length(); i < n; ++i) {
+      if (block_[i] == mask_) masked.push_back(i);
+    }
+    if (masked.empty()) return;
+    const auto first = static_cast<int64_t>(masked.front());
+    const Tensor logits =
+        logits_of(model_, view.hidden, view.clean + first,
+                  static_cast<int64_t>(masked.back()) - first + 1, options_.precision);
+    double surest = -1;
+    size_t surest_at = masked.front();
+    TokenId surest_token = mask_;
+    for (const size_t i : masked) {
+      const Choice choice =
+          session_.sampler().choose(row_of(logits, static_cast<int64_t>(i) - first),
+                                    session_.position() + static_cast<int64_t>(i), {}, round_);
+      const double confidence = std::exp(choice.log_probability);
+      if (confidence >= options_.threshold) block_[i] = choice.token;
+      // Padding makes a model sure that a text ends somewhere long before it knows where: a stop
+      // token that is not sure enough by itself is only taken where everything before it is
+      // written.
+      const bool premature = session_.is_stop(choice.token) && i != masked.front();
+      if (confidence > surest && !premature) {
+        surest = confidence;
+        surest_at = i;
+        surest_token = choice.token;
+      }
+    }
+    block_[surest_at] = surest_token;
+  }
+
+  // Steps 2 and 3. Every weak token is masked at once and judged at most once per round. A verdict
+  // to the right of a weak token rests on a context that is about to change; it may be wrong either
+  // way, and the next round, which reads the block from left to right again, is what corrects it.
+  // When rounds run out, the last writing stands.
+  Judgement settle_block() {
+    Judgement judgement = judge();
+    for (int round = 0; round < options_.max_refinements && !judgement.weak.empty(); ++round) {
+      const std::vector<TokenId> judged = block_;
+      for (const size_t i : judgement.weak) block_[i] = mask_;
+      ++round_;
+      write_block(forward({}, block_));
+      // Written as before: the judgement holds, and so do the keys that it staged (block rows stage
+      // none).
+      const auto n = static_cast<std::ptrdiff_t>(length());
+      if (judged.size() >= block_.size() &&
+          std::equal(block_.begin(), block_.begin() + n, judged.begin()))
+        break;
+      judgement = judge();
+    }
+    return judgement;
+  }
+
+  Judgement judge() {
+    Judgement result;
+    const size_t n = length();
+    const bool last =
+        session_.is_stop(block_[n - 1]) || static_cast<int>(n) == session_.remaining();
+    // The row of the very last token would decide nothing.
+    result.clean.assign(block_.begin(),
+                        block_.begin() + static_cast<std::ptrdiff_t>(last ? n - 1 : n));
+    if (!last) result.next = masks(session_.remaining() - static_cast<int>(n));
+    Tensor logits;
+    if (!result.clean.empty()) {
+      result.view = forward(result.clean, result.next);
+      if (n > 1)
+        logits = logits_of(model_, result.view.hidden, 0, static_cast<int64_t>(n) - 1,
+                           options_.precision);
+    }
+    for (size_t i = 0; i < n; ++i) {
+      const auto row = i == 0 ? row_of(before_, 0) : row_of(logits, static_cast<int64_t>(i) - 1);
+      const Sampler::Verdict verdict = session_.sampler().judge(row, block_[i]);
+      result.choices.push_back({block_[i], verdict.log_probability});
+      if (verdict.log_probability < verdict.best + std::log(options_.remask))
+        result.weak.push_back(i);
+    }
+    return result;
+  }
+
+  const LanguageModel& model_;
+  Session& session_;
+  const GenerateOptions& options_;
+  const TokenId mask_;
+  std::vector<TokenId> block_;
+  Tensor before_;  // [1, vocab]
+  uint64_t round_ =
+      0;  // rewritings so far: a sampled token that was refused must be able to change
+};
+
+}  // namespace
+
+Generation DiffusionDecoder::generate(const Prompt& prompt, const GenerateOptions& options,
+                                      const TokenSink& sink) const {
+  if (options.block == 0) {
+    fail(ErrorCode::kUnsupported, "[decode] block is 0: this model was not trained for diffusion");
+  }
+  if (options.constraint != nullptr) {
+    fail(ErrorCode::kUnsupported,
+         "[decode] diffusion cannot write from a closed set; want ar or speculative");
+  }
+  const NoGrad no_grad;
+  const Stopwatch watch;
+  Session session(model_, prompt, options, sink);
+  if (!session.done()) BlockWriter(model_, session).run();
+  session.add_seconds(watch.seconds());
+  return session.finish();
+}
+
+}  // namespace alambic

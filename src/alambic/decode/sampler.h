@@ -1,0 +1,62 @@
+// From a row of logits to a token. MASK and ids outside the vocabulary have probability 0 here, so
+// no decoder can write them.
+//
+// A draw is an exponential race: token i arrives after E_i / p_i, where E_i is a pure function of
+// (seed, stream, position, i), and the first one wins. Rows with equal logits thus draw equal
+// tokens whatever else was drawn, and rows with similar logits draw the same token with high
+// probability: a draft made at the same position of the text agrees with its verifier as often as
+// their distributions overlap. Thread safety: one object, one thread.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "alambic/base/token.h"
+#include "alambic/decode/decode.h"
+
+namespace alambic {
+
+struct Choice {
+  TokenId token;
+  double log_probability;  // at temperature 1, before top_k and top_p
+};
+
+class Sampler {
+ public:
+  // Looks at `options`, which must outlive it.
+  Sampler(const ModelConfig& config, const GenerateOptions& options, uint64_t stream);
+
+  int vocabulary() const { return vocabulary_; }
+  // The token number `position` of the text: the most probable one, or a draw. `allowed`: only
+  // these, ascending; empty: all. `round` tells apart draws that replace each other.
+  Choice choose(std::span<const float> logits, int64_t position,
+                std::span<const TokenId> allowed = {}, uint64_t round = 0);
+
+  struct Verdict {
+    double log_probability, best;  // of the token, and of the most probable one
+  };
+  Verdict judge(std::span<const float> logits, TokenId token);
+
+ private:
+  void read(std::span<const float> logits);
+  double log_probability(TokenId token) const {
+    return row_[static_cast<size_t>(token)] - log_sum_;
+  }
+  TokenId draw(int64_t position, uint64_t round, std::span<const TokenId> allowed);
+  void keep_top_k();
+  void keep_top_p();
+
+  const GenerateOptions& options_;
+  TokenId mask_;
+  int vocabulary_;
+  uint64_t stream_;
+  // Of the row that was read last; weights_ are unnormalised, and at temperature 1 until a draw
+  // fills them anew.
+  std::vector<float> row_, weights_;
+  TokenId best_ = 0;
+  double log_sum_ = 0;
+  std::vector<TokenId> candidates_;
+};
+
+}  // namespace alambic

@@ -1,0 +1,178 @@
+#include "alambic/decode/session.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "alambic/autograd/ops.h"
+#include "alambic/base/error.h"
+
+namespace alambic {
+namespace {
+
+void validate_prompt(const ModelConfig& config, const Prompt& prompt) {
+  if (prompt.tokens.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[decode] the prompt has no tokens; want at least one");
+  }
+  for (const TokenId token : prompt.tokens) {
+    if (token < 0 || token >= config.vocab_size) {
+      fail(ErrorCode::kInvalidArgument,
+           "[decode] the prompt holds token {}; this model has ids 0 to {}", token,
+           config.vocab_size - 1);
+    }
+  }
+  if (prompt.tokens.size() >= static_cast<size_t>(config.max_positions)) {
+    fail(ErrorCode::kInvalidArgument,
+         "[decode] the prompt has {} tokens; this model reads fewer than {}", prompt.tokens.size(),
+         config.max_positions);
+  }
+}
+
+void validate_options(const GenerateOptions& o) {
+  const auto want = [](bool ok, const char* name, double got, const char* range) {
+    if (!ok) fail(ErrorCode::kInvalidArgument, "[decode] {}; got {}, want {}", name, got, range);
+  };
+  want(o.max_tokens >= 0, "max_tokens", o.max_tokens, "0 or more");
+  want(o.temperature == 0 || (o.temperature >= 1e-3 && o.temperature <= 100), "temperature",
+       o.temperature, "0 or 0.001 to 100");
+  want(o.top_k >= 0, "top_k", o.top_k, "0 or more");
+  want(o.top_p > 0 && o.top_p <= 1, "top_p", o.top_p, "more than 0, at most 1");
+  want(o.vocabulary >= 0, "vocabulary", o.vocabulary, "0 or more");
+  want(o.block >= 0 && o.block <= 4096, "block", o.block, "0 to 4096");
+  want(o.threshold >= 0, "threshold", o.threshold, "0 or more");
+  want(o.remask >= 0 && o.remask <= 1, "remask", o.remask, "0 to 1");
+  want(o.max_refinements >= 0, "max_refinements", o.max_refinements, "0 or more");
+}
+
+void validate_constraint(const ModelConfig& config, const GenerateOptions& o, int vocabulary,
+                         int limit) {
+  const TokenTrie& trie = *o.constraint;
+  if (trie.longest() > static_cast<size_t>(limit)) {
+    fail(ErrorCode::kInvalidArgument, "[decode] a choice has {} tokens; there is room for {}",
+         trie.longest(), limit);
+  }
+  const auto writable = [&](TokenId token) {
+    return token >= 0 && token < vocabulary && token != config.mask;
+  };
+  for (const std::vector<TokenId>& member : trie.members()) {
+    for (const TokenId token : member) {
+      if (!writable(token)) {
+        fail(ErrorCode::kInvalidArgument,
+             "[decode] a choice holds token {}, which this model cannot write", token);
+      }
+    }
+  }
+  if (trie.has_prefix_member() && std::none_of(o.stop.begin(), o.stop.end(), writable)) {
+    fail(ErrorCode::kInvalidArgument,
+         "[decode] one choice is the beginning of another; want a stop token that can end it");
+  }
+}
+
+}  // namespace
+
+Session::Session(const LanguageModel& model, const Prompt& prompt, const GenerateOptions& options,
+                 const TokenSink& sink)
+    : cache(make_cache(model.config())),
+      pending(prompt.tokens),
+      options_(options),
+      sink_(sink),
+      sampler_(model.config(), options, prompt.stream) {
+  const ModelConfig& config = model.config();
+  validate_options(options);
+  validate_prompt(config, prompt);
+  limit_ =
+      std::min(options.max_tokens, config.max_positions - static_cast<int>(prompt.tokens.size()));
+  if (options.constraint != nullptr)
+    validate_constraint(config, options, sampler_.vocabulary(), limit_);
+  done_ = limit_ == 0;
+}
+
+bool Session::is_stop(TokenId token) const {
+  return std::find(options_.stop.begin(), options_.stop.end(), token) != options_.stop.end();
+}
+
+std::vector<TokenId> Session::allowed(int node) const {
+  if (options_.constraint == nullptr) return {};
+  const auto next = options_.constraint->next(node);
+  std::vector<TokenId> ids(next.begin(), next.end());
+  if (options_.constraint->member(node) != TokenTrie::kNone) {
+    for (const TokenId token : options_.stop) {
+      if (token >= 0 && token < sampler_.vocabulary()) ids.push_back(token);
+    }
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  }
+  return ids;
+}
+
+Choice Session::choose(std::span<const float> logits) {
+  return sampler_.choose(logits, position(), allowed(node_));
+}
+
+void Session::append(const Choice& choice) {
+  result_.log_probability += choice.log_probability;
+  ++result_.decided;
+  bool complete = false;
+  if (options_.constraint != nullptr) {
+    node_ = options_.constraint->child(node_, choice.token);
+    complete = node_ != TokenTrie::kNone && options_.constraint->leaf(node_);
+  }
+  const bool ends =
+      options_.constraint != nullptr ? node_ == TokenTrie::kNone : is_stop(choice.token);
+  result_.stopped = ends || complete;
+  done_ = result_.stopped;
+  if (ends) return;
+  result_.tokens.push_back(choice.token);
+  pending.push_back(choice.token);
+  if (sink_ && !sink_(choice.token)) done_ = true;
+  if (remaining() == 0) done_ = true;
+}
+
+std::vector<TokenId> Session::draft(const Tensor& logits) {
+  std::vector<TokenId> drafts;
+  int node = node_;
+  for (int64_t row = 0; row < logits.rows(); ++row) {
+    const TokenId token =
+        sampler_.choose(row_of(logits, row), position() + row, allowed(node)).token;
+    if (options_.constraint == nullptr) {
+      if (is_stop(token)) break;
+    } else {
+      node = options_.constraint->child(node, token);
+      if (node == TokenTrie::kNone || options_.constraint->leaf(node)) break;
+    }
+    drafts.push_back(token);
+  }
+  return drafts;
+}
+
+void Session::count_forward(int64_t rows) {
+  ++result_.forwards;
+  result_.rows += rows;
+}
+
+void prefill(const LanguageModel& model, Session& session, size_t keep) {
+  const NoGrad no_grad;
+  while (session.pending.size() > keep) {
+    const auto rows =
+        static_cast<int>(std::min<size_t>(session.pending.size() - keep, kForwardRows));
+    const Forward forward{{{rows, session.cache.length(), true, {}, &session.cache}},
+                          session.options().precision};
+    model.hidden(std::span(session.pending).first(static_cast<size_t>(rows)), forward);
+    session.cache.commit(rows);
+    session.pending.erase(session.pending.begin(), session.pending.begin() + rows);
+    session.count_forward(rows);
+  }
+}
+
+std::span<const float> row_of(const Tensor& t, int64_t row) {
+  return {t.row(row), static_cast<size_t>(t.cols())};
+}
+
+Tensor logits_of(const LanguageModel& model, const Tensor& hidden, int64_t first, int64_t rows,
+                 Precision precision) {
+  std::vector<int64_t> index(static_cast<size_t>(rows));
+  std::iota(index.begin(), index.end(), first);
+  return model.logits(gather_rows(hidden, std::move(index)), precision);
+}
+
+}  // namespace alambic

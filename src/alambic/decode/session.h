@@ -1,0 +1,71 @@
+// One generation in progress: what was settled, what the cache holds, when to stop. Shared by all
+// decoders, so that limits, stop tokens, closed sets and counts mean the same in each.
+//
+// Ownership: owns its cache; looks at options, sink and model, which must outlive it. One session,
+// one thread.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "alambic/decode/decode.h"
+#include "alambic/decode/sampler.h"
+
+namespace alambic {
+
+// Rows of one forward when prompts are read in; more only wants more memory.
+inline constexpr int kForwardRows = 1024;
+
+class Session {
+ public:
+  // Throws kInvalidArgument for a prompt or options that this model cannot carry out.
+  Session(const LanguageModel& model, const Prompt& prompt, const GenerateOptions& options,
+          const TokenSink& sink);
+
+  bool done() const { return done_; }
+  int remaining() const { return limit_ - static_cast<int>(result_.tokens.size()); }
+  // Number of the next token of the text.
+  int64_t position() const { return static_cast<int64_t>(result_.tokens.size()); }
+  bool is_stop(TokenId token) const;
+  const GenerateOptions& options() const { return options_; }
+  Sampler& sampler() { return sampler_; }
+
+  // The next token, as the causal row of the token before it says.
+  Choice choose(std::span<const float> logits);
+  // Settles the next token. It is pending then, unless the generation is done.
+  void append(const Choice& choice);
+  // Guesses of the tokens that follow: row i of `logits` [rows, vocab] stands at the i-th. Settles
+  // nothing; ends early where the text would.
+  std::vector<TokenId> draft(const Tensor& logits);
+
+  void count_forward(int64_t rows);
+  void add_seconds(double seconds) { result_.seconds += seconds; }
+  Generation finish() { return std::move(result_); }
+
+  KvCache cache;
+  std::vector<TokenId>
+      pending;  // settled tokens that the cache does not hold yet, the last one included
+
+ private:
+  // What may follow a node of the closed set; empty: anything.
+  std::vector<TokenId> allowed(int node) const;
+
+  const GenerateOptions& options_;
+  const TokenSink& sink_;
+  Sampler sampler_;
+  Generation result_;
+  int limit_ = 0;
+  int node_ = TokenTrie::kRoot;
+  bool done_ = false;
+};
+
+// Reads pending tokens into the cache, all but the last `keep` of them.
+void prefill(const LanguageModel& model, Session& session, size_t keep);
+
+// Rows of a tensor as the sampler takes them.
+std::span<const float> row_of(const Tensor& t, int64_t row);
+// Logits of `rows` hidden rows from `first` on: [rows, vocab]
+Tensor logits_of(const LanguageModel& model, const Tensor& hidden, int64_t first, int64_t rows,
+                 Precision precision);
+
+}  // namespace alambic
