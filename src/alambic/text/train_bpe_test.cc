@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "alambic/base/error.h"
 #include "alambic/base/file.h"
@@ -91,6 +92,27 @@ TEST(TrainBpe, SavedTokenizerIsTheSameTokenizer) {
   const Tokenizer again = Tokenizer::from_json(tokenizer.to_json(), "saved");
   EXPECT_EQ(again.hash(), tokenizer.hash());
   for (const std::string& text : texts) EXPECT_EQ(again.encode(text), tokenizer.encode(text));
+}
+
+// tests/golden/check_tokenizer_export.py names the directory and compares with Python's
+// `tokenizers`.
+TEST(TrainBpe, ExportsForThePythonCheck) {
+  const char* directory = std::getenv("ALAMBIC_EXPORT_DIR");
+  if (directory == nullptr) GTEST_SKIP() << "ALAMBIC_EXPORT_DIR is not set";
+  const Json texts = read_json_file(kGolden + "tokenizer_texts.json");
+  for (int kind = 0; kind < 4; ++kind) {
+    BpeTrainOptions options;
+    options.vocab_size = 1000;
+    options.special_tokens = {"<|user|>", "<|end|>"};
+    options.byte_fallback = kind % 2 == 1;
+    options.split_digits = kind / 2 == 1;
+    const Tokenizer tokenizer = train_bpe(training_texts(), options).with_special("<|mask|>");
+    Json rows = Json::array();
+    for (const Json& text : texts) rows.push_back(tokenizer.encode(text.get<std::string>()));
+    const std::string stem = directory + ("/export_" + std::to_string(kind));
+    tokenizer.save(stem + ".json");
+    write_file_atomic(stem + ".ids.json", dump_json(rows));
+  }
 }
 
 TEST(TrainBpe, RefusesVocabulariesThatCannotHoldTheAlphabet) {

@@ -1,0 +1,1 @@
+alambic_fuzz(tokenizer alambic_text)
