@@ -1,6 +1,6 @@
 // Comma-separated values as RFC 4180 has them: quoted fields may hold commas, doubled quotes and
-// line breaks; lines end in LF or CRLF. Blank lines are skipped; a quote inside an unquoted field is
-// an ordinary character.
+// line breaks; lines end in LF or CRLF. Blank lines are skipped; a quote inside an unquoted field
+// is an ordinary character.
 // Thread safety: one reader, one thread. The text must outlive its reader.
 // Errors: kCorruptData naming `where` and the line on which the bad row starts.
 #pragma once

@@ -93,6 +93,16 @@ Example example_from_row(const Json& row, const FieldNames& names, int64_t numbe
   return example;
 }
 
+template <class Text>
+std::string joined(const std::vector<Text>& pieces, std::string_view separator) {
+  std::string text;
+  for (const Text& piece : pieces) {
+    if (!text.empty()) text += separator;
+    text += piece;
+  }
+  return text;
+}
+
 // The column called `wanted`; where nothing is wanted, one of the usual names or else column
 // `fallback`.
 size_t column_index(const CsvRow& header, const std::string& wanted,
@@ -104,7 +114,7 @@ size_t column_index(const CsvRow& header, const std::string& wanted,
   if (!wanted.empty()) {
     if (index(wanted) < header.fields.size()) return index(wanted);
     fail(ErrorCode::kInvalidArgument, "[{}] has no column \"{}\"; got {}", where, wanted,
-         fmt::format("{}", fmt::join(header.fields, ", ")).substr(0, 200));
+         joined(header.fields, ", ").substr(0, 200));
   }
   for (const char* name : usual) {
     if (index(name) < header.fields.size()) return index(name);
@@ -295,8 +305,7 @@ std::vector<Example> read_snips(const std::string& prefix) {
     OrderedJson answer = OrderedJson::object();
     answer["intent"] = std::string(trimmed(labels[i]));
     answer["slots"] = slots_of(words, tags, where);
-    examples.push_back(
-        {fmt::format("{}", fmt::join(words, " ")), dump_json(answer), std::to_string(i + 1)});
+    examples.push_back({joined(words, " "), dump_json(answer), std::to_string(i + 1)});
   }
   return examples;
 }

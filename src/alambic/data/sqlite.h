@@ -1,8 +1,10 @@
 // SQLite behind two owners that clean up after themselves and speak alambic's errors.
-// Thread safety: one database and its statements, one thread. A Statement must not outlive its
-// Database. Errors: kNotFound for a missing file; kCorruptData where SQLite finds the file damaged
-// or foreign; kIo for a full disk, missing permissions or another process in the way; every line
-// opens with the path.
+//
+// Ownership: a Statement must not outlive its Database.
+// Thread safety: one database and its statements, one thread.
+// Errors: kNotFound for a missing file; kCorruptData where SQLite finds the file damaged or
+// foreign; kIo for a full disk, missing permissions or another process in the way; every line opens
+// with the path.
 #pragma once
 
 #include <sqlite3.h>

@@ -147,7 +147,7 @@ Example write_mail(const Draft& draft, Rng& rng) {
   const auto value = [&](std::string_view placeholder) -> std::string {
     if (placeholder == "order") return draft.order;
     if (placeholder == "date") return draft.date;
-    if (placeholder == "name") return name;
+    if (placeholder == "name") return std::string(name);
     if (placeholder == "when") return std::string(phrases.when[draft.urgency]);
     return with_article(product, placeholder, phrases.language == "fr");
   };

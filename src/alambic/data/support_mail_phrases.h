@@ -1,7 +1,7 @@
 // The words that support mails are made of. Constant tables with static lifetime; any thread may
 // read them.
 //
-// Placeholders: {a} {the} {The} {my} the product with its article, {order}, {date}, {name}, {when};
+// Placeholders: {a} {the} {The} the product with its article, {order}, {date}, {name}, {when};
 // in asides also {other_a} {other_the} {other_order} {other_date} {month} {number}. French products
 // start with a consonant and templates avoid agreement and the contractions of "de" and "à" with an
 // article, so that any product fits any sentence.
