@@ -6,7 +6,7 @@
 constexpr int kNr = 2 * kWidth;
 // Depth of one pass, so that a panel of B stays in the first-level cache, and rows of one pass, so
 // that the packed A stays in the second. C is reloaded between passes, which loses nothing.
-constexpr int kDepth = 384;
+constexpr int kDepth = kWidth == 16 ? 256 : 384;
 constexpr int kRowsPerPass = 16 * kMr;
 
 template <int N>
@@ -84,10 +84,54 @@ inline void tile_columns(A a, const float* b, int64_t ldb, bool padded, int colu
   }
 }
 
+// One or two rows of a packed product. Their two or four chains would wait for each other, so
+// several panels of B run abreast. Returns the columns done; what is left is less than that many
+// panels.
+template <int R, int kPanels>
+inline int64_t few_rows(const float* a, const float* b, int64_t n, int k, float* c, int64_t ldc,
+                        bool accumulate) {
+  constexpr int kVectors = 2 * kPanels;
+  int64_t j = 0;
+  for (; j + kPanels * kNr <= n; j += kPanels * kNr) {
+    V sum[R][kVectors] = {};
+    if (accumulate) {
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 16
+        for (int q = 0; q < kVectors; ++q) sum[i][q] = load(c + i * ldc + j + q * kWidth);
+      }
+    }
+    for (int p = 0; p < k; ++p) {
+      V left[R];
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) left[i] = splat(a[p * kMr + i]);
+#pragma GCC unroll 16
+      for (int q = 0; q < kVectors; ++q) {
+        const int64_t panel = j + q / 2 * kNr;
+        const V right = load(b + panel * k + p * kNr + q % 2 * kWidth);
+#pragma GCC unroll 16
+        for (int i = 0; i < R; ++i) sum[i][q] = fma(left[i], right, sum[i][q]);
+      }
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < R; ++i) {
+#pragma GCC unroll 16
+      for (int q = 0; q < kVectors; ++q) store(c + i * ldc + j + q * kWidth, sum[i][q]);
+    }
+  }
+  return j;
+}
+
 void multiply(const std::byte* packed_a, const std::byte* packed_b, int m, int n, int k, float* c,
               int64_t ldc, bool accumulate) noexcept {
   const float* a = reinterpret_cast<const float*>(packed_a);
   const float* b = reinterpret_cast<const float*>(packed_b);
+  if (m <= 2) {
+    const int64_t done = m == 1 ? few_rows<1, 4>(a, b, n, k, c, ldc, accumulate)
+                                : few_rows<2, 2>(a, b, n, k, c, ldc, accumulate);
+    if (done == n) return;
+    b += done * k, c += done, n -= static_cast<int>(done);
+  }
   const int passes = k > kDepth ? (k + kDepth - 1) / kDepth : 1;
   const int depth = (k + passes - 1) / passes;
   for (int pass = 0; pass < passes; ++pass) {

@@ -33,6 +33,19 @@ inline float rounded(float x) {
   return rounded<kind>(V4{x, x, x, x})[0];
 }
 
+// Transposes 4 of k of Wide <= 4 rows, of which the first `count` exist, into a panel of L.
+template <int L, int Wide, Precision kind, class Source>
+inline void pack_4x4(const typename Source::Item* in, int64_t across, int count, float* out) {
+  V4 block[4] = {};
+  if (count >= Wide) {
+    for (int i = 0; i < Wide; ++i) block[i] = rounded<kind>(Source::four(in + i * across));
+  } else {
+    for (int i = 0; i < count; ++i) block[i] = rounded<kind>(Source::four(in + i * across));
+  }
+  transpose_4x4(block);
+  for (int i = 0; i < 4; ++i) __builtin_memcpy(out + i * L, &block[i], sizeof(float) * Wide);
+}
+
 // One panel: out[p * L + i] = in[i * across + p * along] for i < count; zero for count <= i < L.
 template <int L, Precision kind, class Source>
 inline void pack_panel(const typename Source::Item* in, int64_t across, int64_t along, int count,
@@ -49,17 +62,15 @@ inline void pack_panel(const typename Source::Item* in, int64_t across, int64_t 
   int p0 = 0;
   if (along == 1) {
     for (; p0 + 4 <= k; p0 += 4) {
-      for (int i0 = 0; i0 < L; i0 += 4) {
-        const int wide = L - i0 < 4 ? L - i0 : 4;
-        V4 block[4];
-        for (int i = 0; i < 4; ++i) {
-          block[i] = i < wide && i0 + i < count
-                         ? rounded<kind>(Source::four(in + (i0 + i) * across + p0))
-                         : V4{};
-        }
-        transpose_4x4(block);
-        float* to = out + int64_t{p0} * L + i0;
-        for (int i = 0; i < 4; ++i) __builtin_memcpy(to + i * L, &block[i], sizeof(float) * wide);
+      float* to = out + int64_t{p0} * L;
+      for (int i0 = 0; i0 < L / 4 * 4; i0 += 4) {
+        pack_4x4<L, 4, kind, Source>(in + i0 * across + p0, across, count - i0, to + i0);
+      }
+      constexpr int kRest = L % 4;
+      if constexpr (kRest != 0) {
+        constexpr int kFirst = L - kRest;
+        pack_4x4<L, kRest, kind, Source>(in + kFirst * across + p0, across, count - kFirst,
+                                         to + kFirst);
       }
     }
   }

@@ -45,9 +45,11 @@ float max(const float* x, int64_t n) noexcept {
 int64_t argmax(const float* x, int64_t n) noexcept {
   const float best = max(x, n);
   const V wanted = splat(best);
+  constexpr int kBlock = 8 * kWidth;
   int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    const VS same = load(x + i) == wanted;
+  for (; i + kBlock <= n; i += kBlock) {
+    VS same{};
+    for (int j = 0; j < kBlock; j += kWidth) same |= load(x + i + j) == wanted;
     int32_t any = 0;
     for (int lane = 0; lane < kWidth; ++lane) any |= same[lane];
     if (any != 0) break;

@@ -1,6 +1,8 @@
-// The makers of the tables, one per ISA. Private to this room: everybody else asks kernels().
-// Making a table runs no code of its ISA; calling its entries does, so ask the CPU first
-// (dispatch.cc). Thread safety: pure functions.
+// The makers of the tables, one per ISA. Private to this room: everybody else asks kernels(). They
+// may run code of their ISA, so ask the CPU first (dispatch.cc).
+//
+// Ownership: tables are values. Thread safety: pure functions, except that request_amx() changes
+// the process.
 #pragma once
 
 #include "alambic/kernels/table.h"

@@ -41,8 +41,9 @@ inline U round_to_bf16(F v) {
   return ((v == v ? rounded : (u | 0x400000u)) & 0xffff0000u);
 }
 
-// 2^i for -126 <= i <= 127.
-inline V power_of_two(VS i) { return reinterpret_cast<V>((i + 127) << 23); }
+// 2^i for -126 <= i <= 127; unsigned, so that the exponent of a NaN, which is noise, overflows
+// quietly.
+inline V power_of_two(VS i) { return reinterpret_cast<V>((reinterpret_cast<VU>(i) + 127u) << 23); }
 
 // e^x: x = n ln2 + r with ln2 in two parts, a polynomial of degree 6 in r (weighted least squares
 // driven to equal ripple, 3e-9 relative), and 2^n applied in two halves so that the ends of the
@@ -63,11 +64,8 @@ inline V exp(V x) {
   p = fma(r * r, p, r) + splat(1.0f);
   const VS i = reinterpret_cast<VS>(reinterpret_cast<VU>(shifted) - 0x4b400000u);
   const VS half = i >> 1;
-  // A NaN's bits are no exponent; the clamp keeps the shift defined and the product stays NaN.
-  const VS bounded = half < -80 ? VS{} - 80 : (half > 80 ? VS{} + 80 : half);
-  const VS rest = i - half;
-  const VS bounded_rest = rest < -80 ? VS{} - 80 : (rest > 80 ? VS{} + 80 : rest);
-  return p * power_of_two(bounded) * power_of_two(bounded_rest);
+  const VS rest = reinterpret_cast<VS>(reinterpret_cast<VU>(i) - reinterpret_cast<VU>(half));
+  return p * power_of_two(half) * power_of_two(rest);
 }
 
 inline V sigmoid(V x) { return splat(1.0f) / (splat(1.0f) + exp(splat(0.0f) - x)); }

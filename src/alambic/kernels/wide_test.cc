@@ -14,11 +14,12 @@ namespace {
 namespace wide {
 
 constexpr int kWidth = 16;
-constexpr int kMr = 14;
+// Fewer rows than AVX-512 itself, and fma() out of line, for the sake of compile time.
+constexpr int kMr = 5;
 
 #include "alambic/kernels/vector_portable.inl"
 
-inline Vector fma(Vector a, Vector b, Vector c) {
+__attribute__((noinline)) Vector fma(Vector a, Vector b, Vector c) {
   for (int i = 0; i < kWidth; ++i) c[i] = __builtin_fmaf(a[i], b[i], c[i]);
   return c;
 }
