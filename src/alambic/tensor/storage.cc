@@ -1,6 +1,7 @@
 #include "alambic/tensor/storage.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cstdlib>
@@ -33,12 +34,23 @@ Cache& cache() {
   return *instance;
 }
 
+size_t machine_bytes() {
+  static const size_t bytes = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) *
+                              static_cast<size_t>(::sysconf(_SC_PAGE_SIZE));
+  return bytes;
+}
+
 std::byte* allocate(size_t capacity) {
   const size_t alignment = capacity >= kHugePage ? kHugePage : 64;
-  void* block = std::aligned_alloc(alignment, (capacity + alignment - 1) / alignment * alignment);
+  // A block beyond the machine's memory is refused here: the system may promise it and then kill
+  // the process.
+  void* block =
+      capacity > machine_bytes()
+          ? nullptr
+          : std::aligned_alloc(alignment, (capacity + alignment - 1) / alignment * alignment);
   if (block == nullptr) {
-    fail(ErrorCode::kResourceExhausted, "[memory] cannot allocate {} MiB; use a smaller model or batch",
-         capacity >> 20);
+    fail(ErrorCode::kResourceExhausted,
+         "[memory] cannot allocate {} MiB; use a smaller model or batch", capacity >> 20);
   }
   if (capacity >= kHugePage) ::madvise(block, capacity, MADV_HUGEPAGE);
   return static_cast<std::byte*>(block);
@@ -50,15 +62,18 @@ Storage::Storage(size_t bytes) : data_(nullptr), capacity_(rounded(bytes)) {
   Cache& shared = cache();
   {
     const std::lock_guard lock(shared.mutex);
-    shared.live += static_cast<int64_t>(capacity_);
     auto it = shared.blocks.find(capacity_);
     if (it != shared.blocks.end() && !it->second.empty()) {
       data_ = it->second.back();
       it->second.pop_back();
       shared.cached -= static_cast<int64_t>(capacity_);
+      shared.live += static_cast<int64_t>(capacity_);
+      return;
     }
   }
-  if (data_ == nullptr) data_ = allocate(capacity_);
+  data_ = allocate(capacity_);
+  const std::lock_guard lock(shared.mutex);
+  shared.live += static_cast<int64_t>(capacity_);
 }
 
 Storage::~Storage() {
