@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "alambic/data/example.h"
 #include "alambic/distill/recipe.h"
 #include "alambic/eval/report.h"
 #include "alambic/text/tokenizer.h"

@@ -1,0 +1,194 @@
+// Teacher, signals, student and control of a run.
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <set>
+
+#include "alambic/base/file.h"
+#include "alambic/distill/encoding.h"
+#include "alambic/distill/run_parts.h"
+#include "alambic/distill/teacher.h"
+
+namespace alambic {
+namespace {
+
+constexpr int kMaxLabels = 1000;
+
+std::string checksum(const std::string& text) {
+  return fmt::format("{:08x}", ::crc32(0, reinterpret_cast<const Bytef*>(text.data()), static_cast<uInt>(text.size())));
+}
+
+// What a checkpoint must agree with: the recipe and the amount of data.
+std::string fingerprint(const Recipe& recipe, const std::string& name, const TrainingSet& set) {
+  int64_t tokens = 0;
+  for (const Sequence& s : set.sequences) tokens += static_cast<int64_t>(s.tokens.size());
+  return fmt::format("{} {} {} {}", name, checksum(recipe_to_toml(recipe)), set.sequences.size(), tokens);
+}
+
+std::vector<CurvePoint> stored_curve(const std::string& directory) {
+  std::vector<CurvePoint> curve;
+  const std::string path = directory + "/metrics.jsonl";
+  if (!file_exists(path)) return curve;
+  const std::string text = read_file(path);
+  for (const std::string_view line : split_lines(text)) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (!json.is_object()) continue;
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    curve.push_back({json.value("step", int64_t{0}), json.value("tokens", int64_t{0}), json.value("loss", kNone),
+                     json.value("validation", kNone)});
+  }
+  return curve;
+}
+
+RunModel load_run_model(const std::string& name, const std::string& directory) {
+  LoadedModel loaded = load_model(directory);
+  freeze_for_inference(*loaded.model, Precision::kFp32);
+  return {name, std::move(loaded.model), std::move(loaded.card), loaded.file_bytes, stored_curve(directory)};
+}
+
+// Trains into `directory` unless a finished model is there, and returns the model as it reads back from disk.
+RunModel train_or_load(const std::string& name, const ModelConfig& config, const ModelCard& card,
+                       const Objective& objective, const TrainingSet& set, TrainOptions train_as,
+                       const Tokenizer& tokenizer, const std::string& directory, uint64_t seed) {
+  if (!file_exists(directory + "/model.safetensors")) {
+    Transformer model(config);
+    model.initialise(seed);
+    train_as.label = name;
+    train_as.directory = directory;
+    train(model, objective, set.sequences, set.validation, train_as);
+    tokenizer.save(directory);
+    save_model(model, card, directory, DType::kBf16);
+  }
+  return load_run_model(name, directory);
+}
+
+int64_t token_count(const std::vector<Sequence>& sequences) {
+  int64_t tokens = 0;
+  for (const Sequence& s : sequences) tokens += static_cast<int64_t>(s.tokens.size());
+  return tokens;
+}
+
+ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer) {
+  config.bos = tokenizer.bos().value_or(-1);
+  config.eos = end_token(tokenizer);
+  config.mask = tokenizer.find(kMaskToken).value_or(-1);
+  return config;
+}
+
+}  // namespace
+
+ModelCard run_card(const Recipe& recipe, const RunData& data) {
+  ModelCard card;
+  card.prompt_template = recipe.data.prompt_template;
+  card.task = recipe.task;
+  if (recipe.task == "accuracy") {
+    std::set<std::string> labels;
+    for (const Example& e : data.train) labels.insert(e.completion);
+    if (labels.size() > kMaxLabels) {
+      fail(ErrorCode::kInvalidArgument, "[data] {} different answers; a classifier wants at most {} labels", labels.size(),
+           kMaxLabels);
+    }
+    card.labels.assign(labels.begin(), labels.end());
+  }
+  return card;
+}
+
+RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
+                      const RunOptions& options) {
+  if (!recipe.teacher.model.empty()) {
+    RunModel teacher = load_run_model("teacher", recipe.teacher.model);
+    teacher.curve.clear();
+    // A foreign teacher is asked with the recipe's template; one of ours knows its own.
+    if (teacher.card.task.empty()) teacher.card.prompt_template = recipe.data.prompt_template;
+    teacher.card.labels = run_card(recipe, data).labels;
+    return teacher;
+  }
+  ModelCard card = run_card(recipe, data);
+  card.provenance = {{"made by", "alambic, on the spot, as the teacher of a run"}, {"data", recipe.data.source}};
+  const TrainingSet set{encode_examples(tokenizers.teacher, card, data.train, recipe.data.max_tokens),
+                        encode_examples(tokenizers.teacher, card, data.validation, recipe.data.max_tokens)};
+  if (set.sequences.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[data] no example fits in data.max_tokens = {}", recipe.data.max_tokens);
+  }
+  TrainOptions train_as = train_options(recipe.teacher_train, token_count(set.sequences), recipe.seed);
+  train_as.resume = options.resume;
+  train_as.fingerprint = fingerprint(recipe, "teacher", set);
+  const ModelConfig config = with_ids(
+      model_config(recipe.teacher, tokenizers.teacher.vocab_size(), recipe.data.max_tokens, "teacher"), tokenizers.teacher);
+  return train_or_load("teacher", config, card, HybridObjective(HybridOptions{}), set, train_as, tokenizers.teacher,
+                       options.directory + "/teacher", recipe.seed);
+}
+
+std::vector<Sequence> read_signal_sequences(const std::string& path, int max_tokens) {
+  std::vector<Sequence> sequences;
+  SignalStore::open(path).for_each([&](const SignalRow& row) {
+    if (static_cast<int>(row.tokens.size()) > max_tokens) return;
+    sequences.push_back({row.tokens, row.prompt_tokens, row.signals});
+  });
+  return sequences;
+}
+
+std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data, const RunModel& teacher,
+                                         const Tokenizer& tokenizer, const RunOptions& options) {
+  const SignalRecipe& s = recipe.signals;
+  const SignalKind kind = s.kind == "draws"  ? SignalKind::kDraws
+                          : s.kind == "topk" ? SignalKind::kTopK
+                                             : SignalKind::kText;
+  SignalHeader header;
+  header.teacher_id = recipe.teacher.model.empty() ? "made on the spot" : recipe.teacher.model;
+  header.tokenizer_hash = tokenizer.hash();
+  header.prompt_template = teacher.card.prompt_template;
+  header.kind = kind;
+  header.draws_or_k = kind == SignalKind::kText ? 0 : s.count;
+  header.temperature = s.temperature;
+  header.vocab_size = tokenizer.vocab_size();
+  header.seed = recipe.seed;
+  const std::string path = options.directory + "/signals.sqlite";
+  SignalStore store = SignalStore::create_or_resume(path, header);
+  std::vector<SignalRequest> requests;
+  for (size_t i = 0; i < data.train.size(); ++i) {
+    const auto example = static_cast<int64_t>(i);
+    if (s.texts != "teacher") requests.push_back({example, 0, &data.train[i], false});
+    if (s.texts == "gold") continue;
+    for (int k = 0; k < s.samples; ++k) requests.push_back({example, 1 + k, &data.train[i], true});
+  }
+  for (size_t i = 0; i < data.prompts.size(); ++i) {
+    const auto example = static_cast<int64_t>(data.train.size() + i);
+    for (int k = 0; k < s.samples; ++k) requests.push_back({example, 1 + k, &data.prompts[i], true});
+  }
+  LocalTeacherOptions ask;
+  ask.kind = kind;
+  ask.count = s.count;
+  ask.temperature = s.temperature;
+  ask.text_temperature = s.text_temperature;
+  ask.max_new_tokens = s.max_new_tokens;
+  ask.max_tokens = recipe.data.max_tokens;
+  ask.seed = recipe.seed;
+  ask.precision = Precision::kFp32;
+  LocalTeacher local(*teacher.model, tokenizer, teacher.card, header.teacher_id, ask);
+  gather_signals(local, requests, store);
+  return read_signal_sequences(path, recipe.data.max_tokens);
+}
+
+RunModel make_student(const std::string& name, const Recipe& recipe, const HybridOptions& objective,
+                      const LanguageModel* teacher, const TrainingSet& set, int64_t steps, const Tokenizer& tokenizer,
+                      const ModelCard& card, const RunOptions& options) {
+  if (set.sequences.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[{}] no training text fits in data.max_tokens = {}", name, recipe.data.max_tokens);
+  }
+  TrainOptions train_as = train_options(recipe.student_train, token_count(set.sequences), recipe.seed);
+  if (steps > 0) {
+    TrainRecipe fixed = recipe.student_train;
+    fixed.steps = static_cast<int>(steps);
+    train_as = train_options(fixed, 0, recipe.seed);
+  }
+  train_as.resume = options.resume;
+  train_as.fingerprint = fingerprint(recipe, name, set);
+  const ModelConfig config = with_ids(
+      model_config(recipe.student, tokenizer.vocab_size(), recipe.data.max_tokens, "student"), tokenizer);
+  return train_or_load(name, config, card, HybridObjective(objective, teacher), set, train_as, tokenizer,
+                       options.directory + "/" + name, recipe.seed + 1);
+}
+
+}  // namespace alambic

@@ -1,0 +1,58 @@
+// The pieces that a run is made of, private to this room.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "alambic/distill/run.h"
+#include "alambic/models/hf_directory.h"
+#include "alambic/train/trainer.h"
+
+namespace alambic {
+
+// A model of a run: as it is on disk, frozen for inference.
+struct RunModel {
+  std::string name;
+  std::unique_ptr<Transformer> model;
+  ModelCard card;
+  int64_t bytes = 0;
+  std::vector<CurvePoint> curve;  // empty where it was not trained here
+};
+
+struct RunTokenizers {
+  Tokenizer teacher;
+  Tokenizer student;  // the teacher's ids, and a mask token
+};
+
+// The time of each phase, for the report.
+using Phases = std::vector<std::pair<std::string, double>>;
+
+ModelCard run_card(const Recipe& recipe, const RunData& data);
+
+// Loads the recipe's teacher, or trains one and keeps it in the run directory.
+RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
+                      const RunOptions& options);
+
+struct TrainingSet {
+  std::vector<Sequence> sequences, validation;
+};
+// Trains a hybrid model of the recipe's [student] shape under `objective` into DIRECTORY/NAME, or loads what an earlier
+// attempt finished there. `teacher` may be null.
+RunModel make_student(const std::string& name, const Recipe& recipe, const HybridOptions& objective,
+                      const LanguageModel* teacher, const TrainingSet& set, int64_t steps, const Tokenizer& tokenizer,
+                      const ModelCard& card, const RunOptions& options);
+
+// What the teacher says about the training data: gathers what signals.sqlite lacks and returns all of it.
+std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data, const RunModel& teacher,
+                                         const Tokenizer& tokenizer, const RunOptions& options);
+std::vector<Sequence> read_signal_sequences(const std::string& path, int max_tokens);
+
+struct RunModels {
+  RunModel teacher, student, control;
+};
+RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
+                      const RunModels& models, const RunOptions& options);
+
+}  // namespace alambic

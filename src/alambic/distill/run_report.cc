@@ -1,0 +1,285 @@
+// Measures the models of a run on the same data and writes down what came out.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <map>
+#include <numeric>
+
+#include "alambic/base/file.h"
+#include "alambic/base/progress.h"
+#include "alambic/base/thread_pool.h"
+#include "alambic/distill/run_parts.h"
+#include "alambic/eval/baseline.h"
+#include "alambic/eval/score.h"
+#include "alambic/eval/task.h"
+#include "alambic/kernels/table.h"
+
+namespace alambic {
+namespace {
+
+constexpr size_t kNearestNeighbourExamples = 20000;
+constexpr size_t kAgreementExamples = 100;
+
+std::string processor_name() {
+  if (!file_exists("/proc/cpuinfo")) return "unknown processor";
+  const std::string text = read_file("/proc/cpuinfo");
+  for (const std::string_view line : split_lines(text)) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string_view::npos) return std::string(line.substr(colon + 2));
+  }
+  return "unknown processor";
+}
+
+// A unigram model with add-one smoothing: the perplexity of knowing the frequencies alone.
+Score unigram_perplexity(const RunData& data, const Tokenizer& tokenizer) {
+  std::map<TokenId, double> counts;
+  double total = 0;
+  for (const Example& e : data.train) {
+    for (const TokenId id : tokenizer.encode(e.completion)) counts[id] += 1, total += 1;
+  }
+  std::vector<DocumentNll> documents;
+  for (const Example& e : data.test) {
+    DocumentNll document;
+    for (const TokenId id : tokenizer.encode(e.completion)) {
+      const auto it = counts.find(id);
+      document.nll -= std::log(((it == counts.end() ? 0 : it->second) + 1) / (total + tokenizer.vocab_size()));
+      ++document.tokens;
+    }
+    if (document.tokens > 0) documents.push_back(document);
+  }
+  return perplexity(documents);
+}
+
+std::vector<BaselineReport> baselines(Task task, const RunData& data, const Tokenizer& tokenizer) {
+  if (task == Task::kPerplexity) return {{"unigram frequencies", unigram_perplexity(data, tokenizer)}};
+  std::vector<std::string> prompts, completions;
+  for (const Example& e : data.train) {
+    prompts.push_back(e.prompt);
+    completions.push_back(e.completion);
+  }
+  const auto scored = [&](const auto& answer) {
+    std::vector<std::string> answers;
+    for (const Example& e : data.test) answers.push_back(answer(e.prompt));
+    return score_of(score_answers(task, answers, data.test));
+  };
+  const std::string constant = most_frequent(completions);
+  std::vector<BaselineReport> list;
+  list.push_back({task == Task::kAccuracy ? "majority class" : "most frequent answer",
+                  scored([&](const std::string&) { return constant; })});
+  if (task == Task::kAccuracy) {
+    const LinearClassifier linear(prompts, completions);
+    list.push_back({"TF-IDF + linear", scored([&](const std::string& p) { return linear.predict(p); })});
+  } else {
+    prompts.resize(std::min(prompts.size(), kNearestNeighbourExamples));
+    completions.resize(prompts.size());
+    const NearestNeighbour nearest(prompts, completions);
+    list.push_back({"nearest neighbour", scored([&](const std::string& p) { return nearest.complete(p); })});
+  }
+  return list;
+}
+
+struct Speed {
+  DecodeReport report;
+  std::vector<std::vector<TokenId>> answers;
+};
+
+// One prompt at a time, as a single user meets it.
+Speed decode_speed(DecodeMode mode, const RunModel& student, const Tokenizer& tokenizer,
+                   const std::vector<Prompt>& prompts, const EvalRecipe& eval) {
+  GenerateOptions options;
+  options.max_tokens = eval.max_new_tokens;
+  options.stop = {end_token(tokenizer)};
+  options.vocabulary = tokenizer.vocab_size();
+  options.block = eval.block;
+  options.threshold = eval.threshold;
+  const Stopwatch watch;
+  Speed speed;
+  int64_t tokens = 0, forwards = 0;
+  for (const Generation& g : generate_all(mode, *student.model, prompts, options,
+                                          {.batch = 1, .progress = fmt::format("speed of {}", name_of(mode))})) {
+    tokens += static_cast<int64_t>(g.tokens.size()) + (g.stopped ? 1 : 0);
+    forwards += g.forwards;
+    speed.answers.push_back(g.tokens);
+  }
+  speed.report.mode = name_of(mode);
+  speed.report.tokens_per_s = static_cast<double>(tokens) / watch.seconds();
+  speed.report.tokens_per_forward = forwards > 0 ? static_cast<double>(tokens) / static_cast<double>(forwards) : 0;
+  return speed;
+}
+
+class Measurement {
+ public:
+  Measurement(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers, const RunModels& models)
+      : recipe_(recipe),
+        data_(data),
+        tokenizers_(tokenizers),
+        models_(models),
+        task_(task_from_name(recipe.task)),
+        hybrid_(recipe.objective.draft_weight > 0) {}
+
+  RunReport run() {
+    report_.name = recipe_.name;
+    report_.task = recipe_.task;
+    report_.metric = traits(task_).metric;
+    report_.metric_is_fraction = traits(task_).fraction;
+    report_.metric_lower_is_better = traits(task_).lower_is_better;
+    score_models();
+    report_.baselines = baselines(task_, data_, tokenizers_.student);
+    decode_modes();
+    report_.student_agreement = agree(models_.student);
+    report_.control_agreement = agree(models_.control);
+    curves();
+    samples();
+    report_.machine = fmt::format("{}, {} threads, {}", processor_name(), thread_count(),
+                                  kernels::isa_name(kernels::kernels().isa));
+    report_.created = fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::time(nullptr)));
+    report_.versions = {{"alambic", ALAMBIC_VERSION}};
+    return std::move(report_);
+  }
+
+ private:
+  TaskOptions options(const std::string& name, DecodeMode mode) const {
+    TaskOptions o;
+    o.mode = mode;
+    o.max_new_tokens = recipe_.eval.max_new_tokens;
+    o.block = recipe_.eval.block;
+    o.threshold = recipe_.eval.threshold;
+    o.progress = "evaluate " + name;
+    return o;
+  }
+  TaskResult measure(const RunModel& m, const Tokenizer& tokenizer, DecodeMode mode) const {
+    return run_task(task_, *m.model, tokenizer, m.card, data_.test, options(m.name, mode));
+  }
+  static ModelReport describe(const RunModel& m, const TaskResult& result) {
+    return {m.name, m.model->config().parameters(), m.bytes, result.score};
+  }
+
+  void score_models() {
+    teacher_ = measure(models_.teacher, tokenizers_.teacher, DecodeMode::kAutoregressive);
+    student_ = measure(models_.student, tokenizers_.student, DecodeMode::kAutoregressive);
+    control_ = measure(models_.control, tokenizers_.student, DecodeMode::kAutoregressive);
+    report_.teacher = describe(models_.teacher, teacher_);
+    report_.student = describe(models_.student, student_);
+    report_.control = describe(models_.control, control_);
+    const bool lower = traits(task_).lower_is_better;
+    report_.gap = gap_closed(teacher_.evidence, student_.evidence, control_.evidence, lower);
+    report_.student_over_control = lower ? paired_bootstrap(control_.evidence, student_.evidence)
+                                         : paired_bootstrap(student_.evidence, control_.evidence);
+  }
+
+  std::vector<Prompt> speed_prompts() const {
+    const std::vector<Example>& source = task_ == Task::kPerplexity && !data_.prompts.empty() ? data_.prompts : data_.test;
+    std::vector<Prompt> prompts;
+    for (const Example& e : source) {
+      if (prompts.size() == static_cast<size_t>(recipe_.eval.speed_prompts)) break;
+      prompts.push_back({encode_prompt(tokenizers_.student, models_.student.card, e.prompt)});
+    }
+    return prompts;
+  }
+
+  void decode_modes() {
+    const std::vector<Prompt> prompts = speed_prompts();
+    std::vector<std::vector<TokenId>> plain;
+    for (const std::string& name : recipe_.eval.decode) {
+      const DecodeMode mode = decode_mode_from_name(name);
+      if (mode != DecodeMode::kAutoregressive && !hybrid_) continue;
+      Speed speed = decode_speed(mode, models_.student, tokenizers_.student, prompts, recipe_.eval);
+      if (mode == DecodeMode::kAutoregressive) plain = speed.answers;
+      if (task_ != Task::kPerplexity) {
+        speed.report.score = mode == DecodeMode::kDiffusion ? measure(models_.student, tokenizers_.student, mode).score
+                                                            : student_.score;
+      }
+      if (mode == DecodeMode::kSpeculative && !plain.empty()) {
+        const auto same = static_cast<size_t>(
+            std::inner_product(plain.begin(), plain.end(), speed.answers.begin(), int64_t{0}, std::plus<>(),
+                               [](const auto& a, const auto& b) { return a == b ? 1 : 0; }));
+        report_.notes.push_back(fmt::format("speculative decoding wrote the same tokens as ar on {} of {} prompts", same,
+                                            prompts.size()));
+      }
+      report_.decode.push_back(std::move(speed.report));
+    }
+  }
+
+  std::optional<Score> agree(const RunModel& m) const {
+    const std::span<const Example> some(data_.test.data(), std::min(data_.test.size(), kAgreementExamples));
+    return agreement(*m.model, *models_.teacher.model, tokenizers_.teacher, m.card, some, Precision::kFp32);
+  }
+
+  void curves() {
+    for (const RunModel* m : {&models_.teacher, &models_.student, &models_.control}) {
+      LossCurve trained{m->name, "tokens", {}}, held_out{m->name + ", held out", "tokens", {}};
+      for (const CurvePoint& p : m->curve) {
+        const auto x = static_cast<double>(p.tokens);
+        if (std::isfinite(p.train_loss)) trained.points.emplace_back(x, p.train_loss);
+        if (std::isfinite(p.validation_loss)) held_out.points.emplace_back(x, p.validation_loss);
+      }
+      if (!trained.points.empty()) report_.curves.push_back(std::move(trained));
+      if (held_out.points.size() > 1) report_.curves.push_back(std::move(held_out));
+    }
+  }
+
+  void samples() {
+    if (task_ == Task::kPerplexity) return sample_texts();
+    const size_t count = std::min(data_.test.size(), static_cast<size_t>(recipe_.eval.samples));
+    for (size_t i = 0; i < count; ++i) {
+      report_.samples.push_back({data_.test[i].prompt, data_.test[i].completion, teacher_.answers[i],
+                                 student_.answers[i], control_.answers[i]});
+    }
+  }
+
+  // Texts that the three models write from the same prompts.
+  void sample_texts() {
+    const auto write = [&](const RunModel& m, const Tokenizer& tokenizer, const std::string& prompt) {
+      GenerateOptions o;
+      o.max_tokens = recipe_.eval.max_new_tokens;
+      o.stop = {end_token(tokenizer)};
+      o.vocabulary = tokenizer.vocab_size();
+      const Prompt p{encode_prompt(tokenizer, m.card, prompt)};
+      return tokenizer.decode(make_decoder(DecodeMode::kAutoregressive, *m.model)->generate(p, o).tokens);
+    };
+    const size_t count = std::min(data_.prompts.size(), static_cast<size_t>(recipe_.eval.samples));
+    for (size_t i = 0; i < count; ++i) {
+      const std::string& prompt = data_.prompts[i].prompt;
+      report_.samples.push_back({prompt, "", write(models_.teacher, tokenizers_.teacher, prompt),
+                                 write(models_.student, tokenizers_.student, prompt),
+                                 write(models_.control, tokenizers_.student, prompt)});
+    }
+  }
+
+  const Recipe& recipe_;
+  const RunData& data_;
+  const RunTokenizers& tokenizers_;
+  const RunModels& models_;
+  Task task_;
+  bool hybrid_;
+  TaskResult teacher_, student_, control_;
+  RunReport report_;
+};
+
+}  // namespace
+
+RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
+                      const RunModels& models, const RunOptions& options) {
+  RunReport report = Measurement(recipe, data, tokenizers, models).run();
+  report.command = options.command;
+  const std::string student = options.directory + "/student";
+  report.try_command = data.prompts.empty() && recipe.data.source == "support-mail"
+                           ? fmt::format("{} generate {} --prompt \"{}\"", options.program, student,
+                                         "Hello, my kettle (order K4821, 3 March) is broken. Please refund me today. "
+                                         "Claire Dupont")
+                           : fmt::format("{} generate {} --prompt \"…\"", options.program, student);
+  if (recipe.teacher.model.empty()) {
+    report.notes.emplace_back(
+        "the teacher was made on the spot by this run, from the same training data; name a real one with "
+        "--set teacher.model=DIRECTORY");
+  }
+  if (recipe.data.source == "support-mail") {
+    report.notes.emplace_back("the data are made up by a seeded generator; test mails never occur in training");
+  }
+  return report;
+}
+
+}  // namespace alambic
