@@ -97,6 +97,14 @@ Sampler::Verdict Sampler::judge(std::span<const float> logits, TokenId token) {
   return {log_probability(token), log_probability(best_)};
 }
 
+std::vector<double> Sampler::log_probabilities(std::span<const float> logits,
+                                               std::span<const TokenId> tokens) {
+  read(logits);
+  std::vector<double> result;
+  for (const TokenId token : tokens) result.push_back(log_probability(token));
+  return result;
+}
+
 TokenId Sampler::draw(int64_t position, uint64_t round, std::span<const TokenId> allowed) {
   const Rng arrivals =
       Rng(options_.seed, stream_).fork(static_cast<uint64_t>(position)).fork(round);

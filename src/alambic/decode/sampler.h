@@ -28,6 +28,7 @@ class Sampler {
   Sampler(const ModelConfig& config, const GenerateOptions& options, uint64_t stream);
 
   int vocabulary() const { return vocabulary_; }
+  bool writable(TokenId token) const { return token >= 0 && token < vocabulary_ && token != mask_; }
   // The token number `position` of the text: the most probable one, or a draw. `allowed`: only
   // these, ascending; empty: all. `round` tells apart draws that replace each other.
   Choice choose(std::span<const float> logits, int64_t position,
@@ -37,6 +38,9 @@ class Sampler {
     double log_probability, best;  // of the token, and of the most probable one
   };
   Verdict judge(std::span<const float> logits, TokenId token);
+  // At temperature 1, of writable tokens.
+  std::vector<double> log_probabilities(std::span<const float> logits,
+                                        std::span<const TokenId> tokens);
 
  private:
   void read(std::span<const float> logits);

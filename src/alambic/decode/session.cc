@@ -44,31 +44,22 @@ void validate_options(const GenerateOptions& o) {
   want(o.max_refinements >= 0, "max_refinements", o.max_refinements, "0 or more");
 }
 
-void validate_constraint(const ModelConfig& config, const GenerateOptions& o, int vocabulary,
-                         int limit) {
-  const TokenTrie& trie = *o.constraint;
-  if (trie.longest() > static_cast<size_t>(limit)) {
+}  // namespace
+
+void validate_choices(const TokenTrie& trie, const ModelConfig& config, int vocabulary, int room) {
+  if (trie.longest() > static_cast<size_t>(room)) {
     fail(ErrorCode::kInvalidArgument, "[decode] a choice has {} tokens; there is room for {}",
-         trie.longest(), limit);
+         trie.longest(), room);
   }
-  const auto writable = [&](TokenId token) {
-    return token >= 0 && token < vocabulary && token != config.mask;
-  };
   for (const std::vector<TokenId>& member : trie.members()) {
     for (const TokenId token : member) {
-      if (!writable(token)) {
+      if (token >= vocabulary || token == config.mask) {
         fail(ErrorCode::kInvalidArgument,
              "[decode] a choice holds token {}, which this model cannot write", token);
       }
     }
   }
-  if (trie.has_prefix_member() && std::none_of(o.stop.begin(), o.stop.end(), writable)) {
-    fail(ErrorCode::kInvalidArgument,
-         "[decode] one choice is the beginning of another; want a stop token that can end it");
-  }
 }
-
-}  // namespace
 
 Session::Session(const LanguageModel& model, const Prompt& prompt, const GenerateOptions& options,
                  const TokenSink& sink)
@@ -82,8 +73,15 @@ Session::Session(const LanguageModel& model, const Prompt& prompt, const Generat
   validate_prompt(config, prompt);
   limit_ =
       std::min(options.max_tokens, config.max_positions - static_cast<int>(prompt.tokens.size()));
-  if (options.constraint != nullptr)
-    validate_constraint(config, options, sampler_.vocabulary(), limit_);
+  if (options.constraint != nullptr) {
+    validate_choices(*options.constraint, config, sampler_.vocabulary(), limit_);
+    if (options.constraint->has_prefix_member() &&
+        std::none_of(options.stop.begin(), options.stop.end(),
+                     [&](TokenId t) { return sampler_.writable(t); })) {
+      fail(ErrorCode::kInvalidArgument,
+           "[decode] one choice is the beginning of another; want a stop token that can end it");
+    }
+  }
   done_ = limit_ == 0;
 }
 
@@ -97,7 +95,7 @@ std::vector<TokenId> Session::allowed(int node) const {
   std::vector<TokenId> ids(next.begin(), next.end());
   if (options_.constraint->member(node) != TokenTrie::kNone) {
     for (const TokenId token : options_.stop) {
-      if (token >= 0 && token < sampler_.vocabulary()) ids.push_back(token);
+      if (sampler_.writable(token)) ids.push_back(token);
     }
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());

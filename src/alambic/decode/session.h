@@ -59,6 +59,9 @@ class Session {
   bool done_ = false;
 };
 
+// Throws kInvalidArgument unless the model can write every choice within `room` tokens.
+void validate_choices(const TokenTrie& trie, const ModelConfig& config, int vocabulary, int room);
+
 // Reads pending tokens into the cache, all but the last `keep` of them.
 void prefill(const LanguageModel& model, Session& session, size_t keep);
 

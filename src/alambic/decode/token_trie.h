@@ -21,6 +21,7 @@ class TokenTrie {
 
   const std::vector<std::vector<TokenId>>& members() const { return members_; }
   size_t longest() const { return longest_; }
+  size_t nodes() const { return nodes_.size(); }
   // Ids that may follow a node, ascending.
   std::span<const TokenId> next(int node) const { return at(node).tokens; }
   // The node that `token` leads to, or kNone.

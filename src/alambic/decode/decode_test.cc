@@ -1,0 +1,381 @@
+#include "alambic/decode/decode.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+
+#include "alambic/base/error.h"
+#include "alambic/base/file.h"
+#include "alambic/decode/test_models.h"
+#include "alambic/models/hf_directory.h"
+#include "alambic/text/tokenizer.h"
+
+namespace alambic {
+namespace {
+
+Generation write(DecodeMode mode, const LanguageModel& model, const Prompt& prompt,
+                 const GenerateOptions& options, const TokenSink& sink = {}) {
+  return make_decoder(mode, model)->generate(prompt, options, sink);
+}
+
+TEST(Autoregressive, WritesTheArgmaxOfTheFullPrefixAtEveryStep) {
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    const auto model = random_model(1, 0, precision);
+    GenerateOptions options;
+    options.max_tokens = 24;
+    options.vocabulary = 39;
+    options.precision = precision;
+    for (const Prompt& prompt : random_prompts(10, 2)) {
+      const Generation out = write(DecodeMode::kAutoregressive, *model, prompt, options);
+      std::vector<TokenId> text = prompt.tokens;
+      double log_probability = 0;
+      for (int i = 0; i < 24; ++i) {
+        const std::vector<float> logits = full_prefix_logits(*model, text, precision);
+        double sum = 0;
+        TokenId best = 0;
+        for (TokenId t = 0; t < kTestMask; ++t) {
+          sum += std::exp(static_cast<double>(logits[static_cast<size_t>(t)]));
+          if (logits[static_cast<size_t>(t)] > logits[static_cast<size_t>(best)]) best = t;
+        }
+        log_probability += logits[static_cast<size_t>(best)] - std::log(sum);
+        text.push_back(best);
+      }
+      EXPECT_TRUE(std::equal(out.tokens.begin(), out.tokens.end(), text.end() - 24, text.end()));
+      EXPECT_NEAR(out.log_probability, log_probability, 1e-4);
+      EXPECT_EQ(out.forwards, 24);
+      EXPECT_EQ(out.rows, static_cast<int64_t>(prompt.tokens.size()) + 23);
+      EXPECT_EQ(out.tokens_per_forward(), 1.0);
+    }
+  }
+}
+
+TEST(Autoregressive, APromptReadInPiecesDecidesAsOneReadWhole) {
+  const auto model = random_model(3, 0, Precision::kFp32, 4096);
+  GenerateOptions options;
+  options.max_tokens = 3;
+  options.vocabulary = 39;
+  Prompt prompt = random_prompts(1, 4).front();
+  Rng rng(5);
+  while (prompt.tokens.size() < 2500)
+    prompt.tokens.push_back(static_cast<TokenId>(rng.below(kTestMask)));
+  const Generation out = write(DecodeMode::kAutoregressive, *model, prompt, options);
+  EXPECT_EQ(out.forwards, 3 + 2);
+  std::vector<TokenId> text = prompt.tokens;
+  for (const TokenId token : out.tokens) {
+    const std::vector<float> logits = full_prefix_logits(*model, text);
+    EXPECT_EQ(token, std::max_element(logits.begin(), logits.begin() + kTestMask) - logits.begin());
+    text.push_back(token);
+  }
+  EXPECT_EQ(write(DecodeMode::kSpeculative, *model, prompt, options).tokens, out.tokens);
+}
+
+TEST(Autoregressive, ARaggedBatchEqualsOneByOne) {
+  const auto model = random_model(6, 3);
+  std::vector<Prompt> prompts = random_prompts(90, 7, 200);
+  for (size_t i = 0; i < prompts.size(); ++i) prompts[i].stream = i;
+  for (const double temperature : {0.0, 1.0}) {
+    GenerateOptions options;
+    options.max_tokens = 20;
+    options.temperature = temperature;
+    options.stop = {5, 6, 17, 23};
+    options.vocabulary = 39;
+    for (const int size : {1, 7, 32}) {
+      const auto batch =
+          generate_all(DecodeMode::kAutoregressive, *model, prompts, options, {size, ""});
+      ASSERT_EQ(batch.size(), prompts.size());
+      for (size_t i = 0; i < prompts.size(); ++i) {
+        const Generation alone = write(DecodeMode::kAutoregressive, *model, prompts[i], options);
+        EXPECT_EQ(batch[i].tokens, alone.tokens);
+        EXPECT_EQ(batch[i].log_probability, alone.log_probability);
+        EXPECT_EQ(batch[i].stopped, alone.stopped);
+        EXPECT_EQ(batch[i].rows, alone.rows);
+      }
+    }
+  }
+}
+
+TEST(Speculative, WritesWhatAutoregressiveDecodingWrites) {
+  int64_t forwards = 0, decided = 0, compared = 0;
+  for (const float habit : {0.0F, 2.0F, 4.0F}) {
+    for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+      const auto model = random_model(8, habit, precision);
+      for (const int block : {1, 2, 4, 9}) {
+        for (const double temperature : {0.0, 0.8}) {
+          GenerateOptions options;
+          options.max_tokens = 30;
+          options.temperature = temperature;
+          options.seed = 9;
+          options.stop = {21};
+          options.vocabulary = 39;
+          options.precision = precision;
+          options.block = block;
+          std::vector<Prompt> prompts = random_prompts(60, static_cast<uint64_t>(block));
+          for (size_t i = 0; i < prompts.size(); ++i) prompts[i].stream = i;
+          const auto expected = generate_all(DecodeMode::kAutoregressive, *model, prompts, options);
+          for (size_t i = 0; i < prompts.size(); ++i) {
+            const Generation out = write(DecodeMode::kSpeculative, *model, prompts[i], options);
+            ASSERT_EQ(out.tokens, expected[i].tokens);
+            EXPECT_EQ(out.log_probability, expected[i].log_probability);
+            EXPECT_EQ(out.stopped, expected[i].stopped);
+            EXPECT_LE(out.forwards, expected[i].forwards);
+            ++compared;
+            if (habit > 3 && block == 9) {
+              forwards += out.forwards;
+              decided += out.decided;
+            }
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GE(compared, 2 * 300);
+  // The habit makes drafts stand often enough that accepting several at once is tried too.
+  EXPECT_GT(static_cast<double>(decided), 1.3 * static_cast<double>(forwards));
+}
+
+TEST(Speculative, TopKAndTopPDrawWhatAutoregressiveDecodingDraws) {
+  const auto model = random_model(10, 3);
+  for (const auto& [top_k, top_p] : {std::pair{5, 1.0}, std::pair{0, 0.8}, std::pair{10, 0.9}}) {
+    GenerateOptions options;
+    options.max_tokens = 40;
+    options.temperature = 1.2;
+    options.top_k = top_k;
+    options.top_p = top_p;
+    for (const Prompt& prompt : random_prompts(30, 11)) {
+      EXPECT_EQ(write(DecodeMode::kSpeculative, *model, prompt, options).tokens,
+                write(DecodeMode::kAutoregressive, *model, prompt, options).tokens);
+    }
+  }
+}
+
+TEST(Speculative, ADraftThatAlwaysStandsSettlesOneTokenMoreThanTheDrafts) {
+  const PositionModel model;
+  GenerateOptions options;
+  options.max_tokens = 1 + 4 * 10;
+  options.block = 4;
+  const Generation out = write(DecodeMode::kSpeculative, model, PositionModel::prompt(3), options);
+  for (int i = 0; i < options.max_tokens; ++i) {
+    EXPECT_EQ(out.tokens[static_cast<size_t>(i)], PositionModel::text(3 + i));
+  }
+  // The prompt's forward settles one token, each later one its three drafts and one more.
+  EXPECT_EQ(out.forwards, 1 + 10);
+  // 3 + 4 masks; nine steps of 1 + 3 rows and 4 groups of 4 masks; the last one drafts nothing.
+  EXPECT_EQ(out.rows, 7 + 9 * (4 + 16) + 4);
+}
+
+TEST(Speculative, AWrongDraftCostsItsSuccessorsOnly) {
+  const PositionModel model(5);
+  GenerateOptions options;
+  options.max_tokens = 100;
+  const Generation out = write(DecodeMode::kSpeculative, model, PositionModel::prompt(3), options);
+  ASSERT_EQ(out.tokens.size(), 100U);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_EQ(out.tokens[static_cast<size_t>(i)], PositionModel::text(3 + i));
+  EXPECT_LE(out.forwards, 50);
+  EXPECT_GE(out.forwards, 20);
+}
+
+TEST(Diffusion, AboveThresholdOneRevealsOneTokenPerStep) {
+  const auto model = random_model(12);
+  GenerateOptions options;
+  options.max_tokens = 24;
+  options.block = 6;
+  options.threshold = 1.5;
+  options.remask = 0;
+  options.vocabulary = 39;
+  for (const Prompt& prompt : random_prompts(20, 13)) {
+    const Generation out = write(DecodeMode::kDiffusion, *model, prompt, options);
+    ASSERT_EQ(out.tokens.size(), 24U);
+    for (const TokenId token : out.tokens) EXPECT_LT(token, kTestMask);
+    // Per block five forwards of its own; its first is fused with the causal one before, and the
+    // last block adds one.
+    EXPECT_EQ(out.forwards, 1 + 4 * 6);
+    EXPECT_EQ(out.rows, static_cast<int64_t>(prompt.tokens.size()) + 4 * 6 * 6 + 24 - 1);
+  }
+}
+
+TEST(Diffusion, LogProbabilityIsTheCausalOneOfTheFullPrefix) {
+  const auto model = random_model(14);
+  GenerateOptions options;
+  options.max_tokens = 21;
+  options.block = 5;
+  options.threshold = 0.3;
+  for (const Prompt& prompt : random_prompts(20, 15)) {
+    const Generation out = write(DecodeMode::kDiffusion, *model, prompt, options);
+    ASSERT_EQ(out.tokens.size(), 21U);
+    std::vector<TokenId> text = prompt.tokens;
+    double expected = 0;
+    for (const TokenId token : out.tokens) {
+      const std::vector<float> logits = full_prefix_logits(*model, text);
+      double sum = 0;
+      for (size_t t = 0; t < logits.size(); ++t) {
+        if (static_cast<TokenId>(t) != kTestMask) sum += std::exp(static_cast<double>(logits[t]));
+      }
+      expected += logits[static_cast<size_t>(token)] - std::log(sum);
+      text.push_back(token);
+    }
+    EXPECT_NEAR(out.log_probability, expected, 1e-4);
+  }
+}
+
+TEST(Diffusion, SureMasksFillABlockInOneForward) {
+  const PositionModel model(0, 20);
+  GenerateOptions options;
+  options.max_tokens = 20;
+  options.block = 8;
+  const Generation out = write(DecodeMode::kDiffusion, model, PositionModel::prompt(2), options);
+  ASSERT_EQ(out.tokens.size(), 20U);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_EQ(out.tokens[static_cast<size_t>(i)], PositionModel::text(2 + i));
+  EXPECT_EQ(out.forwards, 1 + 3);
+  EXPECT_EQ(out.rows, (2 + 8) + (8 + 8) + (8 + 4) + 3);
+}
+
+TEST(Diffusion, TokensTheCausalModelRefusesAreMaskedAgainAndRoundsAreBounded) {
+  // Masks insist on a wrong token at every fifth position: refined once, found unchanged,
+  // committed.
+  const PositionModel model(5, 20);
+  GenerateOptions options;
+  options.max_tokens = 10;
+  options.block = 10;
+  options.max_refinements = 7;
+  EXPECT_EQ(write(DecodeMode::kDiffusion, model, PositionModel::prompt(1), options).forwards,
+            1 + 1 + 1);
+  options.max_refinements = 0;
+  EXPECT_EQ(write(DecodeMode::kDiffusion, model, PositionModel::prompt(1), options).forwards,
+            1 + 1);
+}
+
+TEST(Diffusion, RefinementRaisesTheCausalLikelihood) {
+  const auto model = random_model(16, 2);
+  GenerateOptions options;
+  options.max_tokens = 32;
+  options.threshold = 0;
+  double plain = 0, refined = 0;
+  for (const Prompt& prompt : random_prompts(60, 17)) {
+    options.max_refinements = 0;
+    plain += write(DecodeMode::kDiffusion, *model, prompt, options).log_probability;
+    options.max_refinements = 3;
+    options.remask = 0.5;
+    const Generation out = write(DecodeMode::kDiffusion, *model, prompt, options);
+    refined += out.log_probability;
+    EXPECT_EQ(out.tokens.size(), 32U);
+  }
+  EXPECT_GT(refined, plain);
+}
+
+TEST(Diffusion, StopsBehindTheBlockWithTheFirstStopToken) {
+  const PositionModel model(0, 20);
+  GenerateOptions options;
+  options.max_tokens = 30;
+  options.stop = {PositionModel::text(13)};
+  const Generation out = write(DecodeMode::kDiffusion, model, PositionModel::prompt(3), options);
+  EXPECT_TRUE(out.stopped);
+  ASSERT_EQ(out.tokens.size(), 10U);
+  EXPECT_EQ(out.decided, 11);
+  EXPECT_EQ(out.tokens.back(), PositionModel::text(12));
+}
+
+TEST(Diffusion, SamplesDependOnTheSeedAndOnNothingElse) {
+  const auto model = random_model(18);
+  GenerateOptions options;
+  options.temperature = 1;
+  options.max_tokens = 19;
+  options.seed = 1;
+  const Prompt prompt = random_prompts(1, 19).front();
+  const auto first = write(DecodeMode::kDiffusion, *model, prompt, options).tokens;
+  EXPECT_EQ(first.size(), 19U);
+  EXPECT_EQ(write(DecodeMode::kDiffusion, *model, prompt, options).tokens, first);
+  options.seed = 2;
+  EXPECT_NE(write(DecodeMode::kDiffusion, *model, prompt, options).tokens, first);
+}
+
+TEST(Decoders, RespectLimitsStopTokensAndTheSink) {
+  const auto model = random_model(20, 3, Precision::kFp32, 32);
+  for (const char* name : {"ar", "speculative", "diffusion"}) {
+    const DecodeMode mode = decode_mode_from_name(name);
+    GenerateOptions options;
+    options.remask = 0;
+    for (const int limit : {0, 1, 2, 8, 13}) {
+      options.max_tokens = limit;
+      std::vector<TokenId> heard;
+      const auto listen = [&](TokenId token) {
+        heard.push_back(token);
+        return true;
+      };
+      const Generation out = write(mode, *model, {{1, 2, 3}}, options, listen);
+      EXPECT_EQ(out.tokens.size(), static_cast<size_t>(limit)) << name;
+      EXPECT_EQ(heard, out.tokens);
+      EXPECT_FALSE(out.stopped);
+    }
+    const auto hang_up = [n = 0](TokenId) mutable { return ++n < 3; };
+    EXPECT_EQ(write(mode, *model, {{1, 2, 3}}, options, hang_up).tokens.size(), 3U) << name;
+    options.max_tokens = 1 << 30;
+    EXPECT_EQ(write(mode, *model, {{1, 2, 3}}, options).tokens.size(), 29U) << name;
+    const TokenId second = write(mode, *model, {{1, 2, 3}}, options).tokens[1];
+    options.stop = {second};
+    const Generation out = write(mode, *model, {{1, 2, 3}}, options);
+    EXPECT_TRUE(out.stopped) << name;
+    EXPECT_LE(out.tokens.size(), 1U) << name;
+  }
+}
+
+TEST(Decoders, RefuseWhatCannotBeCarriedOut) {
+  const auto model = random_model(21, 0, Precision::kFp32, 32);
+  const auto refuses = [&](const Prompt& prompt, const GenerateOptions& options, ErrorCode code,
+                           DecodeMode mode = DecodeMode::kAutoregressive) {
+    try {
+      write(mode, *model, prompt, options);
+    } catch (const Error& error) {
+      return error.code() == code;
+    }
+    return false;
+  };
+  GenerateOptions good;
+  EXPECT_TRUE(refuses({}, good, ErrorCode::kInvalidArgument));
+  EXPECT_TRUE(refuses({{kTestVocabulary}}, good, ErrorCode::kInvalidArgument));
+  EXPECT_TRUE(refuses({{-1}}, good, ErrorCode::kInvalidArgument));
+  EXPECT_TRUE(refuses({std::vector<TokenId>(32, 1)}, good, ErrorCode::kInvalidArgument));
+  const auto with = [&](auto change) {
+    GenerateOptions options;
+    change(options);
+    return refuses({{1}}, options, ErrorCode::kInvalidArgument);
+  };
+  EXPECT_TRUE(with([](auto& o) { o.max_tokens = -1; }));
+  EXPECT_TRUE(with([](auto& o) { o.temperature = std::nan(""); }));
+  EXPECT_TRUE(with([](auto& o) { o.temperature = -1; }));
+  EXPECT_TRUE(with([](auto& o) { o.top_p = 0; }));
+  EXPECT_TRUE(with([](auto& o) { o.top_k = -1; }));
+  EXPECT_TRUE(with([](auto& o) { o.block = 1 << 20; }));
+  EXPECT_TRUE(with([](auto& o) { o.threshold = std::nan(""); }));
+  GenerateOptions options;
+  options.block = 0;
+  EXPECT_TRUE(refuses({{1}}, options, ErrorCode::kUnsupported, DecodeMode::kSpeculative));
+  EXPECT_TRUE(refuses({{1}}, options, ErrorCode::kUnsupported, DecodeMode::kDiffusion));
+  EXPECT_THROW(decode_mode_from_name("beam"), Error);
+  model->visit([](Parameter& p) { p.value.values()[0] = NAN; });
+  EXPECT_TRUE(refuses({{0}}, good, ErrorCode::kCorruptData));
+}
+
+TEST(Decoders, ARealModelTellsAStory) {
+  const char* data = std::getenv("ALAMBIC_DATA");
+  const std::string directory =
+      std::string(data != nullptr ? data : ALAMBIC_SOURCE_DIR "/../shared/data") +
+      "/weights_tinystories656K";
+  if (!file_exists(directory + "/config.json")) GTEST_SKIP() << directory << " is not here";
+  LoadedModel loaded = load_model(directory);
+  freeze_for_inference(*loaded.model, Precision::kFp32);
+  const Tokenizer tokenizer = Tokenizer::load(directory);
+  GenerateOptions options;
+  options.max_tokens = 60;
+  options.vocabulary = tokenizer.vocab_size();
+  const Generation out = write(DecodeMode::kAutoregressive, *loaded.model,
+                               {tokenizer.encode("Once upon a time, there was")}, options);
+  const std::string text = tokenizer.decode(out.tokens);
+  EXPECT_NE(text.find("little"), std::string::npos) << text;
+  EXPECT_GT(out.log_probability / 60, -1.5) << text;
+}
+
+}  // namespace
+}  // namespace alambic
