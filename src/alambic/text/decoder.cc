@@ -11,8 +11,15 @@ namespace alambic {
 namespace {
 
 constexpr size_t kMaxSteps = 64;
+constexpr size_t kMaxGrowth = 64;
 
 using Tokens = std::vector<DecodedToken>;
+
+size_t total_size(const Tokens& tokens) {
+  size_t size = 0;
+  for (const DecodedToken& token : tokens) size += token.text.size();
+  return size;
+}
 
 void fuse(Tokens& tokens) {
   std::string text;
@@ -127,7 +134,7 @@ void Decoder::add(const Json& value, std::string_view where) {
         {[pattern, content = require<std::string>(value, "content", where)](Tokens& tokens) {
            for (auto& token : tokens) token.text = pattern.replace(token.text, content);
          },
-         false});
+         false, true});
   } else if (type == "Strip") {
     const auto content = require_character(value, "content", where);
     const auto start = require<uint32_t>(value, "start", where);
@@ -145,7 +152,15 @@ void Decoder::add(const Json& value, std::string_view where) {
 }
 
 std::string Decoder::decode(std::vector<DecodedToken> tokens) const {
-  for (const Step& step : steps_) step.apply(tokens);
+  const size_t limit = kMaxGrowth * (total_size(tokens) + (1 << 16));
+  for (const Step& step : steps_) {
+    step.apply(tokens);
+    if (step.grows && total_size(tokens) > limit) {
+      fail(ErrorCode::kResourceExhausted,
+           "[decoder] text grows without measure; got {} bytes, want at most {}",
+           total_size(tokens), limit);
+    }
+  }
   std::string text;
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (joins_with_spaces_ && i > 0) text += ' ';

@@ -33,7 +33,8 @@ class Decoder {
   using Tokens = std::vector<DecodedToken>;
   struct Step {
     std::function<void(Tokens&)> apply;
-    bool edges_only;  // concerns only how a whole text begins or ends
+    bool edges_only;     // concerns only how a whole text begins or ends
+    bool grows = false;  // may make tokens longer
   };
   void add(const Json& value, std::string_view where);
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr size_t kMaxSteps = 64;
 // Beyond what repeated compatibility decomposition of a real text can need.
-constexpr size_t kMaxGrowth = 256;
+constexpr size_t kMaxGrowth = 64;
 
 std::string strip(std::string_view text, bool left, bool right) {
   size_t begin = 0, end = text.size();

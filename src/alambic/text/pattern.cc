@@ -15,7 +15,7 @@ constexpr size_t kMaxExpression = 1 << 16;
 constexpr uint32_t kMatchLimit = 10'000'000;
 constexpr uint32_t kHeapLimitKib = 64 << 10;
 // No honest replacement makes a text this many times longer.
-constexpr size_t kMaxGrowth = 256;
+constexpr size_t kMaxGrowth = 32;
 
 // What \w holds, as the inside of a class.
 constexpr std::string_view kWordClass = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
@@ -278,7 +278,7 @@ void Pattern::for_each_match(std::string_view text, const Sink& sink) const {
 }
 
 std::string Pattern::replace(std::string_view text, std::string_view content) const {
-  const size_t limit = kMaxGrowth * (text.size() + kMaxGrowth);
+  const size_t limit = kMaxGrowth * (text.size() + 256);
   std::string out;
   out.reserve(text.size());
   size_t copied = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <system_error>
 #include <utility>
 
 #include "alambic/base/error.h"
@@ -185,6 +186,12 @@ void read_roles(const std::string& path, std::map<std::string, std::string>& rol
   }
 }
 
+// False, not an exception, where the system will not say.
+bool is_directory(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
 std::string quoted(const std::string& text) { return dump_json(Json(text)); }
 
 Json to_json(const AddedToken& token) {
@@ -253,7 +260,7 @@ Tokenizer Tokenizer::from_json(std::string_view json, std::string_view where) {
 }
 
 Tokenizer Tokenizer::load(const std::string& path) {
-  if (!std::filesystem::is_directory(path)) return from_json(read_file(path), path);
+  if (!is_directory(path)) return from_json(read_file(path), path);
   const std::string file = path + "/tokenizer.json";
   const Tokenizer plain = from_json(read_file(file), file);
   auto state = std::make_shared<State>(*plain.state_);
@@ -281,7 +288,7 @@ std::string Tokenizer::to_json() const {
 }
 
 void Tokenizer::save(const std::string& path) const {
-  if (!std::filesystem::is_directory(path)) return write_file_atomic(path, to_json());
+  if (!is_directory(path)) return write_file_atomic(path, to_json());
   OrderedJson config;
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
   const std::optional<TokenId> ids[] = {bos(), eos(), pad(), unk(), mask()};
