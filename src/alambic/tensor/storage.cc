@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
 #include <map>
@@ -25,8 +26,33 @@ size_t rounded(size_t bytes) {
 
 struct Cache {
   std::mutex mutex;
-  std::map<size_t, std::vector<std::byte*>> blocks;
-  int64_t live = 0, cached = 0;
+  struct SizeClass {
+    std::vector<std::byte*> blocks;
+    uint64_t last_use = 0;
+  };
+  std::map<size_t, SizeClass> classes;
+  int64_t live = 0, cached = 0, peak = 0;
+  uint64_t uses = 0;
+
+  void count_live(size_t capacity) {
+    live += static_cast<int64_t>(capacity);
+    peak = std::max(peak, live);
+  }
+  // Keeps what a training step reuses: everything up to the most that was ever live. Beyond that,
+  // the sizes that were used longest ago go back to the system.
+  void trim() {
+    constexpr int64_t kSlack = int64_t{128} << 20;
+    while (cached > 0 && live + cached > peak + kSlack) {
+      auto oldest = classes.end();
+      for (auto it = classes.begin(); it != classes.end(); ++it) {
+        if (it->second.blocks.empty()) continue;
+        if (oldest == classes.end() || it->second.last_use < oldest->second.last_use) oldest = it;
+      }
+      std::free(oldest->second.blocks.back());
+      oldest->second.blocks.pop_back();
+      cached -= static_cast<int64_t>(oldest->first);
+    }
+  }
 };
 
 Cache& cache() {
@@ -62,31 +88,29 @@ Storage::Storage(size_t bytes) : data_(nullptr), capacity_(rounded(bytes)) {
   Cache& shared = cache();
   {
     const std::lock_guard lock(shared.mutex);
-    auto it = shared.blocks.find(capacity_);
-    if (it != shared.blocks.end() && !it->second.empty()) {
-      data_ = it->second.back();
-      it->second.pop_back();
+    Cache::SizeClass& same = shared.classes[capacity_];
+    same.last_use = ++shared.uses;
+    if (!same.blocks.empty()) {
+      data_ = same.blocks.back();
+      same.blocks.pop_back();
       shared.cached -= static_cast<int64_t>(capacity_);
-      shared.live += static_cast<int64_t>(capacity_);
+      shared.count_live(capacity_);
       return;
     }
   }
   data_ = allocate(capacity_);
   const std::lock_guard lock(shared.mutex);
-  shared.live += static_cast<int64_t>(capacity_);
+  shared.count_live(capacity_);
+  shared.trim();
 }
 
 Storage::~Storage() {
   Cache& shared = cache();
   const std::lock_guard lock(shared.mutex);
   shared.live -= static_cast<int64_t>(capacity_);
-  // Idle memory beyond what is in use goes back to the system.
-  if (shared.cached + static_cast<int64_t>(capacity_) > shared.live / 2 + (int64_t{256} << 20)) {
-    std::free(data_);
-    return;
-  }
-  shared.blocks[capacity_].push_back(data_);
+  shared.classes[capacity_].blocks.push_back(data_);
   shared.cached += static_cast<int64_t>(capacity_);
+  shared.trim();
 }
 
 int64_t live_bytes() {
