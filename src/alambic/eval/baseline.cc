@@ -61,7 +61,7 @@ std::vector<uint64_t> ngrams(std::string_view raw) {
     const std::string word = text.substr(i, end - i);
     i = end;
     out.push_back(hash_bytes(word, 1));
-    if (!previous.empty()) out.push_back(hash_bytes(previous + ' ' + word, 2));
+    if (!previous.empty()) out.push_back(hash_bytes(fmt::format("{} {}", previous, word), 2));
     const std::string padded = ' ' + word + ' ';
     std::vector<size_t> starts;  // of characters: bytes that do not continue one
     for (size_t k = 0; k < padded.size(); ++k) {

@@ -68,7 +68,7 @@ double quantile(const std::vector<double>& sorted, double q) {
   return sorted[below] + (position - static_cast<double>(below)) * (sorted[above] - sorted[below]);
 }
 
-Interval central_95(std::vector<double> draws) {
+Interval central_95(std::vector<double>& draws) {
   std::sort(draws.begin(), draws.end());
   return {quantile(draws, 0.025), quantile(draws, 0.975)};
 }
@@ -77,7 +77,7 @@ double mean_of_totals(std::span<const double> totals) { return totals[0] / total
 
 }  // namespace
 
-Evidence mean_evidence(std::vector<double> values) {
+Evidence mean_evidence(std::span<const double> values) {
   Evidence evidence{2, {}, mean_of_totals};
   evidence.rows.reserve(2 * values.size());
   for (const double value : values) {
@@ -101,7 +101,7 @@ Score score_of(const Evidence& evidence, const BootstrapOptions& options) {
   std::vector<double> draws;
   const Evidence* const systems[] = {&evidence};
   resample(systems, options, [&](const std::vector<double>& v) { draws.push_back(v[0]); });
-  score.interval = central_95(std::move(draws));
+  score.interval = central_95(draws);
   return score;
 }
 
@@ -120,7 +120,7 @@ PairedComparison paired_bootstrap(const Evidence& a, const Evidence& b,
     wins += v[0] > v[1] ? 1.0 : v[0] == v[1] ? 0.5 : 0.0;
   });
   result.probability = wins / static_cast<double>(draws.size());
-  result.interval = central_95(std::move(draws));
+  result.interval = central_95(draws);
   return result;
 }
 
@@ -151,7 +151,7 @@ GapClosed gap_closed(const Evidence& teacher, const Evidence& student, const Evi
     // The few resamples in which the teacher does not lead have no gap to speak of.
     if (sign * (v[0] - v[2]) > 0) draws.push_back((v[1] - v[2]) / (v[0] - v[2]));
   });
-  if (!draws.empty()) gap.interval = central_95(std::move(draws));
+  if (!draws.empty()) gap.interval = central_95(draws);
   return gap;
 }
 

@@ -40,7 +40,7 @@ struct BootstrapOptions {
 };
 
 // Evidence for a plain mean over examples (accuracy, exact match, agreement).
-Evidence mean_evidence(std::vector<double> values);
+Evidence mean_evidence(std::span<const double> values);
 
 // The metric over all examples, without an interval.
 double value_of(const Evidence& evidence);

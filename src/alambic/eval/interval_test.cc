@@ -40,7 +40,7 @@ TEST(Bootstrap, CoversTheTruthAboutAsOftenAsItSays) {
 }
 
 TEST(Bootstrap, OneExampleHasAnIntervalOfNoWidth) {
-  const Score score = score_of(mean_evidence({0.25}));
+  const Score score = score_of(mean_evidence(std::vector<double>{0.25}));
   EXPECT_EQ(score.interval.low, 0.25);
   EXPECT_EQ(score.interval.high, 0.25);
 }
@@ -65,7 +65,9 @@ TEST(PairedBootstrap, EqualSystemsAreATossUp) {
 }
 
 TEST(PairedBootstrap, RefusesDifferentExamples) {
-  EXPECT_THROW(paired_bootstrap(mean_evidence({1}), mean_evidence({1, 0})), Error);
+  EXPECT_THROW(paired_bootstrap(mean_evidence(std::vector<double>{1}),
+                                mean_evidence(std::vector<double>{1, 0})),
+               Error);
 }
 
 TEST(GapClosed, IsTheShareOfTheTeachersLead) {

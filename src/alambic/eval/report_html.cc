@@ -94,6 +94,14 @@ std::string fold(std::string_view text) {
   return out;
 }
 
+// Running text must not break between a number and its per-cent sign.
+std::string unbroken(std::string text) {
+  for (size_t at = text.find(" %"); at != std::string::npos; at = text.find(" %", at + 1)) {
+    text.replace(at, 1, "\u00a0");
+  }
+  return text;
+}
+
 std::string chip(std::string_view style) {
   return fmt::format("<i class=\"chip fill {}\"></i>", style);
 }
@@ -171,8 +179,8 @@ std::string verdict(const RunReport& report) {
                                                   "without the teacher: "
                                                 : "Student and control cannot be told apart on "
                                                   "this many examples: ";
-  return fmt::format("<p class=\"lede\">{}{}; it is ahead in {:.1f} % of resamples.</p>\n", words,
-                     lead, 100 * over->probability);
+  return unbroken(fmt::format("<p class=\"lede\">{}{}; it is ahead in {:.1f} % of resamples.</p>\n",
+                              words, lead, 100 * over->probability));
 }
 
 std::string quality_row(const RunReport& report, std::string_view role, const ModelReport& model,
@@ -235,7 +243,7 @@ std::string agreement(const RunReport& report) {
   std::string out = "<p>The student agrees with its teacher " + percent(*report.student_agreement) +
                     " of the time";
   if (report.control_agreement) out += ", the control " + percent(*report.control_agreement);
-  return out + ".</p>\n";
+  return unbroken(out + ".</p>\n");
 }
 
 std::string gap(const RunReport& report) {

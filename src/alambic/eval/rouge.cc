@@ -52,7 +52,7 @@ Evidence rouge_l_evidence(std::span<const std::string> hypotheses,
   require_same_count("ROUGE-L", hypotheses.size(), references.size());
   std::vector<double> values(hypotheses.size());
   for (size_t i = 0; i < values.size(); ++i) values[i] = rouge_l_f1(hypotheses[i], references[i]);
-  return mean_evidence(std::move(values));
+  return mean_evidence(values);
 }
 
 Score rouge_l(std::span<const std::string> hypotheses, std::span<const std::string> references) {

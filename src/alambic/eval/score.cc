@@ -71,7 +71,7 @@ Evidence accuracy_evidence(std::span<const std::string> answers,
   require_same_count("accuracy", answers.size(), labels.size());
   std::vector<double> hits(answers.size());
   for (size_t i = 0; i < hits.size(); ++i) hits[i] = answers[i] == labels[i] ? 1 : 0;
-  return mean_evidence(std::move(hits));
+  return mean_evidence(hits);
 }
 
 Score accuracy(std::span<const std::string> answers, std::span<const std::string> labels) {
@@ -85,7 +85,7 @@ Evidence exact_match_evidence(std::span<const std::string> hypotheses,
   for (size_t i = 0; i < hits.size(); ++i) {
     hits[i] = split_words(hypotheses[i]) == split_words(references[i]) ? 1 : 0;
   }
-  return mean_evidence(std::move(hits));
+  return mean_evidence(hits);
 }
 
 Score exact_match(std::span<const std::string> hypotheses,

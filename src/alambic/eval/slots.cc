@@ -66,7 +66,7 @@ void collect_leaves(const Json& value, const std::string& path, std::vector<Leaf
       // A slash or tilde inside a key is escaped as in a JSON pointer, so that paths stay distinct.
       std::string step;
       for (const char c : key) step += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
-      collect_leaves(child, path + '/' + step, leaves);
+      collect_leaves(child, fmt::format("{}/{}", path, step), leaves);
     }
   } else if (value.is_array()) {
     for (const Json& child : value) collect_leaves(child, path + "/-", leaves);
@@ -86,7 +86,7 @@ std::optional<Answer> parse_answer(std::string_view text) {
       std::vector<Leaf> leaves;
       collect_leaves(*intent, "", leaves);
       std::string joined;
-      for (const auto& [path, value] : leaves) joined += path + '\n' + value + '\n';
+      for (const auto& [path, value] : leaves) joined += fmt::format("{}\n{}\n", path, value);
       answer.intent = joined;
       json.erase(intent);
     }
@@ -142,8 +142,8 @@ SlotEvidence slot_evidence(std::span<const std::string> hypotheses,
     if (want->intent) intents.push_back(same_intent ? 1 : 0);
     exact.push_back(same_intent && answer.slots == want->slots ? 1 : 0);
   }
-  evidence.intent = mean_evidence(std::move(intents));
-  evidence.exact = mean_evidence(std::move(exact));
+  evidence.intent = mean_evidence(intents);
+  evidence.exact = mean_evidence(exact);
   return evidence;
 }
 
