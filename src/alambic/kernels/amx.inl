@@ -74,30 +74,55 @@ inline VU pairs_across(const uint16_t* first, const uint16_t* second) {
   return __builtin_convertvector(low, VU) | (__builtin_convertvector(high, VU) << 16);
 }
 
+inline void store_tile_row(uint16_t* out, int row, VU v) {
+  __builtin_memcpy(out + row * kTileDepth, &v, sizeof v);
+}
+
+inline void store_transposed(VU (&t)[16], uint16_t* out) {
+  transpose_16x16(t);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) store_tile_row(out, i, t[i]);
+}
+
 // One tile from in[i * across + p * along], i < count <= 16, p < depth <= 32; the rest is zero.
+// Reading along k gives rows of A, reading across gives rows of B; the other two cases transpose.
 template <class Tiles, bool kIsA, class Item>
 inline void pack_tile(const Item* in, int64_t across, int64_t along, int count, int depth,
                       uint16_t* out) {
   VU t[16];
-  bool by_row;  // t[i] is row i of A, else t[q] is the pair q of all 16
-  if (along == 1 && depth == kTileDepth) {
-    by_row = true;
-    for (int i = 0; i < 16; ++i) t[i] = i < count ? pairs_along<Tiles>(in + i * across) : VU{};
-  } else if (across == 1 && depth == kTileDepth && count == kTileRows) {
-    by_row = false;
-    for (int q = 0; q < 16; ++q) {
-      t[q] = pairs_across<Tiles>(in + 2 * q * along, in + (2 * q + 1) * along);
-    }
-  } else {
-    by_row = true;
+  const bool whole = count == kTileRows && depth == kTileDepth;
+  if (whole && along == 1) {
+#pragma GCC unroll 16
     for (int i = 0; i < 16; ++i) {
-      Item row[kTileDepth] = {};
-      for (int p = 0; i < count && p < depth; ++p) row[p] = in[i * across + p * along];
-      t[i] = pairs_along<Tiles>(row);
+      const VU row = pairs_along<Tiles>(in + i * across);
+      if constexpr (kIsA) store_tile_row(out, i, row);
+      t[i] = row;
+    }
+    if constexpr (!kIsA) store_transposed(t, out);
+  } else if (whole && across == 1) {
+#pragma GCC unroll 16
+    for (int q = 0; q < 16; ++q) {
+      const VU row = pairs_across<Tiles>(in + 2 * q * along, in + (2 * q + 1) * along);
+      if constexpr (!kIsA) store_tile_row(out, q, row);
+      t[q] = row;
+    }
+    if constexpr (kIsA) store_transposed(t, out);
+  } else {
+    for (int i = 0; i < 16; ++i) {
+      if (i < count && along == 1 && depth == kTileDepth) {
+        t[i] = pairs_along<Tiles>(in + i * across);
+      } else {
+        Item row[kTileDepth] = {};
+        for (int p = 0; i < count && p < depth; ++p) row[p] = in[i * across + p * along];
+        t[i] = pairs_along<Tiles>(row);
+      }
+    }
+    if constexpr (kIsA) {
+      for (int i = 0; i < 16; ++i) store_tile_row(out, i, t[i]);
+    } else {
+      store_transposed(t, out);
     }
   }
-  if (by_row != kIsA) transpose_16x16(t);
-  for (int i = 0; i < 16; ++i) __builtin_memcpy(out + i * kTileDepth, &t[i], sizeof t[i]);
 }
 
 template <class Tiles, bool kIsA, class Item>

@@ -29,7 +29,7 @@ inline Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
 
 // Eight 16-bit products a multiplication: what the base architecture offers for 8-bit weights.
 float int8_burst(int64_t rounds) noexcept {
-  using Words = int16_t __attribute__((vector_size(16)));
+  using Words = uint16_t __attribute__((vector_size(16)));  // wraps quietly
   constexpr int kChains = 8;
   Words sum[kChains] = {};
   Words a = {1, 2, 3, 4, 5, 6, 7, 8}, b = a;
