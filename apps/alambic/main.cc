@@ -1,1 +1,3 @@
-int main() { return 0; }
+#include "alambic/cli/cli.h"
+
+int main(int argc, char** argv) { return alambic::run(argc, argv); }

@@ -1,0 +1,127 @@
+#include "alambic/cli/cli.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <new>
+#include <sstream>
+
+#include "alambic/base/error.h"
+#include "alambic/base/interrupt.h"
+#include "alambic/base/thread_pool.h"
+#include "alambic/cli/output.h"
+#include "alambic/cli/verb.h"
+#include "alambic/kernels/table.h"
+
+namespace alambic {
+namespace {
+
+constexpr int kUsage = 2;
+
+std::string version() {
+  std::string supported;
+  for (const auto& table : kernels::supported_kernels()) {
+    supported += (supported.empty() ? "" : ", ") + std::string(kernels::isa_name(table.isa));
+  }
+  return fmt::format("alambic {}\ninstruction set: {} (this CPU runs {})\ncompiler: {} {}",
+                     ALAMBIC_VERSION, kernels::isa_name(kernels::kernels().isa), supported,
+#ifdef __clang__
+                     "clang", __clang_version__
+#else
+                     "gcc", __VERSION__
+#endif
+  );
+}
+
+std::string verbs_of(const CLI::App& app) {
+  std::string names;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+    names += (names.empty() ? "" : ", ") + verb->get_name();
+  }
+  return names;
+}
+
+std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  const std::vector<std::string> extras = app.remaining(true);
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr || extras.empty()) {
+    return chosen.empty() ? error.what()
+                          : fmt::format("[{}] {}", chosen.front()->get_name(), error.what());
+  }
+  const std::string& first = extras.front();
+  const char* kind = first.starts_with("-") ? "option" : chosen.empty() ? "command" : "argument";
+  if (chosen.empty())
+    return fmt::format("unknown {} \"{}\"; want one of {}", kind, first, verbs_of(app));
+  const std::string& verb = chosen.front()->get_name();
+  return fmt::format("[{}] unknown {} \"{}\"; see alambic {} --help", verb, kind, first, verb);
+}
+
+void parse_and_act(int argc, char** argv, int& status) {
+  CLI::App app(
+      "alambic distils a large language model into a small one that is yours:\n"
+      "trained, measured and kept on an ordinary machine, offline.",
+      "alambic");
+  Invocation invocation{std::vector<std::string>(argv, argv + argc), {}};
+  int threads = 0;
+  app.add_option("--threads", threads,
+                 "Threads to compute with; default: the cores this process may use")
+      ->check(CLI::Range(1, 256));
+  app.set_version_flag("--version", version,
+                       "Print version, instruction sets and compiler, and exit");
+  app.footer(
+      "Example:\n  alambic distill examples/quickstart.toml\n\nalambic VERB --help tells more "
+      "about one verb.");
+  add_distill(app, invocation);
+  add_generate(app, invocation);
+  add_eval(app, invocation);
+  add_teach(app, invocation);
+  add_train(app, invocation);
+  add_bench(app, invocation);
+  add_inspect(app, invocation);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& request) {  // --help, --version
+    std::ostringstream text;
+    app.exit(request, text, text);
+    print_result(text.str());
+    return;
+  } catch (const CLI::ParseError& error) {
+    print_error(usage_message(app, error));
+    status = kUsage;
+    return;
+  }
+  if (!invocation.action) {
+    fmt::print(stderr, "{}", app.help());
+    status = kUsage;
+    return;
+  }
+  if (threads > 0) set_thread_count(threads);
+  invocation.action();
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  std::signal(SIGPIPE,
+              SIG_IGN);  // a closed pipe is an error of write(), which print_result() knows
+  install_interrupt_handler();
+  int status = 0;
+  try {
+    if (argc < 1) fail(ErrorCode::kInvalidArgument, "got no program name");
+    parse_and_act(argc, argv, status);
+  } catch (const OutputClosed&) {
+    return 0;
+  } catch (const Error& error) {
+    print_error(error.what());
+    return exit_status(error.code());
+  } catch (const std::bad_alloc&) {
+    print_error("[memory] there is not enough for this job; try a smaller model, batch or length");
+    return exit_status(ErrorCode::kResourceExhausted);
+  } catch (const std::exception& error) {
+    print_error(error.what());
+    return 1;
+  }
+  return status;
+}
+
+}  // namespace alambic

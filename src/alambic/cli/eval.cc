@@ -1,0 +1,143 @@
+// alambic eval: a model's score on a file of examples.
+#include <fmt/format.h>
+
+#include "alambic/base/file.h"
+#include "alambic/cli/data_options.h"
+#include "alambic/cli/model.h"
+#include "alambic/cli/output.h"
+#include "alambic/cli/verb.h"
+#include "alambic/eval/task.h"
+
+namespace alambic {
+namespace {
+
+constexpr const char* kExample =
+    "  alambic eval runs/translate/student --task bleu --data val.en --target val.fr\n"
+    "  alambic eval MODEL --task accuracy --data test.csv --prompt-field text --completion-field "
+    "category --json";
+
+struct Options {
+  std::string model, task, decode = "ar", precision = "fp32", outputs;
+  DataSource data;
+  int max_tokens = 160, block = 0, batch = 32;
+  double threshold = 0.9;
+  bool json = false;
+};
+
+void bind(CLI::App& verb, Options& o) {
+  verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
+  verb.add_option("--task", o.task, "What to score; default: what the model was trained for")
+      ->check(CLI::IsMember({"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"}));
+  add_data_options(verb, o.data);
+  verb.add_option("--decode", o.decode, "How to write the answers")
+      ->check(CLI::IsMember({"ar", "speculative", "diffusion"}))
+      ->capture_default_str();
+  verb.add_option("--max-tokens", o.max_tokens, "Longest answer")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  verb.add_option("--block", o.block,
+                  "Length of drafts and diffusion blocks; 0: as the model was trained")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  verb.add_option("--threshold", o.threshold, "Diffusion: accept tokens at least this probable")
+      ->check(CLI::Range(0.0, 2.0))
+      ->capture_default_str();
+  verb.add_option("--batch", o.batch,
+                  "Prompts at a time (ar); 1 measures the speed that one user sees")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  verb.add_option("--precision", o.precision, "Of the products: fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  verb.add_option("--outputs", o.outputs,
+                  "Also write prompt, reference and answer of every example here")
+      ->type_name("FILE.jsonl");
+  verb.add_flag("--json", o.json, "One JSON object");
+}
+
+Task task_of(const Options& o, const ModelCard& card) {
+  if (!o.task.empty()) return task_from_name(o.task);
+  if (card.task.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[{}] does not say what it was trained for; name a --task",
+         o.model);
+  }
+  return task_from_name(card.task);
+}
+
+void write_outputs(const std::string& path, std::span<const Example> examples,
+                   std::span<const std::string> answers) {
+  std::string lines;
+  for (size_t i = 0; i < answers.size(); ++i) {
+    lines += dump_json(OrderedJson{{"id", examples[i].id},
+                                   {"prompt", examples[i].prompt},
+                                   {"reference", examples[i].completion},
+                                   {"answer", answers[i]}}) +
+             "\n";
+  }
+  write_file_atomic(path, lines);
+}
+
+std::string in_words(const TaskTraits& task, const TaskResult& result, const std::string& decode) {
+  const double factor = task.fraction ? 100 : 1;
+  const char* unit = task.fraction ? " %" : "";
+  const Interval& i = result.score.interval;
+  std::string text = fmt::format("{} {:.2f}{}  (95 % interval {:.2f} to {:.2f}, {} examples)\n",
+                                 task.metric, factor * result.score.value, unit, factor * i.low,
+                                 factor * i.high, result.score.n);
+  return text +
+         fmt::format("{} tokens in {:.1f} s: {:.0f} tokens/s, {:.2f} tokens per forward ({})\n",
+                     result.tokens, result.seconds, result.tokens_per_s(),
+                     result.tokens_per_forward(), decode);
+}
+
+void act(const Options& o, const Invocation&) {
+  ModelCard card;
+  read_model_config(o.model, &card);
+  const Task task = task_of(o, card);
+  if (task == Task::kPerplexity && !o.outputs.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[--outputs] perplexity writes no answers; leave --outputs out");
+  }
+  const std::vector<Example> examples = read_examples(o.data);
+  for (const Example& example : examples) {
+    if (!example.completion.empty()) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] example {} has no answer to compare with; name its field with {}", o.data.path,
+         example.id, "--completion-field");
+  }
+  TaskOptions options;
+  options.precision = precision_from_name(o.precision);
+  const OpenModel open = open_model(o.model, options.precision);
+  options.mode = decode_mode_from_name(o.decode);
+  options.max_new_tokens = o.max_tokens;
+  options.block = o.block > 0 ? o.block : open.card().block;
+  options.threshold = o.threshold;
+  options.batch = o.batch;
+  options.progress = "eval";
+  const TaskResult result =
+      run_task(task, open.model(), open.tokenizer, open.card(), examples, options);
+  if (!o.outputs.empty()) write_outputs(o.outputs, examples, result.answers);
+  if (!o.json) {
+    print_result(in_words(traits(task), result, o.decode));
+    return;
+  }
+  print_json(OrderedJson{{"task", traits(task).name},
+                         {"metric", traits(task).metric},
+                         {"score", result.score.value},
+                         {"interval", {result.score.interval.low, result.score.interval.high}},
+                         {"n", result.score.n},
+                         {"seconds", result.seconds},
+                         {"decode", o.decode},
+                         {"tokens", result.tokens},
+                         {"forwards", result.forwards},
+                         {"tokens_per_s", result.tokens_per_s()},
+                         {"tokens_per_forward", result.tokens_per_forward()}});
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, Invocation& invocation) {
+  add_verb<Options>(app, invocation, "eval", "Score a model on examples", kExample, bind, act);
+}
+
+}  // namespace alambic

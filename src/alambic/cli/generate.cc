@@ -1,0 +1,162 @@
+// alambic generate: text from a model.
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "alambic/base/file.h"
+#include "alambic/base/interrupt.h"
+#include "alambic/base/progress.h"
+#include "alambic/cli/model.h"
+#include "alambic/cli/output.h"
+#include "alambic/cli/verb.h"
+#include "alambic/data/readers.h"
+#include "alambic/decode/prompting.h"
+
+namespace alambic {
+namespace {
+
+constexpr const char* kExample =
+    "  alambic generate runs/quickstart/student --prompt 'Hello, my kettle leaks.' --decode "
+    "speculative\n"
+    "  alambic generate MODEL --prompts questions.jsonl --json > answers.jsonl";
+
+struct Options {
+  std::string model, prompt, prompts, decode = "ar", precision = "fp32";
+  bool one_prompt = false, json = false, raw = false, free = false;
+  GenerateOptions generate;
+  int block = 0;
+};
+
+void bind(CLI::App& verb, Options& o) {
+  verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
+  auto* source = verb.add_option_group("prompt");
+  source->add_option("--prompt", o.prompt, "The prompt")->type_name("TEXT");
+  source->add_option("--prompts", o.prompts, "Rows with a prompt each")->type_name("FILE.jsonl");
+  source->require_option(1);
+  verb.add_option("--decode", o.decode,
+                  "How to write: ar, speculative (the same text in fewer steps) or diffusion")
+      ->check(CLI::IsMember({"ar", "speculative", "diffusion"}))
+      ->capture_default_str();
+  verb.add_option("--max-tokens", o.generate.max_tokens, "Longest text")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  verb.add_option("--temperature", o.generate.temperature,
+                  "0 always writes the most probable token")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  verb.add_option("--top-k", o.generate.top_k, "Draw among the k most probable tokens; 0: all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  verb.add_option("--top-p", o.generate.top_p,
+                  "Draw among the most probable tokens that hold this share")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb.add_option("--seed", o.generate.seed, "Seed of the draws")->capture_default_str();
+  verb.add_option("--block", o.block,
+                  "Length of drafts and diffusion blocks; 0: as the model was trained")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  verb.add_option("--threshold", o.generate.threshold,
+                  "Diffusion: accept tokens at least this probable; lower is faster, above 1 is "
+                  "one at a time")
+      ->check(CLI::Range(0.0, 2.0))
+      ->capture_default_str();
+  verb.add_option("--precision", o.precision, "Of the products: fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  verb.add_flag("--raw", o.raw, "Take the prompt as it is, without the model's template");
+  verb.add_flag("--free", o.free, "Let a classifier write anything, not only one of its labels");
+  verb.add_flag("--json", o.json, "One JSON object a line");
+}
+
+struct Job {
+  const OpenModel& open;
+  ModelCard card;
+  DecodeMode mode;
+  GenerateOptions options;
+};
+
+OrderedJson to_json(const Job& job, const Example& example, const Generation& generation) {
+  OrderedJson line = {{"prompt", example.prompt},
+                      {"text", job.open.tokenizer.decode(generation.tokens)},
+                      {"tokens", generation.tokens},
+                      {"decode", name_of(job.mode)},
+                      {"forwards", generation.forwards},
+                      {"seconds", generation.seconds},
+                      {"tokens_per_forward", generation.tokens_per_forward()},
+                      {"log_probability", generation.log_probability},
+                      {"stopped", generation.stopped}};
+  if (!example.id.empty()) line["id"] = example.id;
+  return line;
+}
+
+Prompt prompt_of(const Job& job, const Example& example, size_t index) {
+  return {encode_prompt(job.open.tokenizer, job.card, example.prompt), index};
+}
+
+// In portions, so that a reader of a long file sees lines early and Ctrl-C loses little.
+void write_json_lines(const Job& job, const std::vector<Example>& examples) {
+  constexpr size_t kPortion = 32;
+  Progress progress("generate", static_cast<int64_t>(examples.size()));
+  for (size_t first = 0; first < examples.size(); first += kPortion) {
+    const size_t last = std::min(examples.size(), first + kPortion);
+    std::vector<Prompt> prompts;
+    for (size_t i = first; i < last; ++i) prompts.push_back(prompt_of(job, examples[i], i));
+    const auto generations = generate_all(job.mode, job.open.model(), prompts, job.options);
+    std::string lines;
+    for (size_t i = first; i < last; ++i) {
+      lines += dump_json(to_json(job, examples[i], generations[i - first])) + "\n";
+    }
+    print_result(lines);
+    progress.update(static_cast<int64_t>(last));
+  }
+}
+
+void stream_texts(const Job& job, const std::vector<Example>& examples) {
+  const auto decoder = make_decoder(job.mode, job.open.model());
+  for (size_t i = 0; i < examples.size(); ++i) {
+    StreamDecoder stream(job.open.tokenizer);
+    const Generation g =
+        decoder->generate(prompt_of(job, examples[i], i), job.options, [&](TokenId token) {
+          print_result(stream.push(token));
+          return !interrupted();
+        });
+    print_result(stream.finish() + "\n");
+    throw_if_interrupted("generate", "the text above is not complete");
+    print_remark(fmt::format("{} tokens · {:.0f} tokens/s · {:.2f} tokens per forward ({})",
+                             g.tokens.size(),
+                             static_cast<double>(g.tokens.size()) / std::max(1e-9, g.seconds),
+                             g.tokens_per_forward(), name_of(job.mode)));
+  }
+}
+
+void act(const Options& o, const Invocation&) {
+  std::vector<Example> examples{{o.prompt, "", ""}};
+  if (!o.prompts.empty()) examples = read_jsonl(o.prompts);
+  if (examples.empty()) fail(ErrorCode::kInvalidArgument, "[{}] holds no prompt", o.prompts);
+  GenerateOptions options = o.generate;
+  options.precision = precision_from_name(o.precision);
+  const OpenModel open = open_model(o.model, options.precision);
+  options.stop = stop_tokens(open);
+  options.vocabulary = open.tokenizer.vocab_size();
+  options.block = o.block > 0 ? o.block : open.card().block;
+  Job job{open, open.card(), decode_mode_from_name(o.decode), options};
+  if (o.raw) job.card.prompt_template = "{prompt}";
+  std::optional<TokenTrie> labels;
+  if (!open.card().labels.empty() && !o.free && job.mode != DecodeMode::kDiffusion) {
+    job.options.constraint = &labels.emplace(label_set(open));
+  }
+  if (o.json) {
+    write_json_lines(job, examples);
+  } else {
+    stream_texts(job, examples);
+  }
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, Invocation& invocation) {
+  add_verb<Options>(app, invocation, "generate", "Write text with a model", kExample, bind, act);
+}
+
+}  // namespace alambic

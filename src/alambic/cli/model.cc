@@ -1,0 +1,40 @@
+#include "alambic/cli/model.h"
+
+#include <algorithm>
+
+namespace alambic {
+
+OpenModel open_model(const std::string& directory, Precision precision) {
+  OpenModel open{load_model(directory), Tokenizer::load(directory)};
+  if (open.tokenizer.vocab_size() > open.model().config().vocab_size) {
+    fail(ErrorCode::kCorruptData, "[{}] the tokenizer has {} tokens; the model was made for {}",
+         directory, open.tokenizer.vocab_size(), open.model().config().vocab_size);
+  }
+  freeze_for_inference(*open.loaded.model, precision);
+  return open;
+}
+
+Precision precision_from_name(const std::string& name) {
+  if (name == "fp32") return Precision::kFp32;
+  if (name == "bf16") return Precision::kBf16;
+  fail(ErrorCode::kInvalidArgument, "[--precision] got \"{}\"; want fp32 or bf16", name);
+}
+
+std::vector<TokenId> stop_tokens(const OpenModel& model) {
+  std::vector<TokenId> stop;
+  if (const auto eos = model.tokenizer.eos()) stop.push_back(*eos);
+  const TokenId named = model.model().config().eos;
+  if (named >= 0 && std::find(stop.begin(), stop.end(), named) == stop.end()) stop.push_back(named);
+  return stop;
+}
+
+TokenTrie label_set(const OpenModel& model) {
+  std::vector<std::vector<TokenId>> members;
+  for (const std::string& label : model.card().labels) {
+    members.push_back(
+        model.tokenizer.encode(label, {.special_prefix = false, .parse_special = false}));
+  }
+  return TokenTrie(std::move(members));
+}
+
+}  // namespace alambic

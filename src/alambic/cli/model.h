@@ -1,0 +1,33 @@
+// A model directory opened for use: weights, tokenizer and card, checked against each other.
+#pragma once
+
+#include <string>
+
+#include "alambic/decode/decode.h"
+#include "alambic/models/hf_directory.h"
+#include "alambic/text/tokenizer.h"
+
+namespace alambic {
+
+struct OpenModel {
+  LoadedModel loaded;
+  Tokenizer tokenizer;
+
+  const Transformer& model() const { return *loaded.model; }
+  const ModelCard& card() const { return loaded.card; }
+};
+
+// Frozen and packed for inference at `precision`. Throws what load_model() and Tokenizer::load()
+// throw, and kCorruptData where the tokenizer writes ids that the model does not have.
+OpenModel open_model(const std::string& directory, Precision precision);
+
+// "fp32" or "bf16"; kInvalidArgument for any other name.
+Precision precision_from_name(const std::string& name);
+
+// Tokens at which a text ends: the tokenizer's, and the one that config.json names.
+std::vector<TokenId> stop_tokens(const OpenModel& model);
+
+// The card's labels as the closed set of answers.
+TokenTrie label_set(const OpenModel& model);
+
+}  // namespace alambic

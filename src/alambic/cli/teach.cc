@@ -1,0 +1,188 @@
+// alambic teach: a teacher's texts and token probabilities, gathered into a signal store.
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <filesystem>
+
+#include "alambic/base/file.h"
+#include "alambic/base/progress.h"
+#include "alambic/cli/data_options.h"
+#include "alambic/cli/model.h"
+#include "alambic/cli/output.h"
+#include "alambic/cli/verb.h"
+#include "alambic/distill/teacher.h"
+
+namespace alambic {
+namespace {
+
+constexpr const char* kExample =
+    "  alambic teach TEACHER --data mails.jsonl --out signals.sqlite\n"
+    "  alambic teach TEACHER --data prompts.jsonl --texts teacher --samples 4 --text-temperature "
+    "0.8 --out s.sqlite\n"
+    "The same command goes on where an earlier one was stopped.";
+
+struct Options {
+  std::string model, out, kind = "draws", texts = "gold", precision = "bf16", jsonl;
+  DataSource data;
+  LocalTeacherOptions teacher;
+  int samples = 1;
+  bool json = false;
+};
+
+void bind(CLI::App& verb, Options& o) {
+  verb.add_option("model", o.model, "Model directory of the teacher")
+      ->required()
+      ->type_name("MODEL");
+  add_data_options(verb, o.data);
+  verb.add_option("--out", o.out, "Signal store to write or go on with")
+      ->required()
+      ->type_name("FILE.sqlite");
+  verb.add_option("--kind", o.kind,
+                  "What to store of each token: text (nothing), draws (unbiased), topk")
+      ->check(CLI::IsMember({"text", "draws", "topk"}))
+      ->capture_default_str();
+  verb.add_option("--count", o.teacher.count, "Draws per token, or k")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  verb.add_option("--temperature", o.teacher.temperature, "Of the stored probabilities")
+      ->check(CLI::Range(0.01, 100.0))
+      ->capture_default_str();
+  verb.add_option("--texts", o.texts,
+                  "Whose answers: gold (of the data) or teacher (it writes its own)")
+      ->check(CLI::IsMember({"gold", "teacher"}))
+      ->capture_default_str();
+  verb.add_option("--samples", o.samples, "Texts of the teacher per prompt")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  verb.add_option("--text-temperature", o.teacher.text_temperature,
+                  "Of the teacher's texts; 0: most probable")
+      ->check(CLI::Range(0.0, 100.0))
+      ->capture_default_str();
+  verb.add_option("--max-tokens", o.teacher.max_new_tokens, "Longest text of the teacher")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  verb.add_option("--max-length", o.teacher.max_tokens,
+                  "Prompt and answer in tokens; longer ones are left out")
+      ->check(CLI::Range(2, 1 << 24))
+      ->capture_default_str();
+  verb.add_option("--seed", o.teacher.seed, "Seed of texts and draws")->capture_default_str();
+  verb.add_option("--precision", o.precision, "Of the products: fp32 or bf16")
+      ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  verb.add_option("--export", o.jsonl, "Also write the whole store as JSON lines")
+      ->type_name("FILE.jsonl");
+  verb.add_flag("--json", o.json, "One JSON object");
+}
+
+// Changes with the weights: signals of two teachers must not end up in one store.
+std::string teacher_id(const std::string& directory) {
+  const MappedFile weights(directory + "/model.safetensors");
+  const auto bytes = weights.bytes();
+  const auto sum = ::crc32_z(::crc32_z(0, nullptr, 0), reinterpret_cast<const Bytef*>(bytes.data()),
+                             bytes.size());
+  const auto path = std::filesystem::path(directory).lexically_normal();
+  const auto name = path.has_filename() ? path.filename() : path.parent_path().filename();
+  return fmt::format("{} (crc32 {:08x}, {} bytes)", name.string(), sum, bytes.size());
+}
+
+// What is stored must be about the data that is given now.
+void check_stored_rows(const SignalStore& store, std::span<const Example> examples,
+                       const Options& o) {
+  store.for_each([&](const SignalRow& row) {
+    const auto index = static_cast<size_t>(row.example);
+    if (row.example >= 0 && index < examples.size() && examples[index].prompt == row.prompt) return;
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] its row for example {} has another prompt than {}; want the data it was begun with",
+         o.out, row.example, o.data.path);
+  });
+}
+
+std::vector<SignalRequest> requests_for(std::span<const Example> examples, const Options& o) {
+  const bool write = o.texts == "teacher";
+  std::vector<SignalRequest> requests;
+  for (size_t i = 0; i < examples.size(); ++i) {
+    if (!write && examples[i].completion.empty()) {
+      fail(ErrorCode::kInvalidArgument,
+           "[{}] example {} has no answer; use --texts teacher, or name its field", o.data.path,
+           examples[i].id);
+    }
+    for (int sample = 0; sample < (write ? o.samples : 1); ++sample) {
+      requests.push_back({static_cast<int64_t>(i), sample, &examples[i], write});
+    }
+  }
+  return requests;
+}
+
+int64_t answer_tokens(const SignalStore& store) {
+  int64_t tokens = 0;
+  store.for_each([&](const SignalRow& row) {
+    tokens += static_cast<int64_t>(row.tokens.size()) - row.prompt_tokens;
+  });
+  return tokens;
+}
+
+void act(const Options& o, const Invocation&) {
+  const std::vector<Example> examples = read_examples(o.data);
+  const std::vector<SignalRequest> requests = requests_for(examples, o);
+  LocalTeacherOptions options = o.teacher;
+  options.kind = signal_kind_from_name(o.kind, "--kind");
+  options.precision = precision_from_name(o.precision);
+  const OpenModel open = open_model(o.model, options.precision);
+  options.max_tokens = std::min(options.max_tokens, open.model().config().max_positions);
+  LocalTeacher teacher(open.model(), open.tokenizer, open.card(), teacher_id(o.model), options);
+  SignalHeader header;
+  header.teacher_id = teacher.id();
+  header.tokenizer_hash = open.tokenizer.hash();
+  const Json& provenance = open.card().provenance;
+  if (provenance.contains("licence") && provenance.at("licence").is_string()) {
+    header.licence = provenance.at("licence").get<std::string>();
+  }
+  header.prompt_template = open.card().prompt_template;
+  header.kind = options.kind;
+  header.draws_or_k = options.kind == SignalKind::kText ? 0 : options.count;
+  header.temperature = options.temperature;
+  header.vocab_size = open.tokenizer.vocab_size();
+  header.seed = options.seed;
+  SignalStore store = SignalStore::create_or_resume(o.out, header);
+  const int64_t rows_before = store.size();
+  int64_t tokens_before = 0;
+  if (rows_before > 0) {
+    check_stored_rows(store, examples, o);
+    tokens_before = answer_tokens(store);
+    print_remark(fmt::format("{} rows are already in {}; going on", rows_before, o.out));
+  }
+  const Stopwatch watch;
+  gather_signals(teacher, requests, store);
+  const double seconds = watch.seconds();
+  if (!o.jsonl.empty()) store.export_jsonl(o.jsonl);
+  const int64_t tokens = answer_tokens(store);
+  const double speed = static_cast<double>(tokens - tokens_before) / std::max(seconds, 1e-9);
+  const auto left_out = static_cast<int64_t>(requests.size()) - store.size();
+  if (o.json) {
+    print_json(OrderedJson{{"out", o.out},
+                           {"rows", store.size()},
+                           {"new_rows", store.size() - rows_before},
+                           {"left_out", left_out},
+                           {"tokens", tokens},
+                           {"bytes_per_token", store.bytes_per_token()},
+                           {"tokens_per_s", speed},
+                           {"seconds", seconds}});
+    return;
+  }
+  if (left_out > 0) {
+    print_remark(fmt::format("{} texts were longer than {} tokens and are left out", left_out,
+                             options.max_tokens));
+  }
+  print_result(
+      fmt::format("{} rows, {} tokens, {:.1f} bytes per token, teacher at {:.0f} tokens/s: {}\n",
+                  store.size(), tokens, store.bytes_per_token(), speed, o.out));
+}
+
+}  // namespace
+
+void add_teach(CLI::App& app, Invocation& invocation) {
+  add_verb<Options>(app, invocation, "teach", "Store what a teacher would say", kExample, bind,
+                    act);
+}
+
+}  // namespace alambic

@@ -1,0 +1,73 @@
+// alambic train: the student of a recipe, without a teacher or on signals that are already stored.
+#include <fmt/format.h>
+
+#include "alambic/base/file.h"
+#include "alambic/base/progress.h"
+#include "alambic/cli/output.h"
+#include "alambic/cli/verb.h"
+#include "alambic/distill/run.h"
+#include "alambic/models/hf_directory.h"
+
+namespace alambic {
+namespace {
+
+constexpr const char* kExample =
+    "  alambic train my.toml --out models/mine\n"
+    "  alambic train my.toml --signals runs/mine/signals.sqlite --set student.dim=64 --out "
+    "models/smaller";
+
+struct Options {
+  std::string recipe, signals, directory;
+  std::vector<std::string> settings;
+  bool resume = false, overwrite = false, json = false;
+};
+
+void bind(CLI::App& verb, Options& o) {
+  verb.add_option("recipe", o.recipe, "Recipe; alambic distill --print-recipe shows one")
+      ->required()
+      ->type_name("RECIPE.toml");
+  verb.add_option("--set", o.settings, "Override a key of the recipe; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  verb.add_option("--signals", o.signals, "Learn from a teacher's stored signals")
+      ->type_name("FILE.sqlite");
+  verb.add_option("--out", o.directory, "Model directory to write")->required()->type_name("DIR");
+  auto* resume =
+      verb.add_flag("--resume", o.resume, "Go on from the last checkpoint, to the same result");
+  verb.add_flag("--overwrite", o.overwrite, "Start anew in a directory that holds a model")
+      ->excludes(resume);
+  verb.add_flag("--json", o.json, "One JSON object");
+}
+
+void act(const Options& o, const Invocation& invocation) {
+  const Recipe recipe = read_recipe(o.recipe, o.settings);
+  RunOptions options;
+  options.directory = o.directory;
+  options.resume = o.resume;
+  options.overwrite = o.overwrite;
+  options.program = shell_quoted(invocation.program());
+  for (const std::string& argument : invocation.arguments) {
+    options.command += (options.command.empty() ? "" : " ") + shell_quoted(argument);
+  }
+  const Stopwatch watch;
+  run_training(recipe, o.signals, options);
+  const int64_t parameters = read_model_config(o.directory).parameters();
+  if (o.json) {
+    print_json(OrderedJson{
+        {"model", o.directory}, {"parameters", parameters}, {"seconds", watch.seconds()}});
+    return;
+  }
+  print_result(fmt::format(
+      "{} parameters in {}, after {}\nTry it:\n  {} generate {} --prompt ...\n", parameters,
+      o.directory, format_duration(watch.seconds()), options.program, shell_quoted(o.directory)));
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Invocation& invocation) {
+  add_verb<Options>(app, invocation, "train", "Train the student of a recipe alone", kExample, bind,
+                    act);
+}
+
+}  // namespace alambic
