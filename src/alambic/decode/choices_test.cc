@@ -104,7 +104,7 @@ TEST(Choices, GreedyTakesTheMostProbableTokenOfThoseAllowed) {
 }
 
 TEST(Choices, RefuseSetsThatCannotBeWritten) {
-  EXPECT_THROW(TokenTrie({}), Error);
+  EXPECT_THROW(TokenTrie(std::vector<std::vector<TokenId>>{}), Error);
   EXPECT_THROW(TokenTrie({{1}, {}}), Error);
   EXPECT_THROW(TokenTrie({{1, -2}}), Error);
   EXPECT_THROW(TokenTrie({{1, 2}, {3}, {1, 2}}), Error);
@@ -129,7 +129,10 @@ TEST(Choices, RefuseSetsThatCannotBeWritten) {
   GenerateOptions options;
   options.constraint = &trie;
   EXPECT_THROW(make_decoder(DecodeMode::kDiffusion, *model)->generate({{1}}, options), Error);
-  EXPECT_THROW(score_choices(*model, {{1}}, TokenTrie({{kTestMask}}), Precision::kFp32), Error);
+  EXPECT_THROW(
+      score_choices(*model, {{1}}, TokenTrie(std::vector<std::vector<TokenId>>{{kTestMask}}),
+                    Precision::kFp32),
+      Error);
 }
 
 }  // namespace

@@ -151,9 +151,7 @@ class BlockWriter {
       // Written as before: the judgement holds, and so do the keys that it staged (block rows stage
       // none).
       const auto n = static_cast<std::ptrdiff_t>(length());
-      if (judged.size() >= block_.size() &&
-          std::equal(block_.begin(), block_.begin() + n, judged.begin()))
-        break;
+      if (std::equal(block_.begin(), block_.begin() + n, judged.begin())) break;
       judgement = judge();
     }
     return judgement;

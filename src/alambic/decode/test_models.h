@@ -77,11 +77,12 @@ inline std::vector<float> full_prefix_logits(const LanguageModel& model,
 
 // A model whose text is a function of position alone, so that what a decoder must do can be counted
 // by hand. A causal row says text(position + 1). A mask says text(position), except at multiples of
-// `wrong_every`, where it says another token; `sure` is how strongly.
+// `wrong_every`, where it says another token; `sure` is how strongly. With `learns`, a mask is only
+// wrong among nothing but masks.
 class PositionModel final : public LanguageModel {
  public:
-  explicit PositionModel(int wrong_every = 0, float sure = 10)
-      : wrong_every_(wrong_every), sure_(sure) {
+  explicit PositionModel(int wrong_every = 0, float sure = 10, bool learns = false)
+      : wrong_every_(wrong_every), sure_(sure), learns_(learns) {
     config_.vocab_size = kTestVocabulary;
     config_.dim = 1;
     config_.layers = config_.kv_heads = config_.heads = config_.head_dim = 1;
@@ -105,10 +106,15 @@ class PositionModel final : public LanguageModel {
         const std::vector<float> nothing(static_cast<size_t>(group.rows));
         group.cache->stage(0, nothing.data(), nothing.data(), group.rows);
       }
+      const auto group_tokens =
+          tokens.subspan(static_cast<size_t>(row), static_cast<size_t>(group.rows));
+      const bool fresh = std::all_of(group_tokens.begin(), group_tokens.end(),
+                                     [](TokenId t) { return t == kTestMask; });
       for (int i = 0; i < group.rows; ++i, ++row) {
         const int position = group.position + i;
         const bool masked = tokens[static_cast<size_t>(row)] == kTestMask;
-        const bool wrong = masked && wrong_every_ > 0 && position % wrong_every_ == 0;
+        const bool wrong =
+            masked && (fresh || !learns_) && wrong_every_ > 0 && position % wrong_every_ == 0;
         out.data()[row] = static_cast<float>(wrong    ? 30
                                              : masked ? text(position)
                                                       : text(position + 1));
@@ -130,6 +136,7 @@ class PositionModel final : public LanguageModel {
   Tensor head_;
   int wrong_every_;
   float sure_;
+  bool learns_;
 };
 
 }  // namespace alambic
