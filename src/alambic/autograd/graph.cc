@@ -22,14 +22,16 @@ void add_into(const float* source, int64_t n, float* target) {
 }  // namespace
 
 bool recording(std::initializer_list<const Tensor*> inputs) {
-  return grad_enabled() &&
-         std::any_of(inputs.begin(), inputs.end(), [](const Tensor* t) { return t->requires_grad(); });
+  return grad_enabled() && std::any_of(inputs.begin(), inputs.end(),
+                                       [](const Tensor* t) { return t->requires_grad(); });
 }
 
 Tensor record(Tensor out, std::vector<Tensor> inputs, std::function<void(const Tensor&)> backward) {
-  const bool any = std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.requires_grad(); });
+  const bool any =
+      std::any_of(inputs.begin(), inputs.end(), [](const Tensor& t) { return t.requires_grad(); });
   if (grad_enabled() && any) {
-    out.set_node(std::make_shared<Node>(Node{next_order++, std::move(inputs), std::move(backward)}));
+    out.set_node(
+        std::make_shared<Node>(Node{next_order++, std::move(inputs), std::move(backward)}));
   }
   return out;
 }

@@ -14,8 +14,8 @@ namespace {
 
 constexpr int kQueryBlock = 32;
 
-// [heads, head_dim, stride] with a key per column; the stride is kept off powers of two, which would put all rows of
-// a column block into one cache set.
+// [heads, head_dim, stride] with a key per column; the stride is kept off powers of two, which
+// would put all rows of a column block into one cache set.
 struct Columns {
   Tensor data;
   int64_t stride;
@@ -32,9 +32,9 @@ Columns columns_of(const Tensor& t, int heads, int dim) {
   parallel_for(blocks * heads, [&](int64_t task) {
     const int64_t row = task / heads * kRows;
     const auto head = static_cast<int>(task % heads);
-    kernels::kernels().transpose(t.row(row) + head * dim, t.cols(),
-                                 static_cast<int>(std::min(kRows, t.rows() - row)), dim,
-                                 columns.data.data() + static_cast<int64_t>(head) * dim * stride + row, stride);
+    kernels::kernels().transpose(
+        t.row(row) + head * dim, t.cols(), static_cast<int>(std::min(kRows, t.rows() - row)), dim,
+        columns.data.data() + static_cast<int64_t>(head) * dim * stride + row, stride);
   });
   return columns;
 }
@@ -59,18 +59,20 @@ struct Problem {
   int heads_per_kv() const { return shape.heads / shape.kv_heads; }
   float scale() const { return 1.0F / std::sqrt(static_cast<float>(shape.head_dim)); }
 
-  // Segments for the query rows [0, last) of a group: everything before the group, then its own rows.
+  // Segments for the query rows [0, last) of a group: everything before the group, then its own
+  // rows.
   std::vector<Segment> segments(const AttentionGroup& group, int kv_head, int64_t last) const {
     std::vector<Segment> list;
     const int dim = shape.head_dim;
     if (group.cached.rows > 0) {
-      list.push_back({group.cached.keys + int64_t{kv_head} * dim * group.cached.stride, group.cached.stride,
-                      group.cached.values + kv_head * dim, kv_stride(), group.cached.rows, -1});
+      list.push_back({group.cached.keys + int64_t{kv_head} * dim * group.cached.stride,
+                      group.cached.stride, group.cached.values + kv_head * dim, kv_stride(),
+                      group.cached.rows, -1});
     }
     const auto own = [&](int64_t begin, int64_t rows) {
       if (rows > 0) {
-        list.push_back({key_columns.at(kv_head, dim, begin), key_columns.stride, v.row(begin) + kv_head * dim,
-                        kv_stride(), rows, begin});
+        list.push_back({key_columns.at(kv_head, dim, begin), key_columns.stride,
+                        v.row(begin) + kv_head * dim, kv_stride(), rows, begin});
       }
     };
     for (const KeyRange& range : group.sees) own(range.begin, range.rows);
@@ -102,9 +104,9 @@ void score(const Problem& p, const AttentionGroup& group, const QueryBlock& bloc
   const float* q = p.q.row(group.begin + block.first) + int64_t{block.head} * p.shape.head_dim;
   int64_t column = 0;
   for (const Segment& s : segments) {
-    kernels::kernels().matmul_small(q, p.q_stride(), 1, s.keys, s.key_stride, static_cast<int>(block.rows),
-                                    static_cast<int>(s.rows), p.shape.head_dim, scores + column, block.stride,
-                                    false);
+    kernels::kernels().matmul_small(q, p.q_stride(), 1, s.keys, s.key_stride,
+                                    static_cast<int>(block.rows), static_cast<int>(s.rows),
+                                    p.shape.head_dim, scores + column, block.stride, false);
     column += s.rows;
   }
 }
@@ -113,7 +115,8 @@ struct RowStatistics {
   Tensor shift, inv_sum;  // [rows, heads]
 };
 
-// Scores -> exp(scale (s - shift)) with zeros where a row must not see, and the row's shift and sum.
+// Scores -> exp(scale (s - shift)) with zeros where a row must not see, and the row's shift and
+// sum.
 void exponentiate(const AttentionGroup& group, const QueryBlock& block, float scale, float* scores,
                   RowStatistics& statistics, int heads) {
   for (int64_t i = 0; i < block.rows; ++i) {
@@ -135,7 +138,8 @@ std::vector<float>& workspace(size_t floats) {
 }
 
 template <class Visit>
-void for_each_block(const Problem& p, const AttentionGroup& group, int kv_head, const Visit& visit) {
+void for_each_block(const Problem& p, const AttentionGroup& group, int kv_head,
+                    const Visit& visit) {
   for (int64_t first = 0; first < group.rows; first += kQueryBlock) {
     const int64_t rows = std::min<int64_t>(kQueryBlock, group.rows - first);
     const std::vector<Segment> segments = p.segments(group, kv_head, first + rows);
@@ -149,23 +153,26 @@ void for_each_block(const Problem& p, const AttentionGroup& group, int kv_head, 
 
 void forward_group(const Problem& p, const AttentionGroup& group, int kv_head, Tensor& out,
                    RowStatistics& statistics) {
-  for_each_block(p, group, kv_head, [&](const QueryBlock& block, const std::vector<Segment>& segments) {
-    float* scores = workspace(static_cast<size_t>(block.rows * block.stride)).data();
-    score(p, group, block, segments, scores);
-    exponentiate(group, block, p.scale(), scores, statistics, p.shape.heads);
-    float* o = out.row(group.begin + block.first) + int64_t{block.head} * p.shape.head_dim;
-    int64_t column = 0;
-    for (const Segment& s : segments) {
-      kernels::kernels().matmul_small(scores + column, block.stride, 1, s.values, s.value_stride,
-                                      static_cast<int>(block.rows), p.shape.head_dim,
-                                      static_cast<int>(s.rows), o, p.q_stride(), column > 0);
-      column += s.rows;
-    }
-    for (int64_t i = 0; i < block.rows; ++i) {
-      const int64_t at = (group.begin + block.first + i) * p.shape.heads + block.head;
-      kernels::kernels().scale(statistics.inv_sum.data()[at], p.shape.head_dim, o + i * p.q_stride());
-    }
-  });
+  for_each_block(
+      p, group, kv_head, [&](const QueryBlock& block, const std::vector<Segment>& segments) {
+        float* scores = workspace(static_cast<size_t>(block.rows * block.stride)).data();
+        score(p, group, block, segments, scores);
+        exponentiate(group, block, p.scale(), scores, statistics, p.shape.heads);
+        float* o = out.row(group.begin + block.first) + int64_t{block.head} * p.shape.head_dim;
+        int64_t column = 0;
+        for (const Segment& s : segments) {
+          kernels::kernels().matmul_small(scores + column, block.stride, 1, s.values,
+                                          s.value_stride, static_cast<int>(block.rows),
+                                          p.shape.head_dim, static_cast<int>(s.rows), o,
+                                          p.q_stride(), column > 0);
+          column += s.rows;
+        }
+        for (int64_t i = 0; i < block.rows; ++i) {
+          const int64_t at = (group.begin + block.first + i) * p.shape.heads + block.head;
+          kernels::kernels().scale(statistics.inv_sum.data()[at], p.shape.head_dim,
+                                   o + i * p.q_stride());
+        }
+      });
 }
 
 struct Gradients {
@@ -175,55 +182,60 @@ struct Gradients {
   float *dq, *dk, *dv;
 };
 
-void backward_group(const Problem& p, const AttentionGroup& group, int kv_head, const RowStatistics& statistics,
-                    const Gradients& g) {
+void backward_group(const Problem& p, const AttentionGroup& group, int kv_head,
+                    const RowStatistics& statistics, const Gradients& g) {
   const auto& kernel = kernels::kernels();
   const int dim = p.shape.head_dim;
-  for_each_block(p, group, kv_head, [&](const QueryBlock& block, const std::vector<Segment>& segments) {
-    const size_t area = static_cast<size_t>(block.rows * block.stride);
-    float* probability = workspace(2 * area).data();
-    float* slope = probability + area;  // dP, then dS
-    const int64_t row0 = group.begin + block.first;
-    const int64_t q_offset = row0 * p.q_stride() + int64_t{block.head} * dim;
-    const float* dout = g.dout.data() + q_offset;
-    const auto rows = static_cast<int>(block.rows);
-    score(p, group, block, segments, probability);
-    int64_t column = 0;
-    for (const Segment& s : segments) {
-      ALAMBIC_CHECK(s.begin >= 0);
-      kernel.matmul_small(dout, p.q_stride(), 1, g.value_columns.at(kv_head, dim, s.begin), g.value_columns.stride,
-                          rows, static_cast<int>(s.rows), dim, slope + column, block.stride, false);
-      column += s.rows;
-    }
-    for (int64_t i = 0; i < block.rows; ++i) {
-      float* prob = probability + i * block.stride;
-      float* ds = slope + i * block.stride;
-      const int64_t at = (row0 + i) * p.shape.heads + block.head;
-      const int64_t seen = visible(group, block, block.first + i);
-      kernel.exp_sum(prob, statistics.shift.data()[at], p.scale(), seen, prob);
-      kernel.scale(statistics.inv_sum.data()[at], seen, prob);
-      const float mean = kernel.dot(dout + i * p.q_stride(), g.out.data() + q_offset + i * p.q_stride(), dim);
-      kernel.softmax_backward(prob, ds, mean, p.scale(), seen, ds);
-      std::fill(prob + seen, prob + block.keys, 0.0F);
-      std::fill(ds + seen, ds + block.keys, 0.0F);
-    }
-    column = 0;
-    const float* q = p.q.data() + q_offset;
-    for (const Segment& s : segments) {
-      const int64_t kv_offset = s.begin * p.kv_stride() + int64_t{kv_head} * dim;
-      const auto keys = static_cast<int>(s.rows);
-      kernel.matmul_small(slope + column, block.stride, 1, p.k.data() + kv_offset, p.kv_stride(), rows, dim, keys,
-                          g.dq + q_offset, p.q_stride(), column > 0);
-      kernel.matmul_small(slope + column, 1, block.stride, q, p.q_stride(), keys, dim, rows, g.dk + kv_offset,
-                          p.kv_stride(), true);
-      kernel.matmul_small(probability + column, 1, block.stride, dout, p.q_stride(), keys, dim, rows,
-                          g.dv + kv_offset, p.kv_stride(), true);
-      column += s.rows;
-    }
-  });
+  for_each_block(
+      p, group, kv_head, [&](const QueryBlock& block, const std::vector<Segment>& segments) {
+        const size_t area = static_cast<size_t>(block.rows * block.stride);
+        float* probability = workspace(2 * area).data();
+        float* slope = probability + area;  // dP, then dS
+        const int64_t row0 = group.begin + block.first;
+        const int64_t q_offset = row0 * p.q_stride() + int64_t{block.head} * dim;
+        const float* dout = g.dout.data() + q_offset;
+        const auto rows = static_cast<int>(block.rows);
+        score(p, group, block, segments, probability);
+        int64_t column = 0;
+        for (const Segment& s : segments) {
+          ALAMBIC_CHECK(s.begin >= 0);
+          kernel.matmul_small(dout, p.q_stride(), 1, g.value_columns.at(kv_head, dim, s.begin),
+                              g.value_columns.stride, rows, static_cast<int>(s.rows), dim,
+                              slope + column, block.stride, false);
+          column += s.rows;
+        }
+        for (int64_t i = 0; i < block.rows; ++i) {
+          float* prob = probability + i * block.stride;
+          float* ds = slope + i * block.stride;
+          const int64_t at = (row0 + i) * p.shape.heads + block.head;
+          const int64_t seen = visible(group, block, block.first + i);
+          kernel.exp_sum(prob, statistics.shift.data()[at], p.scale(), seen, prob);
+          kernel.scale(statistics.inv_sum.data()[at], seen, prob);
+          const float mean =
+              kernel.dot(dout + i * p.q_stride(), g.out.data() + q_offset + i * p.q_stride(), dim);
+          kernel.softmax_backward(prob, ds, mean, p.scale(), seen, ds);
+          std::fill(prob + seen, prob + block.keys, 0.0F);
+          std::fill(ds + seen, ds + block.keys, 0.0F);
+        }
+        column = 0;
+        const float* q = p.q.data() + q_offset;
+        for (const Segment& s : segments) {
+          const int64_t kv_offset = s.begin * p.kv_stride() + int64_t{kv_head} * dim;
+          const auto keys = static_cast<int>(s.rows);
+          kernel.matmul_small(slope + column, block.stride, 1, p.k.data() + kv_offset,
+                              p.kv_stride(), rows, dim, keys, g.dq + q_offset, p.q_stride(),
+                              column > 0);
+          kernel.matmul_small(slope + column, 1, block.stride, q, p.q_stride(), keys, dim, rows,
+                              g.dk + kv_offset, p.kv_stride(), true);
+          kernel.matmul_small(probability + column, 1, block.stride, dout, p.q_stride(), keys, dim,
+                              rows, g.dv + kv_offset, p.kv_stride(), true);
+          column += s.rows;
+        }
+      });
 }
 
-// Runs of groups that see each other: different runs touch different key rows, so they may run in parallel.
+// Runs of groups that see each other: different runs touch different key rows, so they may run in
+// parallel.
 std::vector<std::pair<size_t, size_t>> independent_runs(const std::vector<AttentionGroup>& groups) {
   std::vector<std::pair<size_t, size_t>> runs;
   for (size_t i = 0; i < groups.size(); ++i) {
@@ -261,7 +273,8 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   auto problem = std::make_shared<Problem>(
       Problem{q, k, v, shape, std::move(groups), columns_of(k, shape.kv_heads, shape.head_dim)});
   Tensor out = Tensor::empty(q.shape());
-  RowStatistics statistics{Tensor::empty({q.rows(), shape.heads}), Tensor::empty({q.rows(), shape.heads})};
+  RowStatistics statistics{Tensor::empty({q.rows(), shape.heads}),
+                           Tensor::empty({q.rows(), shape.heads})};
   const auto count = static_cast<int64_t>(problem->groups.size());
   parallel_for(count * shape.kv_heads, [&](int64_t task) {
     forward_group(*problem, problem->groups[static_cast<size_t>(task / shape.kv_heads)],
@@ -272,14 +285,17 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Attent
   return record(out, {q, k, v}, [problem, statistics, saved = out.alias()](const Tensor& dout) {
     Problem& p = *problem;
     p.key_columns = columns_of(p.k, p.shape.kv_heads, p.shape.head_dim);
-    Tensor dq = Tensor::empty(p.q.shape()), dk = Tensor::zeros(p.k.shape()), dv = Tensor::zeros(p.v.shape());
-    const Gradients gradients{dout,      saved,     columns_of(p.v, p.shape.kv_heads, p.shape.head_dim),
-                              dq.data(), dk.data(), dv.data()};
+    Tensor dq = Tensor::empty(p.q.shape()), dk = Tensor::zeros(p.k.shape()),
+           dv = Tensor::zeros(p.v.shape());
+    const Gradients gradients{
+        dout,      saved,     columns_of(p.v, p.shape.kv_heads, p.shape.head_dim),
+        dq.data(), dk.data(), dv.data()};
     const auto runs = independent_runs(p.groups);
     parallel_for(static_cast<int64_t>(runs.size()) * p.shape.kv_heads, [&](int64_t task) {
       const auto [first, last] = runs[static_cast<size_t>(task / p.shape.kv_heads)];
       for (size_t i = first; i < last; ++i) {
-        backward_group(p, p.groups[i], static_cast<int>(task % p.shape.kv_heads), statistics, gradients);
+        backward_group(p, p.groups[i], static_cast<int>(task % p.shape.kv_heads), statistics,
+                       gradients);
       }
     });
     pass_gradient(p.q, dq);

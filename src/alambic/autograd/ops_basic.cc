@@ -19,16 +19,17 @@ Tensor embedding(const Tensor& table, std::span<const TokenId> ids) {
     ALAMBIC_CHECK(ids[r] >= 0 && ids[r] < table.rows());
     std::copy_n(table.row(ids[r]), dim, out.row(static_cast<int64_t>(r)));
   }
-  return record(out, {table}, [table, kept = std::vector<TokenId>(ids.begin(), ids.end())](
-                                  const Tensor& grad) {
-    const auto [sink, accumulate] = table.grad_sink();
-    if (!accumulate) std::fill_n(sink, table.size(), 0.0F);
-    // Rows of one token are added in order of appearance, so the sum does not depend on threads.
-    for (size_t r = 0; r < kept.size(); ++r) {
-      kernels::kernels().axpy(1.0F, grad.row(static_cast<int64_t>(r)), table.cols(),
-                              sink + kept[r] * table.cols());
-    }
-  });
+  return record(out, {table},
+                [table, kept = std::vector<TokenId>(ids.begin(), ids.end())](const Tensor& grad) {
+                  const auto [sink, accumulate] = table.grad_sink();
+                  if (!accumulate) std::fill_n(sink, table.size(), 0.0F);
+                  // Rows of one token are added in order of appearance, so the sum does not depend
+                  // on threads.
+                  for (size_t r = 0; r < kept.size(); ++r) {
+                    kernels::kernels().axpy(1.0F, grad.row(static_cast<int64_t>(r)), table.cols(),
+                                            sink + kept[r] * table.cols());
+                  }
+                });
 }
 
 Tensor add(const Tensor& a, const Tensor& b) {
@@ -54,7 +55,8 @@ Tensor dropout(const Tensor& x, double p, uint64_t seed) {
       for (int64_t i = begin; i < end; i += 2) {
         const uint64_t bits = rng.next();
         out[i] = static_cast<uint32_t>(bits) < threshold ? 0.0F : in[i] * scale;
-        if (i + 1 < end) out[i + 1] = static_cast<uint32_t>(bits >> 32) < threshold ? 0.0F : in[i + 1] * scale;
+        if (i + 1 < end)
+          out[i + 1] = static_cast<uint32_t>(bits >> 32) < threshold ? 0.0F : in[i + 1] * scale;
       }
     });
   };

@@ -44,7 +44,8 @@ Term term(const HeadTargets& t, float p, float log_p, float q, float log_q) {
       if (m <= kTiny) return {0, 0};
       const float log_m = std::log(m);
       const float from_q = q > 0 ? log_q - log_m : 0.0F;
-      return {(p > 0 ? t.beta * p * (log_p - log_m) : 0.0F) + (q > 0 ? (1 - t.beta) * q * from_q : 0.0F),
+      return {(p > 0 ? t.beta * p * (log_p - log_m) : 0.0F) +
+                  (q > 0 ? (1 - t.beta) * q * from_q : 0.0F),
               (1 - t.beta) * from_q};
     }
   }
@@ -60,9 +61,11 @@ struct StudentRow {
   float log_q(int64_t j) const { return logits[j] * inv_t - log_z; }
 };
 
-// Adds weight * dD/dlogits to `gradient` and returns D, for a teacher row of probabilities p over the whole vocabulary.
-float dense_divergence(const HeadTargets& t, const StudentRow& s, const float* p, const float* teacher_logits,
-                       float teacher_log_z, int64_t teacher_vocab, float weight, float* gradient) {
+// Adds weight * dD/dlogits to `gradient` and returns D, for a teacher row of probabilities p over
+// the whole vocabulary.
+float dense_divergence(const HeadTargets& t, const StudentRow& s, const float* p,
+                       const float* teacher_logits, float teacher_log_z, int64_t teacher_vocab,
+                       float weight, float* gradient) {
   const auto& kernel = kernels::kernels();
   const int64_t common = std::min(s.vocab, teacher_vocab);
   double value = 0, mean = 0;
@@ -79,8 +82,8 @@ float dense_divergence(const HeadTargets& t, const StudentRow& s, const float* p
   std::vector<float>& slopes = scratch(1, s.vocab);
   for (int64_t j = 0; j < s.vocab; ++j) {
     const float pj = j < common ? p[j] : 0.0F;
-    const float log_p =
-        j < common ? teacher_logits[j] * s.inv_t - teacher_log_z : -std::numeric_limits<float>::infinity();
+    const float log_p = j < common ? teacher_logits[j] * s.inv_t - teacher_log_z
+                                   : -std::numeric_limits<float>::infinity();
     const Term c = s.q[j] > 0 ? term(t, pj, log_p, s.q[j], s.log_q(j)) : Term{0, 0};
     slopes[j] = c.slope;
     value += c.value;
@@ -93,7 +96,8 @@ float dense_divergence(const HeadTargets& t, const StudentRow& s, const float* p
 }
 
 // The same for a sparse row: its ids are categories, all other tokens together are one more.
-float sparse_divergence(const HeadTargets& t, const StudentRow& s, int64_t row, float weight, float* gradient) {
+float sparse_divergence(const HeadTargets& t, const StudentRow& s, int64_t row, float weight,
+                        float* gradient) {
   const SparseTeacher& teacher = *t.sparse;
   const int64_t begin = teacher.offsets[row], end = teacher.offsets[row + 1];
   double covered = 0;
@@ -106,7 +110,8 @@ float sparse_divergence(const HeadTargets& t, const StudentRow& s, int64_t row, 
   for (int64_t i = begin; i < end; ++i) {
     const TokenId id = teacher.ids[i];
     const float p = teacher.probabilities[i];
-    const Term c = s.q[id] > 0 ? term(t, p, std::log(std::max(p, kTiny)), s.q[id], s.log_q(id)) : Term{0, 0};
+    const Term c =
+        s.q[id] > 0 ? term(t, p, std::log(std::max(p, kTiny)), s.q[id], s.log_q(id)) : Term{0, 0};
     slopes[i - begin] = c.slope;
     value += c.value;
     mean += s.q[id] * c.slope;
@@ -121,7 +126,8 @@ float sparse_divergence(const HeadTargets& t, const StudentRow& s, int64_t row, 
 
 class HeadPass {
  public:
-  HeadPass(const Tensor& hidden, const Tensor& head, const HeadTargets& targets, Precision precision, bool train)
+  HeadPass(const Tensor& hidden, const Tensor& head, const HeadTargets& targets,
+           Precision precision, bool train)
       : hidden_(hidden), head_(head), targets_(targets), precision_(precision), train_(train) {
     const int64_t rows = hidden.rows();
     ALAMBIC_CHECK(targets.labels.size() == static_cast<size_t>(rows));
@@ -138,7 +144,8 @@ class HeadPass {
     const bool keep = head_.packed() != nullptr && head_.packed()->usable() &&
                       head_.packed()->precision() == precision_;
     std::optional<PackedMatrix> own_forward, backward, teacher_forward;
-    if (!keep) own_forward.emplace(view_transposed(head_), dim, static_cast<int>(vocab), precision_);
+    if (!keep)
+      own_forward.emplace(view_transposed(head_), dim, static_cast<int>(vocab), precision_);
     const PackedMatrix& forward = keep ? *head_.packed() : *own_forward;
     if (train_ && hidden_.requires_grad()) {
       backward.emplace(view(head_), static_cast<int>(vocab), dim, precision_);
@@ -147,8 +154,8 @@ class HeadPass {
     Tensor teacher_logits;
     if (targets_.dense != nullptr) {
       const Tensor& t = targets_.dense->head;
-      teacher_forward.emplace(view_transposed(t), static_cast<int>(t.cols()), static_cast<int>(t.rows()),
-                              targets_.dense->precision);
+      teacher_forward.emplace(view_transposed(t), static_cast<int>(t.cols()),
+                              static_cast<int>(t.rows()), targets_.dense->precision);
       teacher_logits = Tensor::empty({step, t.rows()});
     }
     Tensor logits = Tensor::empty({step, vocab});
@@ -156,12 +163,13 @@ class HeadPass {
       const auto m = static_cast<int>(std::min(step, rows - first));
       product(m, view_from_row(hidden_, first), forward, logits.data(), vocab, false);
       if (targets_.dense != nullptr) {
-        product(m, view_from_row(targets_.dense->hidden, first), *teacher_forward, teacher_logits.data(),
-                teacher_logits.cols(), false);
+        product(m, view_from_row(targets_.dense->hidden, first), *teacher_forward,
+                teacher_logits.data(), teacher_logits.cols(), false);
       }
       parallel_rows(m, 4, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
-          row(first + r, logits.row(r), targets_.dense != nullptr ? teacher_logits.row(r) : nullptr);
+          row(first + r, logits.row(r),
+              targets_.dense != nullptr ? teacher_logits.row(r) : nullptr);
         }
       });
       if (train_) accumulate(first, m, logits, backward ? &*backward : nullptr);
@@ -210,8 +218,8 @@ class HeadPass {
     if (train_) std::copy_n(gradient, vocab, logits);
   }
 
-  void teach(int64_t r, const float* logits, float* teacher_logits, float shift, float sum, float* q,
-             float* gradient) {
+  void teach(int64_t r, const float* logits, float* teacher_logits, float shift, float sum,
+             float* q, float* gradient) {
     const auto& kernel = kernels::kernels();
     const float t = targets_.temperature;
     const int64_t vocab = head_.rows();
@@ -234,10 +242,12 @@ class HeadPass {
     thread_local std::vector<float> p;
     if (p.size() < static_cast<size_t>(common)) p.resize(static_cast<size_t>(common));
     const float teacher_shift = kernel.max(teacher_logits, common);
-    const float teacher_sum = kernel.exp_sum(teacher_logits, teacher_shift, 1 / t, common, p.data());
+    const float teacher_sum =
+        kernel.exp_sum(teacher_logits, teacher_shift, 1 / t, common, p.data());
     kernel.scale(1 / teacher_sum, common, p.data());
-    result_.divergence[r] = dense_divergence(targets_, student, p.data(), teacher_logits,
-                                             teacher_shift / t + std::log(teacher_sum), common, weight, gradient);
+    result_.divergence[r] =
+        dense_divergence(targets_, student, p.data(), teacher_logits,
+                         teacher_shift / t + std::log(teacher_sum), common, weight, gradient);
   }
 
   // gradient rows [first, first + m) into the hidden rows' and the head's gradients
@@ -248,8 +258,8 @@ class HeadPass {
     }
     if (!head_.requires_grad()) return;
     const auto [sink, add] = head_.grad_sink();
-    product({static_cast<int>(vocab), static_cast<int>(dim), m, precision_, add}, view_transposed(gradient),
-            view_from_row(hidden_, first), sink, dim);
+    product({static_cast<int>(vocab), static_cast<int>(dim), m, precision_, add},
+            view_transposed(gradient), view_from_row(hidden_, first), sink, dim);
   }
 
   Tensor hidden_, head_;
@@ -263,13 +273,15 @@ class HeadPass {
 
 }  // namespace
 
-HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets, Precision precision) {
+HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets,
+                   Precision precision) {
   const bool train = recording({&hidden, &head});
   HeadPass pass(hidden, head, targets, precision, train);
   HeadLoss loss = pass.run();
-  loss.sum = record(loss.sum, {hidden, head}, [hidden, gradient = pass.hidden_gradient()](const Tensor&) {
-    if (gradient.defined()) pass_gradient(hidden, gradient);
-  });
+  loss.sum =
+      record(loss.sum, {hidden, head}, [hidden, gradient = pass.hidden_gradient()](const Tensor&) {
+        if (gradient.defined()) pass_gradient(hidden, gradient);
+      });
   return loss;
 }
 

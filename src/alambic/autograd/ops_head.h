@@ -1,12 +1,15 @@
-// The output head and every loss on it, fused: logits exist for a chunk of rows at a time, never as [rows, vocab], and
-// their gradient goes straight into the two products that need it (the idea of Liger kernels, arXiv 2410.10989).
+// The output head and every loss on it, fused: logits exist for a chunk of rows at a time, never as
+// [rows, vocab], and their gradient goes straight into the two products that need it (the idea of
+// Liger kernels, arXiv 2410.10989).
 //
 // Per row, with student q and teacher p at temperature T:
 //   loss = label_weight * CE(label) + teacher_weight * T² * D(p, q)
-// D is forward KL(p|q), reverse KL(q|p), or the generalised Jensen-Shannon divergence of GKD (arXiv 2306.13649):
+// D is forward KL(p|q), reverse KL(q|p), or the generalised Jensen-Shannon divergence of GKD (arXiv
+// 2306.13649):
 //   beta KL(p|m) + (1 - beta) KL(q|m), m = beta p + (1 - beta) q.
-// The teacher is dense (its own hidden rows and head, computed chunk by chunk) or sparse (stored signals). A sparse row
-// lists ids with probabilities and a tail: the mass of all other tokens, which then form one more category.
+// The teacher is dense (its own hidden rows and head, computed chunk by chunk) or sparse (stored
+// signals). A sparse row lists ids with probabilities and a tail: the mass of all other tokens,
+// which then form one more category.
 #pragma once
 
 #include <span>
@@ -31,7 +34,8 @@ struct SparseTeacher {
 
 struct DenseTeacher {
   Tensor hidden;  // [rows, teacher dim]
-  Tensor head;    // [teacher vocab, teacher dim]; ids from the smaller vocabulary on have probability 0 there
+  Tensor head;  // [teacher vocab, teacher dim]; ids from the smaller vocabulary on have probability
+                // 0 there
   Precision precision = Precision::kFp32;
 };
 
@@ -54,7 +58,9 @@ struct HeadLoss {
   std::vector<bool> correct;         // [rows]: the label is the most probable token
 };
 
-// hidden: [rows, dim], head: [vocab, dim]. The head's gradient is accumulated at once, the rows' by backward().
-HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets, Precision precision);
+// hidden: [rows, dim], head: [vocab, dim]. The head's gradient is accumulated at once, the rows' by
+// backward().
+HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets,
+                   Precision precision);
 
 }  // namespace alambic

@@ -9,7 +9,8 @@ namespace {
 
 constexpr int64_t kRowGrain = 64;  // rows per task; also the fixed chunk of row-wise reductions
 
-// y (+)= x wᵀ, through the packed panels of a prepared weight where they fit the precision asked for.
+// y (+)= x wᵀ, through the packed panels of a prepared weight where they fit the precision asked
+// for.
 void times_transposed(const Tensor& x, const Tensor& w, Precision precision, Tensor& y) {
   const auto m = static_cast<int>(x.rows());
   const auto& packed = w.packed();
@@ -25,8 +26,8 @@ void times_transposed(const Tensor& x, const Tensor& w, Precision precision, Ten
 void input_gradient(const Tensor& dy, const Tensor& w, Precision precision, const Tensor& x) {
   if (!x.requires_grad()) return;
   const auto [sink, accumulate] = x.grad_sink();
-  product({static_cast<int>(dy.rows()), static_cast<int>(w.cols()), static_cast<int>(w.rows()), precision,
-           accumulate},
+  product({static_cast<int>(dy.rows()), static_cast<int>(w.cols()), static_cast<int>(w.rows()),
+           precision, accumulate},
           view(dy), view(w), sink, w.cols());
 }
 
@@ -34,8 +35,8 @@ void input_gradient(const Tensor& dy, const Tensor& w, Precision precision, cons
 void weight_gradient(const Tensor& dy, const Tensor& x, Precision precision, const Tensor& w) {
   if (!w.requires_grad()) return;
   const auto [sink, accumulate] = w.grad_sink();
-  product({static_cast<int>(w.rows()), static_cast<int>(w.cols()), static_cast<int>(x.rows()), precision,
-           accumulate},
+  product({static_cast<int>(w.rows()), static_cast<int>(w.cols()), static_cast<int>(x.rows()),
+           precision, accumulate},
           view_transposed(dy), view(x), sink, w.cols());
 }
 
@@ -60,7 +61,8 @@ Tensor linear(const Tensor& x, const Tensor& w, Precision precision, const Tenso
     if (bias.requires_grad()) {
       const auto [sink, accumulate] = bias.grad_sink();
       if (!accumulate) std::fill_n(sink, bias.size(), 0.0F);
-      for (int64_t r = 0; r < dy.rows(); ++r) kernels::kernels().axpy(1.0F, dy.row(r), dy.cols(), sink);
+      for (int64_t r = 0; r < dy.rows(); ++r)
+        kernels::kernels().axpy(1.0F, dy.row(r), dy.cols(), sink);
     }
     input_gradient(dy, w, precision, x);
   });
@@ -73,17 +75,17 @@ Tensor rms_norm(const Tensor& x, const Tensor& w, float eps) {
   const bool save = recording({&x, &w});
   Tensor inv_rms = save ? Tensor::empty({x.rows()}) : Tensor();
   parallel_rows(x.rows(), kRowGrain, [&](int64_t begin, int64_t end) {
-    kernels::kernels().rms_norm(x.row(begin), w.data(), static_cast<int>(end - begin), dim, eps, y.row(begin),
-                                save ? inv_rms.data() + begin : nullptr);
+    kernels::kernels().rms_norm(x.row(begin), w.data(), static_cast<int>(end - begin), dim, eps,
+                                y.row(begin), save ? inv_rms.data() + begin : nullptr);
   });
   return record(y, {x, w}, [x, w, inv_rms, dim](const Tensor& dy) mutable {
     const int64_t chunks = (x.rows() + kRowGrain - 1) / kRowGrain;
     Tensor dx = Tensor::empty(x.shape());
     Tensor partial = Tensor::zeros({chunks, dim});
     parallel_rows(x.rows(), kRowGrain, [&](int64_t begin, int64_t end) {
-      kernels::kernels().rms_norm_backward(dy.row(begin), x.row(begin), w.data(), inv_rms.data() + begin,
-                                           static_cast<int>(end - begin), dim, dx.row(begin),
-                                           partial.row(begin / kRowGrain));
+      kernels::kernels().rms_norm_backward(dy.row(begin), x.row(begin), w.data(),
+                                           inv_rms.data() + begin, static_cast<int>(end - begin),
+                                           dim, dx.row(begin), partial.row(begin / kRowGrain));
     });
     if (w.requires_grad()) {
       const auto [sink, accumulate] = w.grad_sink();
@@ -104,30 +106,34 @@ Tensor gated_mlp(const Tensor& x, const Tensor& gate, const Tensor& up, const Te
   Tensor h = save ? Tensor::empty({rows, ffn}) : g.alias();
   const auto activate = [ffn](const Tensor& gates, const Tensor& ups, Tensor& out) {
     parallel_rows(gates.rows(), 16, [&](int64_t begin, int64_t end) {
-      kernels::kernels().silu_mul(gates.row(begin), ups.row(begin), (end - begin) * ffn, out.row(begin));
+      kernels::kernels().silu_mul(gates.row(begin), ups.row(begin), (end - begin) * ffn,
+                                  out.row(begin));
     });
   };
   activate(g, u, h);
   Tensor y = Tensor::empty({rows, down.rows()});
   times_transposed(h, down, precision, y);
-  return record(y, {x, gate, up, down}, [x, gate, up, down, g, u, precision, activate](const Tensor& dy) mutable {
-    Tensor hidden = Tensor::empty(g.shape());
-    activate(g, u, hidden);
-    weight_gradient(dy, hidden, precision, down);
-    Tensor& dh = hidden;  // the activations are spent; their buffer takes the gradient
-    product({static_cast<int>(dy.rows()), static_cast<int>(down.cols()), static_cast<int>(down.rows()),
-             precision},
-            view(dy), view(down), dh.data(), dh.cols());
-    // dg and du overwrite g and u: elementwise, and nothing reads those again.
-    parallel_rows(g.rows(), 16, [&](int64_t begin, int64_t end) {
-      kernels::kernels().silu_mul_backward(dh.row(begin), g.row(begin), u.row(begin), (end - begin) * g.cols(),
-                                           g.row(begin), u.row(begin));
-    });
-    weight_gradient(g, x, precision, gate);
-    weight_gradient(u, x, precision, up);
-    input_gradient(g, gate, precision, x);
-    input_gradient(u, up, precision, x);
-  });
+  return record(y, {x, gate, up, down},
+                [x, gate, up, down, g, u, precision, activate](const Tensor& dy) mutable {
+                  Tensor hidden = Tensor::empty(g.shape());
+                  activate(g, u, hidden);
+                  weight_gradient(dy, hidden, precision, down);
+                  Tensor& dh =
+                      hidden;  // the activations are spent; their buffer takes the gradient
+                  product({static_cast<int>(dy.rows()), static_cast<int>(down.cols()),
+                           static_cast<int>(down.rows()), precision},
+                          view(dy), view(down), dh.data(), dh.cols());
+                  // dg and du overwrite g and u: elementwise, and nothing reads those again.
+                  parallel_rows(g.rows(), 16, [&](int64_t begin, int64_t end) {
+                    kernels::kernels().silu_mul_backward(dh.row(begin), g.row(begin), u.row(begin),
+                                                         (end - begin) * g.cols(), g.row(begin),
+                                                         u.row(begin));
+                  });
+                  weight_gradient(g, x, precision, gate);
+                  weight_gradient(u, x, precision, up);
+                  input_gradient(g, gate, precision, x);
+                  input_gradient(u, up, precision, x);
+                });
 }
 
 }  // namespace alambic

@@ -7,13 +7,20 @@ namespace alambic {
 
 int exit_status(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return 2;
-    case ErrorCode::kNotFound: return 3;
-    case ErrorCode::kCorruptData: return 4;
-    case ErrorCode::kIo: return 5;
-    case ErrorCode::kUnsupported: return 6;
-    case ErrorCode::kResourceExhausted: return 7;
-    case ErrorCode::kInterrupted: return 130;
+    case ErrorCode::kInvalidArgument:
+      return 2;
+    case ErrorCode::kNotFound:
+      return 3;
+    case ErrorCode::kCorruptData:
+      return 4;
+    case ErrorCode::kIo:
+      return 5;
+    case ErrorCode::kUnsupported:
+      return 6;
+    case ErrorCode::kResourceExhausted:
+      return 7;
+    case ErrorCode::kInterrupted:
+      return 130;
   }
   return 1;
 }

@@ -1,8 +1,9 @@
 // Errors that a user can act on, and checks for our own bugs.
 //
-// User and data errors throw alambic::Error with one line "[where] what; got X, want Y". The program prints
-// that line, no stack trace, and ends with exit_status(code). ALAMBIC_CHECK is for programmer errors only: it
-// aborts and must never be reachable from user input. Thread safety: everything here is stateless.
+// User and data errors throw alambic::Error with one line "[where] what; got X, want Y". The
+// program prints that line, no stack trace, and ends with exit_status(code). ALAMBIC_CHECK is for
+// programmer errors only: it aborts and must never be reachable from user input. Thread safety:
+// everything here is stateless.
 #pragma once
 
 #include <fmt/format.h>

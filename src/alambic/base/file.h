@@ -1,5 +1,6 @@
 // Files: whole reads (plain or gzip), atomic durable writes, read-only memory maps.
-// Every function throws Error naming the path: kNotFound, kIo, or kCorruptData for a broken gzip stream.
+// Every function throws Error naming the path: kNotFound, kIo, or kCorruptData for a broken gzip
+// stream.
 #pragma once
 
 #include <cstddef>
@@ -17,11 +18,13 @@ std::string read_maybe_gzip(const std::string& path);
 // Splits at \n, drops a trailing \r and the empty piece after the last newline.
 std::vector<std::string_view> split_lines(std::string_view text);
 
-// Writes a temporary file beside `path`, syncs it and renames it over `path`: a reader sees the old content
-// or the new, never a part, whatever is killed when. A failed write removes the temporary file.
+// Writes a temporary file beside `path`, syncs it and renames it over `path`: a reader sees the old
+// content or the new, never a part, whatever is killed when. A failed write removes the temporary
+// file.
 void write_file_atomic(const std::string& path, std::string_view content);
 
-// The same protocol in pieces, for content too large to build in memory. Without commit(), nothing remains.
+// The same protocol in pieces, for content too large to build in memory. Without commit(), nothing
+// remains.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);

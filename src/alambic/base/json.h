@@ -1,5 +1,5 @@
-// JSON access with errors that name the file and the key. Parsing is nlohmann::json's; depth is bounded so
-// that hostile nesting cannot exhaust the stack.
+// JSON access with errors that name the file and the key. Parsing is nlohmann::json's; depth is
+// bounded so that hostile nesting cannot exhaust the stack.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -33,10 +33,11 @@ void Progress::update(int64_t done, std::string_view detail) {
   printed_ = true;
   const auto moved = static_cast<double>(done - first_done_);
   const double left = moved > 0 ? now * static_cast<double>(total_ - done) / moved : 0;
-  const std::string line = fmt::format(
-      "{} {:3.0f}% {}/{} {}{}{}", label_, 100.0 * static_cast<double>(done) / std::max<int64_t>(1, total_),
-      done, total_, detail, detail.empty() ? "" : " · ",
-      last ? "took " + format_duration(now) : format_duration(left) + " left");
+  const std::string line =
+      fmt::format("{} {:3.0f}% {}/{} {}{}{}", label_,
+                  100.0 * static_cast<double>(done) / std::max<int64_t>(1, total_), done, total_,
+                  detail, detail.empty() ? "" : " · ",
+                  last ? "took " + format_duration(now) : format_duration(left) + " left");
   fmt::print(stderr, "{}{}{}", terminal_ ? "\r\x1b[K" : "", line, terminal_ ? "" : "\n");
   std::fflush(stderr);
 }

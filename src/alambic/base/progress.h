@@ -1,5 +1,5 @@
-// A progress line on standard error: rewritten in place on a terminal, one line every few seconds elsewhere.
-// Silent when the work is over before a second has passed. One object, one thread.
+// A progress line on standard error: rewritten in place on a terminal, one line every few seconds
+// elsewhere. Silent when the work is over before a second has passed. One object, one thread.
 #pragma once
 
 #include <chrono>

@@ -1,7 +1,8 @@
-// Counter-based random numbers: draw i of stream k of seed s is a pure function of (s, k, i), so results do
-// not depend on threads or on what else drew, and a checkpoint holds two integers.
-// Mixing function: the SplitMix64 finaliser (Steele, Lea, Flood, "Fast splittable pseudorandom number
-// generators", 2014). Not for cryptography. Thread safety: one object, one thread; fork() one per task.
+// Counter-based random numbers: draw i of stream k of seed s is a pure function of (s, k, i), so
+// results do not depend on threads or on what else drew, and a checkpoint holds two integers.
+// Mixing function: the SplitMix64 finaliser (Steele, Lea, Flood, "Fast splittable pseudorandom
+// number generators", 2014). Not for cryptography. Thread safety: one object, one thread; fork()
+// one per task.
 #pragma once
 
 #include <cmath>

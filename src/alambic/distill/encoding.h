@@ -16,11 +16,12 @@ inline constexpr const char* kAnswerToken = "<|answer|>";
 inline constexpr const char* kMaskToken = "<|mask|>";
 
 // Prompt, completion and end-of-text; nothing if that is longer than `max_tokens`.
-std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card, const Example& example,
-                                       int max_tokens);
+std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
+                                       const Example& example, int max_tokens);
 
 // All examples that fit; `left_out` counts the others.
 std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCard& card,
-                                      const std::vector<Example>& examples, int max_tokens, int64_t* left_out = nullptr);
+                                      const std::vector<Example>& examples, int max_tokens,
+                                      int64_t* left_out = nullptr);
 
 }  // namespace alambic

@@ -11,12 +11,12 @@ namespace {
 
 // One row whose output is scored.
 struct ScoredRow {
-  int64_t row;             // of the student's forward
+  int64_t row;  // of the student's forward
   const Sequence* sequence;
-  int target;              // index into sequence->tokens
+  int target;  // index into sequence->tokens
   float weight;
-  bool teachable;          // nothing to the right of the target was visible
-  bool draft;              // masked half
+  bool teachable;  // nothing to the right of the target was visible
+  bool draft;      // masked half
 };
 
 // The rows of one forward and what is asked of them.
@@ -53,7 +53,8 @@ class LayoutBuilder {
     layout_.groups.push_back({.rows = rows, .position = 0});
     if (options_.ar_weight > 0) {
       for (int i = std::max(1, s.prompt_tokens); i < size; ++i) {
-        layout_.scored.push_back({begin + i - 1, &s, i, static_cast<float>(options_.ar_weight), true, false});
+        layout_.scored.push_back(
+            {begin + i - 1, &s, i, static_cast<float>(options_.ar_weight), true, false});
       }
     }
     return static_cast<int>(layout_.groups.size()) - 1;
@@ -63,7 +64,9 @@ class LayoutBuilder {
     const int answer = size - s.prompt_tokens;
     if (answer <= 0) return;
     int begin = s.prompt_tokens;
-    int length = options_.block > 0 ? 1 + static_cast<int>(rng_.below(static_cast<uint64_t>(options_.block))) : answer;
+    int length = options_.block > 0
+                     ? 1 + static_cast<int>(rng_.below(static_cast<uint64_t>(options_.block)))
+                     : answer;
     while (begin < size) {
       length = std::min(length, size - begin);
       add_block(s, begin, length, clean);
@@ -78,7 +81,8 @@ class LayoutBuilder {
     const bool suffix = rng_.uniform() < options_.suffix_share;
     if (suffix) {
       // Half of them all masks, the state in which a draft starts.
-      const auto first = rng_.uniform() < 0.5 ? 0 : static_cast<int>(rng_.below(static_cast<uint64_t>(length)));
+      const auto first =
+          rng_.uniform() < 0.5 ? 0 : static_cast<int>(rng_.below(static_cast<uint64_t>(length)));
       std::fill(masked.begin() + first, masked.end(), true);
     } else {
       const double ratio = options_.mask_floor + (1 - options_.mask_floor) * rng_.uniform();
@@ -91,11 +95,13 @@ class LayoutBuilder {
       weight /= static_cast<float>(ratio);
     }
     const auto row = static_cast<int64_t>(layout_.tokens.size());
-    const int last = static_cast<int>(std::find(masked.rbegin(), masked.rend(), false) - masked.rbegin());
+    const int last =
+        static_cast<int>(std::find(masked.rbegin(), masked.rend(), false) - masked.rbegin());
     const int open_from = length - last;  // from here on everything is masked
     for (int i = 0; i < length; ++i) {
       layout_.tokens.push_back(masked[i] ? mask_ : s.tokens[begin + i]);
-      if (masked[i]) layout_.scored.push_back({row + i, &s, begin + i, weight, i >= open_from, true});
+      if (masked[i])
+        layout_.scored.push_back({row + i, &s, begin + i, weight, i >= open_from, true});
     }
     RowGroup group{.rows = length, .position = begin, .causal = false};
     if (begin > 0 && clean >= 0) group.sees.push_back({clean, begin});
@@ -110,7 +116,8 @@ class LayoutBuilder {
 
 const TokenSignal* signal_of(const ScoredRow& row) {
   const auto index = static_cast<size_t>(row.target - row.sequence->prompt_tokens);
-  if (row.target < row.sequence->prompt_tokens || index >= row.sequence->signals.size()) return nullptr;
+  if (row.target < row.sequence->prompt_tokens || index >= row.sequence->signals.size())
+    return nullptr;
   const TokenSignal& signal = row.sequence->signals[index];
   return signal.ids.empty() ? nullptr : &signal;
 }
@@ -133,8 +140,8 @@ SparseTeacher sparse_teacher(const std::vector<ScoredRow>& scored) {
 }
 
 // The teacher's hidden row for every scored row: the one before the target in a plain causal pass.
-DenseTeacher dense_teacher(const LanguageModel& teacher, const Batch& batch, const std::vector<ScoredRow>& scored,
-                           Precision precision) {
+DenseTeacher dense_teacher(const LanguageModel& teacher, const Batch& batch,
+                           const std::vector<ScoredRow>& scored, Precision precision) {
   const NoGrad no_grad;
   std::vector<TokenId> tokens;
   Forward forward{.groups = {}, .precision = precision};
@@ -147,7 +154,8 @@ DenseTeacher dense_teacher(const LanguageModel& teacher, const Batch& batch, con
   const Tensor hidden = teacher.hidden(tokens, forward);
   std::vector<int64_t> index;
   for (const ScoredRow& row : scored) {
-    const auto it = std::find_if(starts.begin(), starts.end(), [&](const auto& s) { return s.first == row.sequence; });
+    const auto it = std::find_if(starts.begin(), starts.end(),
+                                 [&](const auto& s) { return s.first == row.sequence; });
     index.push_back(it->second + std::max(0, row.target - 1));
   }
   return {gather_rows(hidden, std::move(index)), teacher.head(), precision};
@@ -181,18 +189,22 @@ HybridObjective::HybridObjective(const HybridOptions& options, const LanguageMod
     if (!holds) fail(ErrorCode::kInvalidArgument, "[objective] {}", what);
   };
   want(options.ar_weight >= 0 && options.draft_weight >= 0, "weights must not be negative");
-  want(options.ar_weight > 0 || options.draft_weight > 0, "ar_weight and draft_weight are both 0: nothing to learn");
+  want(options.ar_weight > 0 || options.draft_weight > 0,
+       "ar_weight and draft_weight are both 0: nothing to learn");
   want(options.block >= 0 && options.block <= 4096, "block must be 0 to 4096");
   want(options.alpha >= 0 && options.alpha <= 1, "alpha must be 0 to 1");
-  want(options.temperature > 0 && options.temperature <= 100, "temperature must be above 0, at most 100");
+  want(options.temperature > 0 && options.temperature <= 100,
+       "temperature must be above 0, at most 100");
   want(options.beta > 0 && options.beta < 1, "beta must lie between 0 and 1");
   want(options.suffix_share >= 0 && options.suffix_share <= 1, "suffix_share must be 0 to 1");
   want(options.mask_floor > 0 && options.mask_floor <= 1, "mask_floor must be above 0, at most 1");
 }
 
-Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode, Rng& rng) const {
+Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode,
+                               Rng& rng) const {
   if (options_.draft_weight > 0 && model.config().mask < 0) {
-    fail(ErrorCode::kInvalidArgument, "[objective] draft_weight > 0 wants a model with a mask token");
+    fail(ErrorCode::kInvalidArgument,
+         "[objective] draft_weight > 0 wants a model with a mask token");
   }
   const Layout layout = LayoutBuilder(options_, model.config(), rng).build(batch);
   Forward forward{.groups = layout.groups,
@@ -224,13 +236,15 @@ Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, c
     sparse = sparse_teacher(layout.scored);
     targets.sparse = &sparse;
   }
-  HeadLoss head = head_loss(gather_rows(hidden, std::move(index)), model.head(), targets, mode.precision);
+  HeadLoss head =
+      head_loss(gather_rows(hidden, std::move(index)), model.head(), targets, mode.precision);
   Loss loss;
   loss.sum = head.sum;
   loss.rows = static_cast<int64_t>(layout.tokens.size());
   loss.parts = loss_parts(layout.scored, head, targets.teacher_weights);
   for (const Sequence* s : batch) {
-    loss.count += static_cast<double>(s->tokens.size()) - std::max(options_.ar_weight > 0 ? 1 : 0, s->prompt_tokens);
+    loss.count += static_cast<double>(s->tokens.size()) -
+                  std::max(options_.ar_weight > 0 ? 1 : 0, s->prompt_tokens);
   }
   return loss;
 }

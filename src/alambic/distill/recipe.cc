@@ -14,7 +14,9 @@ namespace alambic {
 namespace {
 
 constexpr std::pair<Divergence, const char*> kDivergences[] = {
-    {Divergence::kForwardKl, "forward_kl"}, {Divergence::kReverseKl, "reverse_kl"}, {Divergence::kJsd, "jsd"}};
+    {Divergence::kForwardKl, "forward_kl"},
+    {Divergence::kReverseKl, "reverse_kl"},
+    {Divergence::kJsd, "jsd"}};
 
 // The one list of keys: reading, writing and checking all walk it. `v(key, field)` for every field.
 template <class V>
@@ -129,7 +131,8 @@ class Reader {
       if (const toml::table* inner = value.as_table()) {
         refuse_unknown(*inner, path + ".");
       } else if (!known_.contains(path)) {
-        fail(ErrorCode::kInvalidArgument, "[{}] unknown key \"{}\"{}", where_, path, suggestion(path));
+        fail(ErrorCode::kInvalidArgument, "[{}] unknown key \"{}\"{}", where_, path,
+             suggestion(path));
       }
     }
   }
@@ -148,7 +151,8 @@ class Reader {
   [[noreturn]] void wrong(const std::string& path, const Node& node, const char* want) const {
     std::ostringstream kind;
     kind << node.type();
-    fail(ErrorCode::kInvalidArgument, "[{}] {} is of type {}; want {}", where_, path, kind.str(), want);
+    fail(ErrorCode::kInvalidArgument, "[{}] {} is of type {}; want {}", where_, path, kind.str(),
+         want);
   }
   template <class Node>
   void assign(const std::string& path, const Node& node, std::string& field) const {
@@ -197,7 +201,8 @@ class Reader {
         return;
       }
     }
-    fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want forward_kl, reverse_kl or jsd", where_, path, name);
+    fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want forward_kl, reverse_kl or jsd",
+         where_, path, name);
   }
 
   const toml::table& table_;
@@ -230,7 +235,9 @@ class Writer {
   std::string text() const { return text_; }
 
  private:
-  void line(const char* key, const std::string& value) { text_ += fmt::format("{} = {}\n", key, value); }
+  void line(const char* key, const std::string& value) {
+    text_ += fmt::format("{} = {}\n", key, value);
+  }
   static std::string quoted(const std::string& text) {
     std::ostringstream out;
     out << toml::value<std::string>(text);
@@ -242,7 +249,8 @@ class Writer {
 void set_key(toml::table& table, const std::string& setting) {
   const size_t equals = setting.find('=');
   if (equals == std::string::npos || equals == 0) {
-    fail(ErrorCode::kInvalidArgument, "[--set] got \"{}\"; want key=value, such as student.dim=96", setting);
+    fail(ErrorCode::kInvalidArgument, "[--set] got \"{}\"; want key=value, such as student.dim=96",
+         setting);
   }
   const std::string path = setting.substr(0, equals), value = setting.substr(equals + 1);
   toml::table parsed;
@@ -257,12 +265,14 @@ void set_key(toml::table& table, const std::string& setting) {
     const std::string key = path.substr(begin, dot - begin);
     if (!at->contains(key)) at->insert(key, toml::table{});
     at = at->get(key)->as_table();
-    if (at == nullptr) fail(ErrorCode::kInvalidArgument, "[--set] {} is not a section", path.substr(0, dot));
+    if (at == nullptr)
+      fail(ErrorCode::kInvalidArgument, "[--set] {} is not a section", path.substr(0, dot));
   }
   at->insert_or_assign(path.substr(begin), *parsed.get("v"));
 }
 
-void one_of(std::string_view where, const char* key, const std::string& value, std::initializer_list<const char*> names) {
+void one_of(std::string_view where, const char* key, const std::string& value,
+            std::initializer_list<const char*> names) {
   if (std::find(names.begin(), names.end(), value) == names.end()) {
     fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want one of {}", where, key, value,
          fmt::join(names.begin(), names.end(), ", "));
@@ -284,38 +294,48 @@ void check(const Recipe& r, std::string_view where) {
     positive("train.accumulation", t->accumulation);
     positive("train.lr", t->lr);
     if (t->steps == 0) positive("train.epochs", t->epochs);
-    if (t->dropout >= 1) fail(ErrorCode::kInvalidArgument, "[{}] train.dropout must be below 1", where);
-    if (t->beta1 >= 1 || t->beta2 >= 1) fail(ErrorCode::kInvalidArgument, "[{}] train.beta1, beta2 must be below 1", where);
+    if (t->dropout >= 1)
+      fail(ErrorCode::kInvalidArgument, "[{}] train.dropout must be below 1", where);
+    if (t->beta1 >= 1 || t->beta2 >= 1)
+      fail(ErrorCode::kInvalidArgument, "[{}] train.beta1, beta2 must be below 1", where);
   }
   if (r.data.source == "files" && r.data.train.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[{}] data.train names no file; set it, or --set data.train=PATH", where);
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] data.train names no file; set it, or --set data.train=PATH", where);
   }
   if (r.data.prompt_template.find("{prompt}") == std::string::npos) {
     fail(ErrorCode::kInvalidArgument, "[{}] data.prompt_template must contain {{prompt}}", where);
   }
-  if (r.vocabulary < 300) fail(ErrorCode::kInvalidArgument, "[{}] vocabulary = {}; want 300 or more", where, r.vocabulary);
-  if (r.signals.kind == "draws" && r.objective.divergence != Divergence::kForwardKl && r.objective.alpha > 0) {
+  if (r.vocabulary < 300)
+    fail(ErrorCode::kInvalidArgument, "[{}] vocabulary = {}; want 300 or more", where,
+         r.vocabulary);
+  if (r.signals.kind == "draws" && r.objective.divergence != Divergence::kForwardKl &&
+      r.objective.alpha > 0) {
     fail(ErrorCode::kInvalidArgument,
-         "[{}] unbiased draws support forward_kl alone; use signals.kind = \"topk\" or \"memory\" with this divergence", where);
+         "[{}] unbiased draws support forward_kl alone; use signals.kind = \"topk\" or \"memory\" "
+         "with this divergence",
+         where);
   }
   if (r.objective.alpha > 0 && r.signals.kind != "memory" && r.signals.kind != "text" &&
       std::abs(r.objective.temperature - r.signals.temperature) > 1e-9) {
     fail(ErrorCode::kInvalidArgument,
-         "[{}] signals.temperature = {} but objective.temperature = {}: stored probabilities are of one temperature", where,
-         r.signals.temperature, r.objective.temperature);
+         "[{}] signals.temperature = {} but objective.temperature = {}: stored probabilities are "
+         "of one temperature",
+         where, r.signals.temperature, r.objective.temperature);
   }
   const HybridObjective valid(r.objective);  // its constructor checks the weights
 }
 
 }  // namespace
 
-Recipe parse_recipe(std::string_view text, std::string_view where, const std::vector<std::string>& settings) {
+Recipe parse_recipe(std::string_view text, std::string_view where,
+                    const std::vector<std::string>& settings) {
   toml::table table;
   try {
     table = toml::parse(text, where);
   } catch (const toml::parse_error& error) {
-    fail(ErrorCode::kInvalidArgument, "[{}:{}] not valid TOML: {}", where, error.source().begin.line,
-         error.description());
+    fail(ErrorCode::kInvalidArgument, "[{}:{}] not valid TOML: {}", where,
+         error.source().begin.line, error.description());
   }
   for (const std::string& setting : settings) set_key(table, setting);
   Recipe recipe;
@@ -327,7 +347,8 @@ Recipe parse_recipe(std::string_view text, std::string_view where, const std::ve
 }
 
 Recipe read_recipe(const std::string& path, const std::vector<std::string>& settings) {
-  return parse_recipe(path.empty() ? std::string() : read_file(path), path.empty() ? "recipe" : path, settings);
+  return parse_recipe(path.empty() ? std::string() : read_file(path),
+                      path.empty() ? "recipe" : path, settings);
 }
 
 std::string recipe_to_toml(const Recipe& recipe) {
@@ -337,7 +358,8 @@ std::string recipe_to_toml(const Recipe& recipe) {
   return writer.text();
 }
 
-ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_positions, std::string_view where) {
+ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_positions,
+                         std::string_view where) {
   ModelConfig c;
   c.vocab_size = vocabulary;
   c.dim = recipe.dim;
@@ -354,7 +376,8 @@ ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_posi
 TrainOptions train_options(const TrainRecipe& recipe, int64_t tokens_per_epoch, uint64_t seed) {
   TrainOptions o;
   const double tokens = recipe.epochs * static_cast<double>(tokens_per_epoch);
-  o.steps = recipe.steps > 0 ? recipe.steps : std::max<int64_t>(1, std::llround(tokens / recipe.tokens_per_step));
+  o.steps = recipe.steps > 0 ? recipe.steps
+                             : std::max<int64_t>(1, std::llround(tokens / recipe.tokens_per_step));
   o.tokens_per_step = recipe.tokens_per_step;
   o.accumulation = recipe.accumulation;
   o.lr = recipe.lr;
@@ -363,8 +386,11 @@ TrainOptions train_options(const TrainRecipe& recipe, int64_t tokens_per_epoch, 
   o.lr_floor = recipe.lr_floor;
   o.cooldown = recipe.cooldown;
   o.adamw.beta1 = recipe.beta1;
-  const double half_life = std::min(7e6 / recipe.tokens_per_step, 0.05 * static_cast<double>(o.steps));
-  o.adamw.beta2 = recipe.beta2 > 0 ? recipe.beta2 : std::clamp(std::exp2(-1 / std::max(1.0, half_life)), 0.9, 0.9999);
+  const double half_life =
+      std::min(7e6 / recipe.tokens_per_step, 0.05 * static_cast<double>(o.steps));
+  o.adamw.beta2 = recipe.beta2 > 0
+                      ? recipe.beta2
+                      : std::clamp(std::exp2(-1 / std::max(1.0, half_life)), 0.9, 0.9999);
   o.adamw.weight_decay = recipe.weight_decay;
   o.adamw.clip = recipe.clip;
   o.dropout = recipe.dropout;

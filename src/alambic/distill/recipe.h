@@ -1,6 +1,6 @@
-// A recipe: everything a run depends on, as TOML. Every key has a default; an unknown key, a wrong type or an impossible value is
-// refused with the key's name before any work begins. The resolved recipe (every key written out) is stored with the
-// run and reproduces it.
+// A recipe: everything a run depends on, as TOML. Every key has a default; an unknown key, a wrong
+// type or an impossible value is refused with the key's name before any work begins. The resolved
+// recipe (every key written out) is stored with the run and reproduces it.
 #pragma once
 
 #include <string>
@@ -19,12 +19,12 @@ struct DataRecipe {
   std::string train, train_target;      // paths; a target only for parallel text
   std::string test, test_target;        // empty: held out from train
   std::string prompt_field, completion_field;
-  std::string prompts;                  // extra prompts without answers, for the teacher to answer (jsonl)
-  int limit = 0;                        // training examples at most; 0: all
+  std::string prompts;  // extra prompts without answers, for the teacher to answer (jsonl)
+  int limit = 0;        // training examples at most; 0: all
   int validation = 200, test_limit = 500;
   std::string prompt_template = "{prompt}<|answer|>";
-  int max_tokens = 512;                 // longer examples are left out
-  uint64_t seed = 1;                    // of the split
+  int max_tokens = 512;  // longer examples are left out
+  uint64_t seed = 1;     // of the split
 };
 
 struct ModelRecipe {
@@ -33,7 +33,7 @@ struct ModelRecipe {
 };
 
 struct TrainRecipe {
-  int steps = 0;       // 0: from epochs
+  int steps = 0;  // 0: from epochs
   double epochs = 10;
   int tokens_per_step = 4096, accumulation = 1;
   double lr = 2e-3;
@@ -41,19 +41,20 @@ struct TrainRecipe {
   double warmup = 0.04;  // fraction of the steps
   double lr_floor = 0, cooldown = 0.5;
   double weight_decay = 0.1, beta1 = 0.9;
-  double beta2 = 0;      // 0: half-life of 5 % of the run, at most 7M tokens
+  double beta2 = 0;  // 0: half-life of 5 % of the run, at most 7M tokens
   double clip = 1, dropout = 0;
   std::string precision = "bf16";
   double checkpoint_seconds = 60;
 };
 
 struct SignalRecipe {
-  std::string kind = "draws";  // text, draws, topk, or memory: the teacher runs beside the student, nothing is stored
+  std::string kind = "draws";  // text, draws, topk, or memory: the teacher runs beside the student,
+                               // nothing is stored
   int count = 12;              // draws, or k
   double temperature = 1;
-  std::string texts = "gold";  // gold; teacher: the teacher writes the answers; both
-  int samples = 1;             // teacher texts per prompt
-  double text_temperature = 0; // 0: greedy
+  std::string texts = "gold";   // gold; teacher: the teacher writes the answers; both
+  int samples = 1;              // teacher texts per prompt
+  double text_temperature = 0;  // 0: greedy
   int max_new_tokens = 128;
 };
 
@@ -62,8 +63,9 @@ struct EvalRecipe {
   double threshold = 0.9;  // of the diffusion decoder
   int block = 8;           // drafts and diffusion blocks
   int max_new_tokens = 160;
-  int speed_prompts = 40;  // prompts that the speed of each decode mode is measured on, one at a time
-  int samples = 6;         // shown in the report
+  int speed_prompts =
+      40;           // prompts that the speed of each decode mode is measured on, one at a time
+  int samples = 6;  // shown in the report
 };
 
 struct Recipe {
@@ -71,7 +73,7 @@ struct Recipe {
   std::string task = "exact";  // bleu, accuracy, exact, slots, rouge, perplexity
   uint64_t seed = 1;
   DataRecipe data;
-  int vocabulary = 1024;       // pieces to train; unused where the teacher brings a tokenizer
+  int vocabulary = 1024;  // pieces to train; unused where the teacher brings a tokenizer
   ModelRecipe teacher, student;
   TrainRecipe teacher_train, student_train;
   SignalRecipe signals;
@@ -79,14 +81,17 @@ struct Recipe {
   EvalRecipe eval;
 };
 
-// `settings` are "key=value" with dotted keys ("student.dim=96"); they override the file. `path` empty: defaults alone.
+// `settings` are "key=value" with dotted keys ("student.dim=96"); they override the file. `path`
+// empty: defaults alone.
 Recipe read_recipe(const std::string& path, const std::vector<std::string>& settings);
-Recipe parse_recipe(std::string_view toml, std::string_view where, const std::vector<std::string>& settings);
+Recipe parse_recipe(std::string_view toml, std::string_view where,
+                    const std::vector<std::string>& settings);
 // Every key with its value: parse_recipe() of it gives the same recipe.
 std::string recipe_to_toml(const Recipe& recipe);
 
 // Sizes of a model for `vocabulary` tokens, validated.
-ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_positions, std::string_view where);
+ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_positions,
+                         std::string_view where);
 TrainOptions train_options(const TrainRecipe& recipe, int64_t tokens_per_epoch, uint64_t seed);
 
 }  // namespace alambic

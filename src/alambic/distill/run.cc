@@ -13,9 +13,16 @@ namespace {
 namespace fs = std::filesystem;
 
 // What a run leaves in its directory; --overwrite removes these and nothing else.
-constexpr const char* kProducts[] = {"teacher",        "student",     "control",     "tokenizer.json",
-                                     "signals.sqlite", "signals.sqlite-wal", "signals.sqlite-shm", "report.json",
-                                     "report.html",    "recipe.toml"};
+constexpr const char* kProducts[] = {"teacher",
+                                     "student",
+                                     "control",
+                                     "tokenizer.json",
+                                     "signals.sqlite",
+                                     "signals.sqlite-wal",
+                                     "signals.sqlite-shm",
+                                     "report.json",
+                                     "report.html",
+                                     "recipe.toml"};
 
 void prepare_directory(const Recipe& recipe, const RunOptions& options) {
   const std::string stored = options.directory + "/recipe.toml";
@@ -24,10 +31,12 @@ void prepare_directory(const Recipe& recipe, const RunOptions& options) {
     if (options.overwrite) {
       for (const char* product : kProducts) fs::remove_all(fs::path(options.directory) / product);
     } else if (!options.resume) {
-      fail(ErrorCode::kInvalidArgument, "[{}] holds a run already; go on with --resume or start anew with --overwrite",
+      fail(ErrorCode::kInvalidArgument,
+           "[{}] holds a run already; go on with --resume or start anew with --overwrite",
            options.directory);
     } else if (read_file(stored) != resolved) {
-      fail(ErrorCode::kInvalidArgument, "[{}] was run with another recipe; use that one, or another --run-dir", stored);
+      fail(ErrorCode::kInvalidArgument,
+           "[{}] was run with another recipe; use that one, or another --run-dir", stored);
     }
   }
   make_directories(options.directory);
@@ -45,7 +54,8 @@ RunTokenizers run_tokenizers(const Recipe& recipe, const RunData& data, const Ru
   return {tokenizer, tokenizer};
 }
 
-// The control sees no teacher: its own data, its own labels, the same shape, steps and tokens per step.
+// The control sees no teacher: its own data, its own labels, the same shape, steps and tokens per
+// step.
 HybridOptions without_teacher(HybridOptions objective) {
   objective.alpha = 0;
   return objective;
@@ -71,35 +81,44 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   };
   prepare_directory(recipe, options);
   const RunData data = load_run_data(recipe);
-  const RunTokenizers tokenizers = timed("vocabulary", [&] { return run_tokenizers(recipe, data, options); });
+  const RunTokenizers tokenizers =
+      timed("vocabulary", [&] { return run_tokenizers(recipe, data, options); });
   RunModels models;
-  models.teacher = timed("teacher", [&] { return make_teacher(recipe, data, tokenizers, options); });
+  models.teacher =
+      timed("teacher", [&] { return make_teacher(recipe, data, tokenizers, options); });
   const ModelCard card = student_card(recipe, data, models.teacher);
   TrainingSet taught;
-  taught.sequences =
-      timed("signals", [&] { return gather_run_signals(recipe, data, models.teacher, tokenizers.teacher, options); });
-  taught.validation = encode_examples(tokenizers.student, card, data.validation, recipe.data.max_tokens);
+  taught.sequences = timed("signals", [&] {
+    return gather_run_signals(recipe, data, models.teacher, tokenizers.teacher, options);
+  });
+  taught.validation =
+      encode_examples(tokenizers.student, card, data.validation, recipe.data.max_tokens);
   int64_t tokens = 0;
   for (const Sequence& s : taught.sequences) tokens += static_cast<int64_t>(s.tokens.size());
   const int64_t steps = train_options(recipe.student_train, tokens, recipe.seed).steps;
-  const LanguageModel* in_memory = recipe.signals.kind == "memory" ? models.teacher.model.get() : nullptr;
+  const LanguageModel* in_memory =
+      recipe.signals.kind == "memory" ? models.teacher.model.get() : nullptr;
 
   ModelCard taught_card = card, control_card = card;
-  taught_card.provenance = {{"made by", "alambic distill"},
-                            {"teacher", recipe.teacher.model.empty() ? "made on the spot" : recipe.teacher.model},
-                            {"recipe", recipe.name}};
-  control_card.provenance = {{"made by", "alambic distill, as the control: no teacher"}, {"recipe", recipe.name}};
+  taught_card.provenance = {
+      {"made by", "alambic distill"},
+      {"teacher", recipe.teacher.model.empty() ? "made on the spot" : recipe.teacher.model},
+      {"recipe", recipe.name}};
+  control_card.provenance = {{"made by", "alambic distill, as the control: no teacher"},
+                             {"recipe", recipe.name}};
   models.student = timed("student", [&] {
-    return make_student("student", recipe, recipe.objective, in_memory, taught, steps, tokenizers.student, taught_card,
-                        options);
+    return make_student("student", recipe, recipe.objective, in_memory, taught, steps,
+                        tokenizers.student, taught_card, options);
   });
-  const TrainingSet gold{encode_examples(tokenizers.student, card, data.train, recipe.data.max_tokens),
-                         taught.validation};
+  const TrainingSet gold{
+      encode_examples(tokenizers.student, card, data.train, recipe.data.max_tokens),
+      taught.validation};
   models.control = timed("control", [&] {
-    return make_student("control", recipe, without_teacher(recipe.objective), nullptr, gold, steps, tokenizers.student,
-                        control_card, options);
+    return make_student("control", recipe, without_teacher(recipe.objective), nullptr, gold, steps,
+                        tokenizers.student, control_card, options);
   });
-  RunReport report = timed("evaluation", [&] { return measure_run(recipe, data, tokenizers, models, options); });
+  RunReport report =
+      timed("evaluation", [&] { return measure_run(recipe, data, tokenizers, models, options); });
   report.seconds = total.seconds();
   report.phases = phases;
   write_file_atomic(options.directory + "/report.json", dump_json(to_json(report), 2) + "\n");
@@ -111,7 +130,8 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   const RunData data = load_run_data(recipe);
   make_directories(options.directory);
   Tokenizer tokenizer = [&] {
-    if (!recipe.teacher.model.empty()) return Tokenizer::load(recipe.teacher.model).with_special(kMaskToken);
+    if (!recipe.teacher.model.empty())
+      return Tokenizer::load(recipe.teacher.model).with_special(kMaskToken);
     const std::string path = options.directory + "/tokenizer.json";
     if (!file_exists(path)) train_run_tokenizer(recipe, data).save(path);
     return Tokenizer::load(path);
@@ -119,14 +139,17 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   ModelCard card = run_card(recipe, data);
   card.block = recipe.objective.draft_weight > 0 ? recipe.objective.block : 0;
   card.provenance = {{"made by", "alambic train"}, {"recipe", recipe.name}};
-  TrainingSet set{signals.empty() ? encode_examples(tokenizer, card, data.train, recipe.data.max_tokens)
-                                  : read_signal_sequences(signals, recipe.data.max_tokens),
+  TrainingSet set{signals.empty()
+                      ? encode_examples(tokenizer, card, data.train, recipe.data.max_tokens)
+                      : read_signal_sequences(signals, recipe.data.max_tokens),
                   encode_examples(tokenizer, card, data.validation, recipe.data.max_tokens)};
-  const HybridOptions objective = signals.empty() ? without_teacher(recipe.objective) : recipe.objective;
+  const HybridOptions objective =
+      signals.empty() ? without_teacher(recipe.objective) : recipe.objective;
   const fs::path directory = fs::path(options.directory).lexically_normal();
   RunOptions inside = options;
   inside.directory = directory.has_parent_path() ? directory.parent_path().string() : ".";
-  make_student(directory.filename().string(), recipe, objective, nullptr, set, 0, tokenizer, card, inside);
+  make_student(directory.filename().string(), recipe, objective, nullptr, set, 0, tokenizer, card,
+               inside);
 }
 
 }  // namespace alambic

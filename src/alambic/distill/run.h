@@ -1,8 +1,9 @@
 // The run that ties it together: data, teacher, signals, student, control, evaluation, report.
 //
-// A run is a directory: recipe.toml (resolved), teacher/ student/ control/ (model directories, with checkpoint and
-// metrics.jsonl while and after they train), signals.sqlite, report.json, report.html. Every phase leaves its result there
-// before the next begins, so that a run killed at any instant goes on with `resume`, to the same result.
+// A run is a directory: recipe.toml (resolved), teacher/ student/ control/ (model directories, with
+// checkpoint and metrics.jsonl while and after they train), signals.sqlite, report.json,
+// report.html. Every phase leaves its result there before the next begins, so that a run killed at
+// any instant goes on with `resume`, to the same result.
 #pragma once
 
 #include <string>
@@ -36,8 +37,9 @@ RunData load_run_data(const Recipe& recipe);
 // A vocabulary for the data, with the special tokens that alambic's students use.
 Tokenizer train_run_tokenizer(const Recipe& recipe, const RunData& data);
 
-// Trains one model on the data without a teacher (the recipe's [student] and [student.train]; alpha is taken as 0), or on the
-// rows of a signal store where `signals` names one. Writes a model directory to options.directory.
+// Trains one model on the data without a teacher (the recipe's [student] and [student.train]; alpha
+// is taken as 0), or on the rows of a signal store where `signals` names one. Writes a model
+// directory to options.directory.
 void run_training(const Recipe& recipe, const std::string& signals, const RunOptions& options);
 
 }  // namespace alambic

@@ -14,7 +14,8 @@ namespace {
 
 constexpr int kSupportMails = 4000;  // training mails where the recipe sets no limit
 
-std::vector<Example> read(const DataRecipe& data, const std::string& path, const std::string& target, int64_t limit) {
+std::vector<Example> read(const DataRecipe& data, const std::string& path,
+                          const std::string& target, int64_t limit) {
   return read_examples({.format = data.format,
                         .path = path,
                         .target_path = target,
@@ -24,12 +25,15 @@ std::vector<Example> read(const DataRecipe& data, const std::string& path, const
 }
 
 void truncate(std::vector<Example>& examples, int limit) {
-  if (limit > 0 && examples.size() > static_cast<size_t>(limit)) examples.resize(static_cast<size_t>(limit));
+  if (limit > 0 && examples.size() > static_cast<size_t>(limit))
+    examples.resize(static_cast<size_t>(limit));
 }
 
 // Rows of `examples` whose prompt (or, without one, whose text) does not occur in `seen`.
 std::vector<Example> unseen(std::vector<Example> examples, const std::vector<Example>& seen) {
-  const auto key = [](const Example& e) -> const std::string& { return e.prompt.empty() ? e.completion : e.prompt; };
+  const auto key = [](const Example& e) -> const std::string& {
+    return e.prompt.empty() ? e.completion : e.prompt;
+  };
   std::set<std::string_view> known;
   for (const Example& e : seen) known.insert(key(e));
   std::erase_if(examples, [&](const Example& e) { return known.contains(key(e)); });
@@ -42,7 +46,8 @@ RunData load_run_data(const Recipe& recipe) {
   const DataRecipe& d = recipe.data;
   RunData data;
   if (d.source == "support-mail") {
-    Splits splits = support_mail_splits(d.limit > 0 ? d.limit : kSupportMails, d.validation, d.test_limit, d.seed);
+    Splits splits = support_mail_splits(d.limit > 0 ? d.limit : kSupportMails, d.validation,
+                                        d.test_limit, d.seed);
     data = {std::move(splits.train), std::move(splits.validation), std::move(splits.test), {}};
   } else {
     std::vector<Example> all = remove_duplicates(read(d, d.train, d.train_target, 0));
@@ -65,8 +70,9 @@ RunData load_run_data(const Recipe& recipe) {
     if (e.prompt.empty()) std::swap(e.prompt, e.completion);
   }
   if (data.train.empty() || data.test.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[data] {} training and {} test examples; a run needs some of both",
-         data.train.size(), data.test.size());
+    fail(ErrorCode::kInvalidArgument,
+         "[data] {} training and {} test examples; a run needs some of both", data.train.size(),
+         data.test.size());
   }
   return data;
 }

@@ -16,14 +16,16 @@ namespace {
 constexpr int kMaxLabels = 1000;
 
 std::string checksum(const std::string& text) {
-  return fmt::format("{:08x}", ::crc32(0, reinterpret_cast<const Bytef*>(text.data()), static_cast<uInt>(text.size())));
+  return fmt::format("{:08x}", ::crc32(0, reinterpret_cast<const Bytef*>(text.data()),
+                                       static_cast<uInt>(text.size())));
 }
 
 // What a checkpoint must agree with: the recipe and the amount of data.
 std::string fingerprint(const Recipe& recipe, const std::string& name, const TrainingSet& set) {
   int64_t tokens = 0;
   for (const Sequence& s : set.sequences) tokens += static_cast<int64_t>(s.tokens.size());
-  return fmt::format("{} {} {} {}", name, checksum(recipe_to_toml(recipe)), set.sequences.size(), tokens);
+  return fmt::format("{} {} {} {}", name, checksum(recipe_to_toml(recipe)), set.sequences.size(),
+                     tokens);
 }
 
 std::vector<CurvePoint> stored_curve(const std::string& directory) {
@@ -35,8 +37,8 @@ std::vector<CurvePoint> stored_curve(const std::string& directory) {
     const Json json = Json::parse(line, nullptr, false);
     if (!json.is_object()) continue;
     constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-    curve.push_back({json.value("step", int64_t{0}), json.value("tokens", int64_t{0}), json.value("loss", kNone),
-                     json.value("validation", kNone)});
+    curve.push_back({json.value("step", int64_t{0}), json.value("tokens", int64_t{0}),
+                     json.value("loss", kNone), json.value("validation", kNone)});
   }
   return curve;
 }
@@ -44,10 +46,12 @@ std::vector<CurvePoint> stored_curve(const std::string& directory) {
 RunModel load_run_model(const std::string& name, const std::string& directory) {
   LoadedModel loaded = load_model(directory);
   freeze_for_inference(*loaded.model, Precision::kFp32);
-  return {name, std::move(loaded.model), std::move(loaded.card), loaded.file_bytes, stored_curve(directory)};
+  return {name, std::move(loaded.model), std::move(loaded.card), loaded.file_bytes,
+          stored_curve(directory)};
 }
 
-// Trains into `directory` unless a finished model is there, and returns the model as it reads back from disk.
+// Trains into `directory` unless a finished model is there, and returns the model as it reads back
+// from disk.
 RunModel train_or_load(const std::string& name, const ModelConfig& config, const ModelCard& card,
                        const Objective& objective, const TrainingSet& set, TrainOptions train_as,
                        const Tokenizer& tokenizer, const std::string& directory, uint64_t seed) {
@@ -86,7 +90,8 @@ ModelCard run_card(const Recipe& recipe, const RunData& data) {
     std::set<std::string> labels;
     for (const Example& e : data.train) labels.insert(e.completion);
     if (labels.size() > kMaxLabels) {
-      fail(ErrorCode::kInvalidArgument, "[data] {} different answers; a classifier wants at most {} labels", labels.size(),
+      fail(ErrorCode::kInvalidArgument,
+           "[data] {} different answers; a classifier wants at most {} labels", labels.size(),
            kMaxLabels);
     }
     card.labels.assign(labels.begin(), labels.end());
@@ -105,19 +110,24 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
     return teacher;
   }
   ModelCard card = run_card(recipe, data);
-  card.provenance = {{"made by", "alambic, on the spot, as the teacher of a run"}, {"data", recipe.data.source}};
-  const TrainingSet set{encode_examples(tokenizers.teacher, card, data.train, recipe.data.max_tokens),
-                        encode_examples(tokenizers.teacher, card, data.validation, recipe.data.max_tokens)};
+  card.provenance = {{"made by", "alambic, on the spot, as the teacher of a run"},
+                     {"data", recipe.data.source}};
+  const TrainingSet set{
+      encode_examples(tokenizers.teacher, card, data.train, recipe.data.max_tokens),
+      encode_examples(tokenizers.teacher, card, data.validation, recipe.data.max_tokens)};
   if (set.sequences.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[data] no example fits in data.max_tokens = {}", recipe.data.max_tokens);
+    fail(ErrorCode::kInvalidArgument, "[data] no example fits in data.max_tokens = {}",
+         recipe.data.max_tokens);
   }
-  TrainOptions train_as = train_options(recipe.teacher_train, token_count(set.sequences), recipe.seed);
+  TrainOptions train_as =
+      train_options(recipe.teacher_train, token_count(set.sequences), recipe.seed);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, "teacher", set);
-  const ModelConfig config = with_ids(
-      model_config(recipe.teacher, tokenizers.teacher.vocab_size(), recipe.data.max_tokens, "teacher"), tokenizers.teacher);
-  return train_or_load("teacher", config, card, HybridObjective(HybridOptions{}), set, train_as, tokenizers.teacher,
-                       options.directory + "/teacher", recipe.seed);
+  const ModelConfig config = with_ids(model_config(recipe.teacher, tokenizers.teacher.vocab_size(),
+                                                   recipe.data.max_tokens, "teacher"),
+                                      tokenizers.teacher);
+  return train_or_load("teacher", config, card, HybridObjective(HybridOptions{}), set, train_as,
+                       tokenizers.teacher, options.directory + "/teacher", recipe.seed);
 }
 
 std::vector<Sequence> read_signal_sequences(const std::string& path, int max_tokens) {
@@ -129,8 +139,9 @@ std::vector<Sequence> read_signal_sequences(const std::string& path, int max_tok
   return sequences;
 }
 
-std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data, const RunModel& teacher,
-                                         const Tokenizer& tokenizer, const RunOptions& options) {
+std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data,
+                                         const RunModel& teacher, const Tokenizer& tokenizer,
+                                         const RunOptions& options) {
   const SignalRecipe& s = recipe.signals;
   const SignalKind kind = s.kind == "draws"  ? SignalKind::kDraws
                           : s.kind == "topk" ? SignalKind::kTopK
@@ -155,7 +166,8 @@ std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& da
   }
   for (size_t i = 0; i < data.prompts.size(); ++i) {
     const auto example = static_cast<int64_t>(data.train.size() + i);
-    for (int k = 0; k < s.samples; ++k) requests.push_back({example, 1 + k, &data.prompts[i], true});
+    for (int k = 0; k < s.samples; ++k)
+      requests.push_back({example, 1 + k, &data.prompts[i], true});
   }
   LocalTeacherOptions ask;
   ask.kind = kind;
@@ -172,12 +184,15 @@ std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& da
 }
 
 RunModel make_student(const std::string& name, const Recipe& recipe, const HybridOptions& objective,
-                      const LanguageModel* teacher, const TrainingSet& set, int64_t steps, const Tokenizer& tokenizer,
-                      const ModelCard& card, const RunOptions& options) {
+                      const LanguageModel* teacher, const TrainingSet& set, int64_t steps,
+                      const Tokenizer& tokenizer, const ModelCard& card,
+                      const RunOptions& options) {
   if (set.sequences.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[{}] no training text fits in data.max_tokens = {}", name, recipe.data.max_tokens);
+    fail(ErrorCode::kInvalidArgument, "[{}] no training text fits in data.max_tokens = {}", name,
+         recipe.data.max_tokens);
   }
-  TrainOptions train_as = train_options(recipe.student_train, token_count(set.sequences), recipe.seed);
+  TrainOptions train_as =
+      train_options(recipe.student_train, token_count(set.sequences), recipe.seed);
   if (steps > 0) {
     TrainRecipe fixed = recipe.student_train;
     fixed.steps = static_cast<int>(steps);
@@ -186,9 +201,10 @@ RunModel make_student(const std::string& name, const Recipe& recipe, const Hybri
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, name, set);
   const ModelConfig config = with_ids(
-      model_config(recipe.student, tokenizer.vocab_size(), recipe.data.max_tokens, "student"), tokenizer);
-  return train_or_load(name, config, card, HybridObjective(objective, teacher), set, train_as, tokenizer,
-                       options.directory + "/" + name, recipe.seed + 1);
+      model_config(recipe.student, tokenizer.vocab_size(), recipe.data.max_tokens, "student"),
+      tokenizer);
+  return train_or_load(name, config, card, HybridObjective(objective, teacher), set, train_as,
+                       tokenizer, options.directory + "/" + name, recipe.seed + 1);
 }
 
 }  // namespace alambic

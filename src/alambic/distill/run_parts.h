@@ -38,15 +38,17 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
 struct TrainingSet {
   std::vector<Sequence> sequences, validation;
 };
-// Trains a hybrid model of the recipe's [student] shape under `objective` into DIRECTORY/NAME, or loads what an earlier
-// attempt finished there. `teacher` may be null.
+// Trains a hybrid model of the recipe's [student] shape under `objective` into DIRECTORY/NAME, or
+// loads what an earlier attempt finished there. `teacher` may be null.
 RunModel make_student(const std::string& name, const Recipe& recipe, const HybridOptions& objective,
-                      const LanguageModel* teacher, const TrainingSet& set, int64_t steps, const Tokenizer& tokenizer,
-                      const ModelCard& card, const RunOptions& options);
+                      const LanguageModel* teacher, const TrainingSet& set, int64_t steps,
+                      const Tokenizer& tokenizer, const ModelCard& card, const RunOptions& options);
 
-// What the teacher says about the training data: gathers what signals.sqlite lacks and returns all of it.
-std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data, const RunModel& teacher,
-                                         const Tokenizer& tokenizer, const RunOptions& options);
+// What the teacher says about the training data: gathers what signals.sqlite lacks and returns all
+// of it.
+std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data,
+                                         const RunModel& teacher, const Tokenizer& tokenizer,
+                                         const RunOptions& options);
 std::vector<Sequence> read_signal_sequences(const std::string& path, int max_tokens);
 
 struct RunModels {

@@ -28,7 +28,8 @@ std::string processor_name() {
   const std::string text = read_file("/proc/cpuinfo");
   for (const std::string_view line : split_lines(text)) {
     const size_t colon = line.find(": ");
-    if (line.starts_with("model name") && colon != std::string_view::npos) return std::string(line.substr(colon + 2));
+    if (line.starts_with("model name") && colon != std::string_view::npos)
+      return std::string(line.substr(colon + 2));
   }
   return "unknown processor";
 }
@@ -45,7 +46,8 @@ Score unigram_perplexity(const RunData& data, const Tokenizer& tokenizer) {
     DocumentNll document;
     for (const TokenId id : tokenizer.encode(e.completion)) {
       const auto it = counts.find(id);
-      document.nll -= std::log(((it == counts.end() ? 0 : it->second) + 1) / (total + tokenizer.vocab_size()));
+      document.nll -=
+          std::log(((it == counts.end() ? 0 : it->second) + 1) / (total + tokenizer.vocab_size()));
       ++document.tokens;
     }
     if (document.tokens > 0) documents.push_back(document);
@@ -54,7 +56,8 @@ Score unigram_perplexity(const RunData& data, const Tokenizer& tokenizer) {
 }
 
 std::vector<BaselineReport> baselines(Task task, const RunData& data, const Tokenizer& tokenizer) {
-  if (task == Task::kPerplexity) return {{"unigram frequencies", unigram_perplexity(data, tokenizer)}};
+  if (task == Task::kPerplexity)
+    return {{"unigram frequencies", unigram_perplexity(data, tokenizer)}};
   std::vector<std::string> prompts, completions;
   for (const Example& e : data.train) {
     prompts.push_back(e.prompt);
@@ -71,12 +74,14 @@ std::vector<BaselineReport> baselines(Task task, const RunData& data, const Toke
                   scored([&](const std::string&) { return constant; })});
   if (task == Task::kAccuracy) {
     const LinearClassifier linear(prompts, completions);
-    list.push_back({"TF-IDF + linear", scored([&](const std::string& p) { return linear.predict(p); })});
+    list.push_back(
+        {"TF-IDF + linear", scored([&](const std::string& p) { return linear.predict(p); })});
   } else {
     prompts.resize(std::min(prompts.size(), kNearestNeighbourExamples));
     completions.resize(prompts.size());
     const NearestNeighbour nearest(prompts, completions);
-    list.push_back({"nearest neighbour", scored([&](const std::string& p) { return nearest.complete(p); })});
+    list.push_back(
+        {"nearest neighbour", scored([&](const std::string& p) { return nearest.complete(p); })});
   }
   return list;
 }
@@ -98,21 +103,24 @@ Speed decode_speed(DecodeMode mode, const RunModel& student, const Tokenizer& to
   const Stopwatch watch;
   Speed speed;
   int64_t tokens = 0, forwards = 0;
-  for (const Generation& g : generate_all(mode, *student.model, prompts, options,
-                                          {.batch = 1, .progress = fmt::format("speed of {}", name_of(mode))})) {
+  for (const Generation& g :
+       generate_all(mode, *student.model, prompts, options,
+                    {.batch = 1, .progress = fmt::format("speed of {}", name_of(mode))})) {
     tokens += static_cast<int64_t>(g.tokens.size()) + (g.stopped ? 1 : 0);
     forwards += g.forwards;
     speed.answers.push_back(g.tokens);
   }
   speed.report.mode = name_of(mode);
   speed.report.tokens_per_s = static_cast<double>(tokens) / watch.seconds();
-  speed.report.tokens_per_forward = forwards > 0 ? static_cast<double>(tokens) / static_cast<double>(forwards) : 0;
+  speed.report.tokens_per_forward =
+      forwards > 0 ? static_cast<double>(tokens) / static_cast<double>(forwards) : 0;
   return speed;
 }
 
 class Measurement {
  public:
-  Measurement(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers, const RunModels& models)
+  Measurement(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
+              const RunModels& models)
       : recipe_(recipe),
         data_(data),
         tokenizers_(tokenizers),
@@ -171,7 +179,8 @@ class Measurement {
   }
 
   std::vector<Prompt> speed_prompts() const {
-    const std::vector<Example>& source = task_ == Task::kPerplexity && !data_.prompts.empty() ? data_.prompts : data_.test;
+    const std::vector<Example>& source =
+        task_ == Task::kPerplexity && !data_.prompts.empty() ? data_.prompts : data_.test;
     std::vector<Prompt> prompts;
     for (const Example& e : source) {
       if (prompts.size() == static_cast<size_t>(recipe_.eval.speed_prompts)) break;
@@ -189,23 +198,27 @@ class Measurement {
       Speed speed = decode_speed(mode, models_.student, tokenizers_.student, prompts, recipe_.eval);
       if (mode == DecodeMode::kAutoregressive) plain = speed.answers;
       if (task_ != Task::kPerplexity) {
-        speed.report.score = mode == DecodeMode::kDiffusion ? measure(models_.student, tokenizers_.student, mode).score
-                                                            : student_.score;
+        speed.report.score = mode == DecodeMode::kDiffusion
+                                 ? measure(models_.student, tokenizers_.student, mode).score
+                                 : student_.score;
       }
       if (mode == DecodeMode::kSpeculative && !plain.empty()) {
-        const auto same = static_cast<size_t>(
-            std::inner_product(plain.begin(), plain.end(), speed.answers.begin(), int64_t{0}, std::plus<>(),
-                               [](const auto& a, const auto& b) { return a == b ? 1 : 0; }));
-        report_.notes.push_back(fmt::format("speculative decoding wrote the same tokens as ar on {} of {} prompts", same,
-                                            prompts.size()));
+        const auto same = static_cast<size_t>(std::inner_product(
+            plain.begin(), plain.end(), speed.answers.begin(), int64_t{0}, std::plus<>(),
+            [](const auto& a, const auto& b) { return a == b ? 1 : 0; }));
+        report_.notes.push_back(
+            fmt::format("speculative decoding wrote the same tokens as ar on {} of {} prompts",
+                        same, prompts.size()));
       }
       report_.decode.push_back(std::move(speed.report));
     }
   }
 
   std::optional<Score> agree(const RunModel& m) const {
-    const std::span<const Example> some(data_.test.data(), std::min(data_.test.size(), kAgreementExamples));
-    return agreement(*m.model, *models_.teacher.model, tokenizers_.teacher, m.card, some, Precision::kFp32);
+    const std::span<const Example> some(data_.test.data(),
+                                        std::min(data_.test.size(), kAgreementExamples));
+    return agreement(*m.model, *models_.teacher.model, tokenizers_.teacher, m.card, some,
+                     Precision::kFp32);
   }
 
   void curves() {
@@ -225,20 +238,22 @@ class Measurement {
     if (task_ == Task::kPerplexity) return sample_texts();
     const size_t count = std::min(data_.test.size(), static_cast<size_t>(recipe_.eval.samples));
     for (size_t i = 0; i < count; ++i) {
-      report_.samples.push_back({data_.test[i].prompt, data_.test[i].completion, teacher_.answers[i],
-                                 student_.answers[i], control_.answers[i]});
+      report_.samples.push_back({data_.test[i].prompt, data_.test[i].completion,
+                                 teacher_.answers[i], student_.answers[i], control_.answers[i]});
     }
   }
 
   // Texts that the three models write from the same prompts.
   void sample_texts() {
-    const auto write = [&](const RunModel& m, const Tokenizer& tokenizer, const std::string& prompt) {
+    const auto write = [&](const RunModel& m, const Tokenizer& tokenizer,
+                           const std::string& prompt) {
       GenerateOptions o;
       o.max_tokens = recipe_.eval.max_new_tokens;
       o.stop = {end_token(tokenizer)};
       o.vocabulary = tokenizer.vocab_size();
       const Prompt p{encode_prompt(tokenizer, m.card, prompt)};
-      return tokenizer.decode(make_decoder(DecodeMode::kAutoregressive, *m.model)->generate(p, o).tokens);
+      return tokenizer.decode(
+          make_decoder(DecodeMode::kAutoregressive, *m.model)->generate(p, o).tokens);
     };
     const size_t count = std::min(data_.prompts.size(), static_cast<size_t>(recipe_.eval.samples));
     for (size_t i = 0; i < count; ++i) {
@@ -266,18 +281,22 @@ RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokeni
   RunReport report = Measurement(recipe, data, tokenizers, models).run();
   report.command = options.command;
   const std::string student = options.directory + "/student";
-  report.try_command = data.prompts.empty() && recipe.data.source == "support-mail"
-                           ? fmt::format("{} generate {} --prompt \"{}\"", options.program, student,
-                                         "Hello, my kettle (order K4821, 3 March) is broken. Please refund me today. "
-                                         "Claire Dupont")
-                           : fmt::format("{} generate {} --prompt \"…\"", options.program, student);
+  report.try_command =
+      data.prompts.empty() && recipe.data.source == "support-mail"
+          ? fmt::format(
+                "{} generate {} --prompt \"{}\"", options.program, student,
+                "Hello, my kettle (order K4821, 3 March) is broken. Please refund me today. "
+                "Claire Dupont")
+          : fmt::format("{} generate {} --prompt \"…\"", options.program, student);
   if (recipe.teacher.model.empty()) {
     report.notes.emplace_back(
-        "the teacher was made on the spot by this run, from the same training data; name a real one with "
+        "the teacher was made on the spot by this run, from the same training data; name a real "
+        "one with "
         "--set teacher.model=DIRECTORY");
   }
   if (recipe.data.source == "support-mail") {
-    report.notes.emplace_back("the data are made up by a seeded generator; test mails never occur in training");
+    report.notes.emplace_back(
+        "the data are made up by a seeded generator; test mails never occur in training");
   }
   return report;
 }

@@ -14,11 +14,13 @@ namespace alambic {
 namespace {
 
 // exp((x - max) / temperature), and their sum in double.
-double exponentials(std::span<const float> logits, double temperature, std::vector<float>& weights) {
+double exponentials(std::span<const float> logits, double temperature,
+                    std::vector<float>& weights) {
   const auto& kernel = kernels::kernels();
   const auto n = static_cast<int64_t>(logits.size());
   weights.resize(logits.size());
-  kernel.exp_sum(logits.data(), kernel.max(logits.data(), n), static_cast<float>(1 / temperature), n, weights.data());
+  kernel.exp_sum(logits.data(), kernel.max(logits.data(), n), static_cast<float>(1 / temperature),
+                 n, weights.data());
   return std::accumulate(weights.begin(), weights.end(), 0.0);
 }
 
@@ -50,9 +52,10 @@ TokenSignal top_k_signal(std::span<const float> logits, double temperature, int 
   std::vector<TokenId> order(weights.size());
   std::iota(order.begin(), order.end(), 0);
   const size_t keep = std::min(order.size(), static_cast<size_t>(k));
-  std::partial_sort(order.begin(), order.begin() + static_cast<int64_t>(keep), order.end(), [](TokenId a, TokenId b) {
-    return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
-  });
+  std::partial_sort(order.begin(), order.begin() + static_cast<int64_t>(keep), order.end(),
+                    [](TokenId a, TokenId b) {
+                      return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
+                    });
   order.resize(keep);
   std::sort(order.begin(), order.end());
   TokenSignal signal;
@@ -67,9 +70,13 @@ TokenSignal top_k_signal(std::span<const float> logits, double temperature, int 
   return signal;
 }
 
-LocalTeacher::LocalTeacher(const LanguageModel& model, Tokenizer tokenizer, ModelCard card, std::string id,
-                           const LocalTeacherOptions& options)
-    : model_(model), tokenizer_(std::move(tokenizer)), card_(std::move(card)), id_(std::move(id)), options_(options) {}
+LocalTeacher::LocalTeacher(const LanguageModel& model, Tokenizer tokenizer, ModelCard card,
+                           std::string id, const LocalTeacherOptions& options)
+    : model_(model),
+      tokenizer_(std::move(tokenizer)),
+      card_(std::move(card)),
+      id_(std::move(id)),
+      options_(options) {}
 
 std::vector<SignalRow> LocalTeacher::annotate(std::span<const SignalRequest> requests) {
   std::vector<SignalRow> rows(requests.size());
@@ -89,14 +96,16 @@ std::vector<SignalRow> LocalTeacher::annotate(std::span<const SignalRequest> req
   return rows;
 }
 
-void LocalTeacher::write_texts(std::span<const SignalRequest> requests, std::vector<SignalRow>& rows) const {
+void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
+                               std::vector<SignalRow>& rows) const {
   std::vector<size_t> wanted;
   std::vector<Prompt> prompts;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!requests[i].write_text) continue;
     // One stream per (example, sample): a resumed gathering writes the same texts.
     Prompt prompt{encode_prompt(tokenizer_, card_, requests[i].data->prompt),
-                  static_cast<uint64_t>(requests[i].example) * 4096 + static_cast<uint64_t>(requests[i].sample)};
+                  static_cast<uint64_t>(requests[i].example) * 4096 +
+                      static_cast<uint64_t>(requests[i].sample)};
     if (static_cast<int>(prompt.tokens.size()) >= options_.max_tokens) continue;
     wanted.push_back(i);
     prompts.push_back(std::move(prompt));
@@ -109,8 +118,8 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests, std::vec
   options.stop = {end};
   options.vocabulary = tokenizer_.vocab_size();
   options.precision = options_.precision;
-  const std::vector<Generation> texts =
-      generate_all(DecodeMode::kAutoregressive, model_, prompts, options, {.batch = 64, .progress = ""});
+  const std::vector<Generation> texts = generate_all(DecodeMode::kAutoregressive, model_, prompts,
+                                                     options, {.batch = 64, .progress = ""});
   for (size_t j = 0; j < wanted.size(); ++j) {
     std::vector<TokenId> tokens = prompts[j].tokens;
     tokens.insert(tokens.end(), texts[j].tokens.begin(), texts[j].tokens.end());
@@ -150,9 +159,10 @@ void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows) const {
   const int vocab = std::min(model_.config().vocab_size, tokenizer_.vocab_size());
   for (size_t first = 0; first < index.size(); first += kRows) {
     const size_t last = std::min(index.size(), first + kRows);
-    const Tensor logits = model_.logits(
-        gather_rows(hidden, {index.begin() + static_cast<int64_t>(first), index.begin() + static_cast<int64_t>(last)}),
-        options_.precision);
+    const Tensor logits =
+        model_.logits(gather_rows(hidden, {index.begin() + static_cast<int64_t>(first),
+                                           index.begin() + static_cast<int64_t>(last)}),
+                      options_.precision);
     parallel_rows(static_cast<int64_t>(last - first), 4, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const Place& place = places[first + static_cast<size_t>(r)];
@@ -161,8 +171,9 @@ void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows) const {
                       .fork(static_cast<uint64_t>(place.row->sample))
                       .fork(static_cast<uint64_t>(place.target));
         place.row->signals[static_cast<size_t>(place.target - place.row->prompt_tokens)] =
-            options_.kind == SignalKind::kDraws ? draw_signal(row, options_.temperature, options_.count, rng)
-                                                : top_k_signal(row, options_.temperature, options_.count);
+            options_.kind == SignalKind::kDraws
+                ? draw_signal(row, options_.temperature, options_.count, rng)
+                : top_k_signal(row, options_.temperature, options_.count);
       }
     });
   }
@@ -178,7 +189,8 @@ void gather_signals(Teacher& teacher, std::span<const SignalRequest> requests, S
   auto done = static_cast<int64_t>(requests.size() - missing.size());
   progress.update(done);
   for (size_t first = 0; first < missing.size(); first += kBatch) {
-    throw_if_interrupted("signals", "what is gathered is stored; run the same command with --resume to go on");
+    throw_if_interrupted("signals",
+                         "what is gathered is stored; run the same command with --resume to go on");
     const size_t last = std::min(missing.size(), first + kBatch);
     std::vector<SignalRow> rows = teacher.annotate(std::span(missing).subspan(first, last - first));
     std::erase_if(rows, [](const SignalRow& row) { return row.tokens.empty(); });

@@ -1,4 +1,5 @@
-// A teacher says what it would write: texts, and for each token of a text which tokens it would have put there.
+// A teacher says what it would write: texts, and for each token of a text which tokens it would
+// have put there.
 #pragma once
 
 #include <memory>
@@ -41,8 +42,8 @@ class Teacher {
 
 struct LocalTeacherOptions {
   SignalKind kind = SignalKind::kDraws;
-  int count = 12;             // draws per token, or k
-  double temperature = 1;     // of the probabilities
+  int count = 12;               // draws per token, or k
+  double temperature = 1;       // of the probabilities
   double text_temperature = 0;  // of the texts; 0: greedy
   int max_new_tokens = 128;
   int max_tokens = 512;
@@ -50,8 +51,8 @@ struct LocalTeacherOptions {
   Precision precision = Precision::kBf16;
 };
 
-// A model directory on this machine. Draws depend on (seed, example, sample, position) alone, so a gathering that was killed
-// and resumed stores the same signals as one that was not.
+// A model directory on this machine. Draws depend on (seed, example, sample, position) alone, so a
+// gathering that was killed and resumed stores the same signals as one that was not.
 class LocalTeacher final : public Teacher {
  public:
   // `model` must be frozen for inference and outlive the teacher.
@@ -72,13 +73,15 @@ class LocalTeacher final : public Teacher {
   LocalTeacherOptions options_;
 };
 
-// Sums up `logits` at a temperature as `draws` independent draws, with probabilities counts / draws.
+// Sums up `logits` at a temperature as `draws` independent draws, with probabilities counts /
+// draws.
 TokenSignal draw_signal(std::span<const float> logits, double temperature, int draws, Rng& rng);
 // The k largest probabilities and the tail.
 TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k);
 
-// Asks `teacher` for every request the store does not have yet, in batches, with a progress line; each batch is durable
-// before the next begins. Ctrl-C throws kInterrupted and keeps what is stored.
+// Asks `teacher` for every request the store does not have yet, in batches, with a progress line;
+// each batch is durable before the next begins. Ctrl-C throws kInterrupted and keeps what is
+// stored.
 void gather_signals(Teacher& teacher, std::span<const SignalRequest> requests, SignalStore& store);
 
 }  // namespace alambic

@@ -20,10 +20,10 @@ struct Sight {
 // Consecutive rows of one forward that may see the same things.
 struct RowGroup {
   int rows;
-  int position;                 // of the first row
-  bool causal = true;           // inside the group: causal, or all-to-all
+  int position;        // of the first row
+  bool causal = true;  // inside the group: causal, or all-to-all
   std::vector<Sight> sees = {};
-  KvCache* cache = nullptr;     // plus what this cache holds; a causal group's rows are staged into it
+  KvCache* cache = nullptr;  // plus what this cache holds; a causal group's rows are staged into it
 };
 
 struct Forward {

@@ -16,7 +16,8 @@ CachedKeys KvCache::keys(int layer) const {
 
 void KvCache::reserve(int rows) {
   if (rows <= capacity_) return;
-  const int capacity = std::max(rows, std::max(48, capacity_ * 2 + 16));  // odd multiples of 16: see Columns
+  const int capacity =
+      std::max(rows, std::max(48, capacity_ * 2 + 16));  // odd multiples of 16: see Columns
   for (Layer& layer : layers_) {
     std::vector<float> keys(static_cast<size_t>(width_) * capacity);
     for (int c = 0; c < width_ && length_ > 0; ++c) {
@@ -56,7 +57,8 @@ void KvCache::truncate(int length) {
 }
 
 int64_t KvCache::bytes() const {
-  return static_cast<int64_t>(layers_.size()) * 2 * width_ * capacity_ * static_cast<int64_t>(sizeof(float));
+  return static_cast<int64_t>(layers_.size()) * 2 * width_ * capacity_ *
+         static_cast<int64_t>(sizeof(float));
 }
 
 }  // namespace alambic

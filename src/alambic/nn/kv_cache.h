@@ -1,8 +1,9 @@
-// Keys and values of the rows a decoding session has settled on, per layer. Owned by the session, never by the model.
+// Keys and values of the rows a decoding session has settled on, per layer. Owned by the session,
+// never by the model.
 //
-// A forward stages the rows of its causal group behind the committed ones; commit(n) then keeps the first n of them (a
-// verifier keeps what it accepted), and the rest are overwritten by the next forward.
-// Thread safety: one session, one thread.
+// A forward stages the rows of its causal group behind the committed ones; commit(n) then keeps the
+// first n of them (a verifier keeps what it accepted), and the rest are overwritten by the next
+// forward. Thread safety: one session, one thread.
 #pragma once
 
 #include <cstdint>

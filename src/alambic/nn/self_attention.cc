@@ -24,18 +24,21 @@ std::vector<AttentionGroup> attention_groups(const Forward& forward, int layer) 
 
 }  // namespace
 
-Tensor SelfAttention::operator()(const Tensor& x, const AttentionShape& shape, const RopeAngles& angles,
-                                 const Forward& forward, int layer) const {
+Tensor SelfAttention::operator()(const Tensor& x, const AttentionShape& shape,
+                                 const RopeAngles& angles, const Forward& forward,
+                                 int layer) const {
   const Tensor q = rope(linear(x, query.value, forward.precision), shape.heads, angles);
   const Tensor k = rope(linear(x, key.value, forward.precision), shape.kv_heads, angles);
   const Tensor v = linear(x, value.value, forward.precision);
   // Stage first: growing a cache moves what keys() points at.
   int64_t begin = 0;
   for (const RowGroup& group : forward.groups) {
-    if (group.cache != nullptr && group.causal) group.cache->stage(layer, k.row(begin), v.row(begin), group.rows);
+    if (group.cache != nullptr && group.causal)
+      group.cache->stage(layer, k.row(begin), v.row(begin), group.rows);
     begin += group.rows;
   }
-  return linear(attention(q, k, v, shape, attention_groups(forward, layer)), output.value, forward.precision);
+  return linear(attention(q, k, v, shape, attention_groups(forward, layer)), output.value,
+                forward.precision);
 }
 
 std::vector<int64_t> row_positions(const Forward& forward) {

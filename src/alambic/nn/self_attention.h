@@ -1,5 +1,5 @@
-// Grouped-query self-attention with rotary positions (Ainslie et al. 2023; Su et al. 2021). The only place that reads or
-// fills a KvCache.
+// Grouped-query self-attention with rotary positions (Ainslie et al. 2023; Su et al. 2021). The
+// only place that reads or fills a KvCache.
 #pragma once
 
 #include "alambic/autograd/ops.h"
@@ -9,11 +9,12 @@
 namespace alambic {
 
 struct SelfAttention {
-  Parameter query, key, value, output;  // [heads * head_dim | kv_heads * head_dim, dim]; output: [dim, heads * head_dim]
+  Parameter query, key, value,
+      output;  // [heads * head_dim | kv_heads * head_dim, dim]; output: [dim, heads * head_dim]
 
   // x: [rows, dim], normalised -> [rows, dim]
-  Tensor operator()(const Tensor& x, const AttentionShape& shape, const RopeAngles& angles, const Forward& forward,
-                    int layer) const;
+  Tensor operator()(const Tensor& x, const AttentionShape& shape, const RopeAngles& angles,
+                    const Forward& forward, int layer) const;
 };
 
 // Positions of all rows of a forward, group after group.

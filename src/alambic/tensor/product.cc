@@ -7,8 +7,8 @@
 namespace alambic {
 namespace {
 
-// k is cut into blocks whose B panel and a few A panels stay in the first two cache levels; sums go on from the
-// stored C, which loses nothing in fp32.
+// k is cut into blocks whose B panel and a few A panels stay in the first two cache levels; sums go
+// on from the stored C, which loses nothing in fp32.
 constexpr int kBlockK = 512;
 
 int k_blocks(int k) { return std::max(1, (k + kBlockK - 1) / kBlockK); }
@@ -54,33 +54,60 @@ struct PanelsOfB {
   size_t full_block;      // bytes of one whole k-block
 };
 
-// The loop over C: tasks are rectangles of C, cut by the problem's size alone.
-void multiply(const kernels::Gemm& gemm, const Product& p, const Matrix& a, const PanelsOfB& b, float* c,
-              int64_t ldc) {
-  constexpr int kRowsPerTask = 240, kColsPerTask = 256;
-  const int row_step = std::max(gemm.mr, kRowsPerTask / gemm.mr * gemm.mr);
-  const int col_step = std::max(gemm.nr, kColsPerTask / gemm.nr * gemm.nr);
+// How C is cut into tasks. Blocks of about 240 x 256 reuse both operands from cache; a small C is
+// cut finer, so that every thread has work. An element's sum is the same however C is cut.
+struct Cut {
+  int row_step, col_step;
+};
+
+Cut cut_of(const kernels::Gemm& gemm, int m, int n) {
+  constexpr int kRows = 240, kCols = 256, kTasksPerThread = 4;
+  const auto multiple = [](int extent, int unit) { return std::max(unit, extent / unit * unit); };
+  Cut cut{multiple(kRows, gemm.mr), multiple(kCols, gemm.nr)};
+  const int wanted = thread_count() == 1 ? 1 : kTasksPerThread * thread_count();
+  while (ceil_div(m, cut.row_step) * ceil_div(n, cut.col_step) < wanted) {
+    const int rows = multiple(cut.row_step / 2, gemm.mr),
+              cols = multiple(cut.col_step / 2, gemm.nr);
+    if (std::min(m, cut.row_step) > std::min(n, cut.col_step) && rows < cut.row_step) {
+      cut.row_step = rows;
+    } else if (cols < cut.col_step) {
+      cut.col_step = cols;
+    } else if (rows < cut.row_step) {
+      cut.row_step = rows;
+    } else {
+      break;
+    }
+  }
+  return cut;
+}
+
+void multiply(const kernels::Gemm& gemm, const Product& p, const Matrix& a, const PanelsOfB& b,
+              float* c, int64_t ldc) {
+  const auto [row_step, col_step] = cut_of(gemm, p.m, p.n);
   const int row_tasks = ceil_div(p.m, row_step), col_tasks = ceil_div(p.n, col_step);
   const int row_panels = ceil_div(p.m, gemm.mr);
-  const size_t a_full = gemm.panel_bytes_a(std::min(p.k, kBlockK)) * static_cast<size_t>(row_panels);
+  const size_t a_full =
+      gemm.panel_bytes_a(std::min(p.k, kBlockK)) * static_cast<size_t>(row_panels);
   Tensor packed_a = Tensor::empty({static_cast<int64_t>(a_full)}, DType::kU8);
   for (int index = 0; index < k_blocks(p.k); ++index) {
     const int kb = block_extent(p.k, index);
     const size_t panel_a = gemm.panel_bytes_a(kb), panel_b = gemm.panel_bytes_b(kb);
     std::byte* panels_a = packed_a.raw();
-    parallel_for(row_tasks, [&](int64_t task) {
+    parallel_for(row_tasks, [&, row_step = row_step](int64_t task) {
       const int row = static_cast<int>(task) * row_step;
       gemm.pack_a(shifted(a, row, int64_t{index} * kBlockK), std::min(row_step, p.m - row), kb,
                   panels_a + panel_a * static_cast<size_t>(row / gemm.mr));
     });
     const std::byte* panels_b = b.data + b.full_block * static_cast<size_t>(index);
-    parallel_for(int64_t{row_tasks} * col_tasks, [&](int64_t task) {
-      const int row = static_cast<int>(task / col_tasks) * row_step;
-      const int col = static_cast<int>(task % col_tasks) * col_step;
-      gemm.multiply(panels_a + panel_a * static_cast<size_t>(row / gemm.mr),
-                    panels_b + panel_b * static_cast<size_t>(col / gemm.nr), std::min(row_step, p.m - row),
-                    std::min(col_step, p.n - col), kb, c + row * ldc + col, ldc, p.accumulate || index > 0);
-    });
+    parallel_for(int64_t{row_tasks} * col_tasks,
+                 [&, row_step = row_step, col_step = col_step](int64_t task) {
+                   const int row = static_cast<int>(task / col_tasks) * row_step;
+                   const int col = static_cast<int>(task % col_tasks) * col_step;
+                   gemm.multiply(panels_a + panel_a * static_cast<size_t>(row / gemm.mr),
+                                 panels_b + panel_b * static_cast<size_t>(col / gemm.nr),
+                                 std::min(row_step, p.m - row), std::min(col_step, p.n - col), kb,
+                                 c + row * ldc + col, ldc, p.accumulate || index > 0);
+                 });
   }
 }
 
@@ -102,13 +129,14 @@ PackedMatrix::PackedMatrix(const Matrix& b, int k, int n, Precision precision)
 bool PackedMatrix::usable() const { return kernels::kernels().isa == isa_; }
 
 size_t PackedMatrix::panel_bytes(int index) const {
-  return kernels::kernels().gemm[static_cast<int>(precision_)].panel_bytes_b(block_extent(k_, index));
+  return kernels::kernels().gemm[static_cast<int>(precision_)].panel_bytes_b(
+      block_extent(k_, index));
 }
 
 const std::byte* PackedMatrix::block(int index) const {
   const kernels::Gemm& gemm = kernels::kernels().gemm[static_cast<int>(precision_)];
-  return panels_.raw() + panel_bytes(0) * static_cast<size_t>(ceil_div(n_, gemm.nr)) *
-                             static_cast<size_t>(index);
+  return panels_.raw() +
+         panel_bytes(0) * static_cast<size_t>(ceil_div(n_, gemm.nr)) * static_cast<size_t>(index);
 }
 
 void product(const Product& p, const Matrix& a, const Matrix& b, float* c, int64_t ldc) {
@@ -116,7 +144,8 @@ void product(const Product& p, const Matrix& a, const Matrix& b, float* c, int64
   product(p.m, a, packed, c, ldc, p.accumulate);
 }
 
-void product(int m, const Matrix& a, const PackedMatrix& b, float* c, int64_t ldc, bool accumulate) {
+void product(int m, const Matrix& a, const PackedMatrix& b, float* c, int64_t ldc,
+             bool accumulate) {
   ALAMBIC_CHECK(b.usable());
   if (m == 0 || b.n() == 0) return;
   const kernels::Gemm& gemm = kernels::kernels().gemm[static_cast<int>(b.precision())];

@@ -1,5 +1,5 @@
-// Matrix products over all threads: C[m, n] (+)= A[m, k] B[k, n], fp32 sums in ascending k whatever the blocking, so
-// neither the thread count nor the number of rows changes a bit of the result.
+// Matrix products over all threads: C[m, n] (+)= A[m, k] B[k, n], fp32 sums in ascending k whatever
+// the blocking, so neither the thread count nor the number of rows changes a bit of the result.
 // Operands are strided views, so that x wᵀ, dy w and dyᵀ x are one function.
 #pragma once
 
@@ -48,7 +48,8 @@ struct Product {
 void product(const Product& p, const Matrix& a, const Matrix& b, float* c, int64_t ldc);
 void product(int m, const Matrix& a, const PackedMatrix& b, float* c, int64_t ldc, bool accumulate);
 
-// Packs a frozen weight [out, in] for x wᵀ and keeps the panels with the tensor; linear() then skips packing.
+// Packs a frozen weight [out, in] for x wᵀ and keeps the panels with the tensor; linear() then
+// skips packing.
 void prepare(Tensor& weight, Precision precision);
 
 // Runs body(begin, end) over [0, rows) in fixed chunks of `grain` rows, in parallel.

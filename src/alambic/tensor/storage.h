@@ -1,5 +1,5 @@
-// The memory cache behind tensors: blocks are rounded up to one of a few sizes per octave and kept for reuse.
-// Thread safe.
+// The memory cache behind tensors: blocks are rounded up to one of a few sizes per octave and kept
+// for reuse. Thread safe.
 #pragma once
 
 #include <cstddef>

@@ -117,7 +117,9 @@ void Tensor::set_node(std::shared_ptr<Node> node) {
 }
 
 const std::shared_ptr<const PackedMatrix>& Tensor::packed() const { return impl_->packed; }
-void Tensor::set_packed(std::shared_ptr<const PackedMatrix> packed) { impl_->packed = std::move(packed); }
+void Tensor::set_packed(std::shared_ptr<const PackedMatrix> packed) {
+  impl_->packed = std::move(packed);
+}
 
 NoGrad::NoGrad() : previous_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = previous_; }

@@ -1,9 +1,11 @@
-// Tensor: a value handle on shared storage with a shape, an element type and, under autograd, a place in the graph.
+// Tensor: a value handle on shared storage with a shape, an element type and, under autograd, a
+// place in the graph.
 //
-// Ownership: copies share storage and graph position; storage returns to a process-wide cache when the last
-// handle goes (fresh pages cost more than the arithmetic on them). Activations are fp32 and two-dimensional,
-// [rows, cols]: sequences are packed one after another along the rows, so no padding ever exists.
-// Thread safety: handles may be read from many threads; graph building belongs to one thread.
+// Ownership: copies share storage and graph position; storage returns to a process-wide cache when
+// the last handle goes (fresh pages cost more than the arithmetic on them). Activations are fp32
+// and two-dimensional, [rows, cols]: sequences are packed one after another along the rows, so no
+// padding ever exists. Thread safety: handles may be read from many threads; graph building belongs
+// to one thread.
 #pragma once
 
 #include <cstdint>
@@ -42,15 +44,16 @@ class Tensor {
   std::span<const float> values() const { return {data(), static_cast<size_t>(size())}; }
   std::byte* raw();
   const std::byte* raw() const;
-  Tensor clone() const;                 // deep copy, outside the graph
-  Tensor alias() const;                 // same storage, no graph position of its own yet
+  Tensor clone() const;  // deep copy, outside the graph
+  Tensor alias() const;  // same storage, no graph position of its own yet
   bool same_as(const Tensor& other) const { return impl_ == other.impl_; }
 
   // --- graph ---
   // True iff a trainable parameter is upstream (or this is one).
   bool requires_grad() const;
-  void set_requires_grad(bool value);   // leaves only
-  // The gradient buffer; undefined until a backward pass reached this tensor. A handle is const, its gradient is not.
+  void set_requires_grad(bool value);  // leaves only
+  // The gradient buffer; undefined until a backward pass reached this tensor. A handle is const,
+  // its gradient is not.
   Tensor& grad() const;
   // A buffer to write this tensor's gradient into, and whether it already holds a sum to add to.
   struct GradSink {
@@ -70,8 +73,8 @@ class Tensor {
   std::shared_ptr<Impl> impl_;
 };
 
-// One recorded operation. `backward` reads the gradient of the output and adds into the sinks of the inputs
-// that require one. Nodes are ordered by creation, which is a topological order.
+// One recorded operation. `backward` reads the gradient of the output and adds into the sinks of
+// the inputs that require one. Nodes are ordered by creation, which is a topological order.
 struct Node {
   uint64_t order;
   std::vector<Tensor> inputs;

@@ -9,10 +9,12 @@ std::span<const std::byte> bytes_of(const Tensor& t) {
   return {t.raw(), static_cast<size_t>(t.size()) * sizeof(float)};
 }
 
-void read_tensor(const SafetensorsFile& file, const std::string& path, const std::string& name, Tensor& into) {
+void read_tensor(const SafetensorsFile& file, const std::string& path, const std::string& name,
+                 Tensor& into) {
   const TensorEntry* entry = file.find(name);
   if (entry == nullptr || entry->shape != into.shape() || entry->dtype != DType::kF32) {
-    fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing or has another shape: this checkpoint belongs to another model",
+    fail(ErrorCode::kCorruptData,
+         "[{}] tensor {} is missing or has another shape: this checkpoint belongs to another model",
          path, name);
   }
   to_floats(*entry, into.values());
@@ -29,7 +31,8 @@ int64_t integer(const SafetensorsFile& file, const std::string& path, const char
 
 }  // namespace
 
-void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer, const TrainPosition& position) {
+void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
+                     const TrainPosition& position) {
   std::vector<TensorEntry> entries;
   for (const auto& slot : optimizer.slots()) {
     const Parameter& p = *slot.parameter;
@@ -37,23 +40,26 @@ void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer, const T
     entries.push_back({"m." + p.name, DType::kF32, p.value.shape(), bytes_of(slot.m)});
     entries.push_back({"v." + p.name, DType::kF32, p.value.shape(), bytes_of(slot.v)});
   }
-  write_safetensors(path, entries,
-                    {{"format", "alambic-checkpoint"},
-                     {"step", std::to_string(position.step)},
-                     {"optimizer_steps", std::to_string(optimizer.steps_taken())},
-                     {"tokens", std::to_string(position.tokens)},
-                     {"epoch", std::to_string(position.epoch)},
-                     {"document", std::to_string(position.document)},
-                     {"milliseconds", std::to_string(static_cast<int64_t>(position.seconds * 1000))},
-                     {"fingerprint", position.fingerprint}});
+  write_safetensors(
+      path, entries,
+      {{"format", "alambic-checkpoint"},
+       {"step", std::to_string(position.step)},
+       {"optimizer_steps", std::to_string(optimizer.steps_taken())},
+       {"tokens", std::to_string(position.tokens)},
+       {"epoch", std::to_string(position.epoch)},
+       {"document", std::to_string(position.document)},
+       {"milliseconds", std::to_string(static_cast<int64_t>(position.seconds * 1000))},
+       {"fingerprint", position.fingerprint}});
 }
 
-TrainPosition load_checkpoint(const std::string& path, AdamWOptimizer& optimizer, const std::string& fingerprint) {
+TrainPosition load_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
+                              const std::string& fingerprint) {
   const SafetensorsFile file(path);
   const auto it = file.metadata().find("fingerprint");
   if (it == file.metadata().end() || it->second != fingerprint) {
     fail(ErrorCode::kInvalidArgument,
-         "[{}] was written under another recipe or on other data; start in a new run directory", path);
+         "[{}] was written under another recipe or on other data; start in a new run directory",
+         path);
   }
   for (auto& slot : optimizer.slots()) {
     read_tensor(file, path, "weight." + slot.parameter->name, slot.parameter->value);

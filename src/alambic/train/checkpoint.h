@@ -1,5 +1,6 @@
-// A checkpoint is one safetensors file: weights, both Adam moments, and in its metadata where the run stood. Written
-// atomically; training resumed from it goes on to the same bits as training that was never stopped.
+// A checkpoint is one safetensors file: weights, both Adam moments, and in its metadata where the
+// run stood. Written atomically; training resumed from it goes on to the same bits as training that
+// was never stopped.
 #pragma once
 
 #include <string>
@@ -9,16 +10,18 @@
 namespace alambic {
 
 struct TrainPosition {
-  int64_t step = 0;      // steps done
-  int64_t tokens = 0;    // tokens seen
+  int64_t step = 0;    // steps done
+  int64_t tokens = 0;  // tokens seen
   int64_t epoch = 0, document = 0;
-  double seconds = 0;    // spent so far
+  double seconds = 0;       // spent so far
   std::string fingerprint;  // of the options and data that produced it
 };
 
-void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer, const TrainPosition& position);
-// Fills the model's weights and the moments. kCorruptData if the file is damaged or of another model, kInvalidArgument if
-// its fingerprint is not `fingerprint`.
-TrainPosition load_checkpoint(const std::string& path, AdamWOptimizer& optimizer, const std::string& fingerprint);
+void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
+                     const TrainPosition& position);
+// Fills the model's weights and the moments. kCorruptData if the file is damaged or of another
+// model, kInvalidArgument if its fingerprint is not `fingerprint`.
+TrainPosition load_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
+                              const std::string& fingerprint);
 
 }  // namespace alambic

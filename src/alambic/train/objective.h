@@ -37,7 +37,7 @@ struct Loss {
 
 struct RunMode {
   Precision precision = Precision::kBf16;
-  double dropout = 0;  // 0 when measuring
+  double dropout = 0;   // 0 when measuring
   double progress = 0;  // fraction of the run that is over, for weights that change on the way
 };
 
@@ -47,7 +47,8 @@ class Objective {
   Objective(const Objective&) = delete;
   Objective& operator=(const Objective&) = delete;
   virtual ~Objective() = default;
-  virtual Loss evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode, Rng& rng) const = 0;
+  virtual Loss evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode,
+                        Rng& rng) const = 0;
 };
 
 }  // namespace alambic

@@ -12,7 +12,8 @@ constexpr int64_t kChunk = 1 << 15;  // elements per task, and per partial sum o
 double sum_squares(const Tensor& t) {
   std::vector<double> partial(static_cast<size_t>((t.size() + kChunk - 1) / kChunk));
   parallel_rows(t.size(), kChunk, [&](int64_t begin, int64_t end) {
-    partial[static_cast<size_t>(begin / kChunk)] = kernels::kernels().sum_squares(t.data() + begin, end - begin);
+    partial[static_cast<size_t>(begin / kChunk)] =
+        kernels::kernels().sum_squares(t.data() + begin, end - begin);
   });
   double sum = 0;
   for (const double p : partial) sum += p;
@@ -21,7 +22,8 @@ double sum_squares(const Tensor& t) {
 
 }  // namespace
 
-AdamWOptimizer::AdamWOptimizer(LanguageModel& model, const AdamWOptions& options) : options_(options) {
+AdamWOptimizer::AdamWOptimizer(LanguageModel& model, const AdamWOptions& options)
+    : options_(options) {
   model.visit([&](Parameter& p) {
     if (p.value.requires_grad()) {
       slots_.push_back({&p, Tensor::zeros(p.value.shape()), Tensor::zeros(p.value.shape())});
@@ -38,7 +40,9 @@ double AdamWOptimizer::step(double lr, double count) {
   if (std::isfinite(norm)) {
     ++steps_;
     const double clip = options_.clip > 0 && norm > options_.clip ? options_.clip / norm : 1.0;
-    const auto power = [this](double beta) { return static_cast<float>(1 - std::pow(beta, steps_)); };
+    const auto power = [this](double beta) {
+      return static_cast<float>(1 - std::pow(beta, steps_));
+    };
     kernels::AdamW step{static_cast<float>(lr),
                         static_cast<float>(options_.beta1),
                         static_cast<float>(options_.beta2),
@@ -53,8 +57,8 @@ double AdamWOptimizer::step(double lr, double count) {
       if (!grad.defined()) continue;
       step.weight_decay = slot.parameter->decay ? static_cast<float>(options_.weight_decay) : 0.0F;
       parallel_rows(w.size(), kChunk, [&](int64_t begin, int64_t end) {
-        kernels::kernels().adamw(step, grad.data() + begin, end - begin, w.data() + begin, slot.m.data() + begin,
-                                 slot.v.data() + begin);
+        kernels::kernels().adamw(step, grad.data() + begin, end - begin, w.data() + begin,
+                                 slot.m.data() + begin, slot.v.data() + begin);
       });
     }
   }

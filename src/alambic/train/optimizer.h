@@ -1,5 +1,6 @@
-// AdamW (Loshchilov & Hutter 2019) over every trainable parameter of a model, with global-norm clipping. The moments are fp32.
-// Results do not depend on the thread count: the norm is summed over fixed chunks in order.
+// AdamW (Loshchilov & Hutter 2019) over every trainable parameter of a model, with global-norm
+// clipping. The moments are fp32. Results do not depend on the thread count: the norm is summed
+// over fixed chunks in order.
 #pragma once
 
 #include <vector>
@@ -17,8 +18,8 @@ class AdamWOptimizer {
  public:
   AdamWOptimizer(LanguageModel& model, const AdamWOptions& options);
 
-  // One step from the accumulated gradients divided by `count`, which are then dropped. Returns the gradient norm before
-  // clipping; if it is not finite nothing is changed.
+  // One step from the accumulated gradients divided by `count`, which are then dropped. Returns the
+  // gradient norm before clipping; if it is not finite nothing is changed.
   double step(double lr, double count);
   int64_t steps_taken() const { return steps_; }
 

@@ -7,7 +7,8 @@
 
 namespace alambic {
 
-BatchSampler::BatchSampler(std::span<const Sequence> sequences, int64_t tokens_per_batch, uint64_t seed)
+BatchSampler::BatchSampler(std::span<const Sequence> sequences, int64_t tokens_per_batch,
+                           uint64_t seed)
     : sequences_(sequences), tokens_per_batch_(tokens_per_batch), seed_(seed) {
   if (sequences.empty()) fail(ErrorCode::kInvalidArgument, "[train] there is no training example");
   for (const Sequence& s : sequences) tokens_ += static_cast<int64_t>(s.tokens.size());

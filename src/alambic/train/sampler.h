@@ -1,5 +1,6 @@
-// The order in which training meets its documents: a new seeded permutation every epoch, cut into batches of about
-// `tokens_per_batch` tokens. The position is two integers, so a checkpoint can hold it.
+// The order in which training meets its documents: a new seeded permutation every epoch, cut into
+// batches of about `tokens_per_batch` tokens. The position is two integers, so a checkpoint can
+// hold it.
 #pragma once
 
 #include <cstdint>

@@ -26,7 +26,8 @@ class Parts {
  public:
   void add(const std::vector<LossPart>& parts) {
     for (const LossPart& part : parts) {
-      auto it = std::find_if(sums_.begin(), sums_.end(), [&](const LossPart& s) { return s.name == part.name; });
+      auto it = std::find_if(sums_.begin(), sums_.end(),
+                             [&](const LossPart& s) { return s.name == part.name; });
       if (it == sums_.end()) it = sums_.insert(sums_.end(), {part.name, 0, 0});
       it->sum += part.sum;
       it->count += part.count;
@@ -54,10 +55,11 @@ class Metrics {
       const std::string old = read_file(path);
       for (const std::string_view line : split_lines(old)) {
         const Json json = Json::parse(line, nullptr, false);
-        if (json.is_object() && json.value("step", int64_t{-1}) <= step) kept.append(line).append("\n");
+        if (json.is_object() && json.value("step", int64_t{-1}) <= step)
+          kept.append(line).append("\n");
         if (json.is_object() && json.value("step", step + 1) <= step) {
-          curve_.push_back({json.value("step", int64_t{0}), json.value("tokens", int64_t{0}), number(json, "loss"),
-                            number(json, "validation")});
+          curve_.push_back({json.value("step", int64_t{0}), json.value("tokens", int64_t{0}),
+                            number(json, "loss"), number(json, "validation")});
         }
       }
     }
@@ -95,8 +97,8 @@ double training_flops(const ModelConfig& config, int64_t rows) {
   return 6.0 * static_cast<double>(config.parameters() - looked_up) * static_cast<double>(rows);
 }
 
-double mean_loss(const LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
-                 Precision precision) {
+double mean_loss(const LanguageModel& model, const Objective& objective,
+                 std::span<const Sequence> data, Precision precision) {
   const NoGrad no_grad;
   constexpr size_t kTokens = 4096;
   double sum = 0, count = 0;
@@ -121,7 +123,8 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
   set_trainable(model, true);
   AdamWOptimizer optimizer(model, options.adamw);
   BatchSampler sampler(data, options.tokens_per_step / options.accumulation, options.seed);
-  const Schedule schedule{options.schedule, options.steps, options.warmup, options.lr_floor, options.cooldown};
+  const Schedule schedule{options.schedule, options.steps, options.warmup, options.lr_floor,
+                          options.cooldown};
   const std::string checkpoint = options.directory + "/checkpoint.safetensors";
   TrainPosition position;
   position.fingerprint = options.fingerprint;
@@ -152,9 +155,11 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
     double count = 0, sum = 0;
     for (int micro = 0; micro < options.accumulation; ++micro) {
       const Batch batch = sampler.next();
-      Rng rng(options.seed, static_cast<uint64_t>(position.step * options.accumulation + micro) + 0x7a11);
+      Rng rng(options.seed,
+              static_cast<uint64_t>(position.step * options.accumulation + micro) + 0x7a11);
       const double done = static_cast<double>(position.step) / static_cast<double>(options.steps);
-      const Loss loss = objective.evaluate(model, batch, {options.precision, options.dropout, done}, rng);
+      const Loss loss =
+          objective.evaluate(model, batch, {options.precision, options.dropout, done}, rng);
       backward(loss.sum);
       sum += loss.sum.data()[0];
       count += loss.count;
@@ -173,7 +178,8 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
       window_count += count;
     } else if (++skipped, ++skipped_in_a_row >= kMaxSkippedInARow) {
       fail(ErrorCode::kInvalidArgument,
-           "[train] the gradient was not finite for {} steps in a row at step {}; lower the learning rate",
+           "[train] the gradient was not finite for {} steps in a row at step {}; lower the "
+           "learning rate",
            kMaxSkippedInARow, position.step);
     }
 
@@ -181,14 +187,17 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
     const double seconds = watch.seconds();
     const double speed = static_cast<double>(position.tokens - first_tokens) / seconds;
     const double fraction = training_flops(model.config(), rows) / seconds / peak;
-    const bool validate = !validation.empty() && (last || (options.validate_every > 0 &&
-                                                           position.step % options.validate_every == 0));
+    const bool validate =
+        !validation.empty() &&
+        (last || (options.validate_every > 0 && position.step % options.validate_every == 0));
     if (validate || last || position.step % options.log_every == 0) {
       const double loss = window_count > 0 ? window_loss / window_count : kNoLoss;
-      const double held_out = validate ? mean_loss(model, objective, validation, options.precision) : kNoLoss;
-      Json line = {{"step", position.step}, {"tokens", position.tokens}, {"epoch", position.epoch}, {"lr", lr},
-                   {"grad_norm", norm},     {"tokens_per_s", speed},     {"peak_fraction", fraction},
-                   {"seconds", seconds_before + seconds}};
+      const double held_out =
+          validate ? mean_loss(model, objective, validation, options.precision) : kNoLoss;
+      Json line = {{"step", position.step},     {"tokens", position.tokens},
+                   {"epoch", position.epoch},   {"lr", lr},
+                   {"grad_norm", norm},         {"tokens_per_s", speed},
+                   {"peak_fraction", fraction}, {"seconds", seconds_before + seconds}};
       if (std::isfinite(loss)) line["loss"] = loss;
       if (validate) line["validation"] = held_out;
       parts.write(line);
@@ -198,9 +207,10 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
       window_loss = window_count = 0;
       parts.clear();
     }
-    const double shown = metrics.curve().empty() ? sum / std::max(1.0, count) : metrics.curve().back().train_loss;
-    progress.update(position.step, fmt::format("loss {:.3f} · {:.0f} tokens/s · {:.0f}% of peak", shown, speed,
-                                               100 * fraction));
+    const double shown =
+        metrics.curve().empty() ? sum / std::max(1.0, count) : metrics.curve().back().train_loss;
+    progress.update(position.step, fmt::format("loss {:.3f} · {:.0f} tokens/s · {:.0f}% of peak",
+                                               shown, speed, 100 * fraction));
     if (interrupted()) {
       store();
       throw_if_interrupted("train", "run the same command with --resume to go on");

@@ -1,7 +1,8 @@
-// The training loop: batches, schedule, clipping, accumulation, checkpoints, metrics.jsonl, a progress line.
+// The training loop: batches, schedule, clipping, accumulation, checkpoints, metrics.jsonl, a
+// progress line.
 //
-// Everything random is a function of (seed, step), sums have a fixed order, and a checkpoint holds the rest: the same seed
-// gives the same weights whatever the thread count, interrupted or not.
+// Everything random is a function of (seed, step), sums have a fixed order, and a checkpoint holds
+// the rest: the same seed gives the same weights whatever the thread count, interrupted or not.
 #pragma once
 
 #include <functional>
@@ -28,12 +29,12 @@ struct TrainOptions {
   double dropout = 0;
   Precision precision = Precision::kBf16;
   uint64_t seed = 1;
-  std::string directory;      // checkpoint.safetensors and metrics.jsonl go here; empty: neither
+  std::string directory;  // checkpoint.safetensors and metrics.jsonl go here; empty: neither
   double checkpoint_seconds = 60;
-  bool resume = false;        // go on from directory's checkpoint if there is one
-  int64_t log_every = 10;     // steps between lines of metrics.jsonl
-  int64_t validate_every = 0; // steps between validation losses; 0: only at the end
-  std::string fingerprint;    // what must match for a checkpoint to be resumed, the data included
+  bool resume = false;         // go on from directory's checkpoint if there is one
+  int64_t log_every = 10;      // steps between lines of metrics.jsonl
+  int64_t validate_every = 0;  // steps between validation losses; 0: only at the end
+  std::string fingerprint;     // what must match for a checkpoint to be resumed, the data included
 };
 
 struct CurvePoint {
@@ -54,9 +55,10 @@ struct TrainResult {
 TrainResult train(LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
                   std::span<const Sequence> validation, const TrainOptions& options);
 
-// Mean loss of the objective over all sequences, without a graph. The masks drawn are the same on every call.
-double mean_loss(const LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
-                 Precision precision);
+// Mean loss of the objective over all sequences, without a graph. The masks drawn are the same on
+// every call.
+double mean_loss(const LanguageModel& model, const Objective& objective,
+                 std::span<const Sequence> data, Precision precision);
 
 // Floating-point operations of one training step on `rows` rows: 6 per weight and row.
 double training_flops(const ModelConfig& config, int64_t rows);
