@@ -169,11 +169,16 @@ Measurement measure_train(const BenchShape& shape, Precision precision, bool qui
 std::vector<Measurement> measure_products(const BenchShape& shape, Precision precision,
                                           bool quick) {
   const ModelConfig& c = shape.config;
-  const std::pair<int, int> sizes[] = {{c.dim, c.heads * c.head_dim},
-                                       {c.dim, c.kv_heads * c.head_dim},
-                                       {c.dim, c.ffn},
-                                       {c.ffn, c.dim},
-                                       {c.dim, c.vocab_size}};
+  // Query and output, key and value, gate and up, down, head; shapes that coincide are measured
+  // once.
+  std::vector<std::pair<int, int>> sizes;
+  for (const auto& size : {std::pair{c.dim, c.heads * c.head_dim},
+                           {c.dim, c.kv_heads * c.head_dim},
+                           {c.dim, c.ffn},
+                           {c.ffn, c.dim},
+                           {c.dim, c.vocab_size}}) {
+    if (std::find(sizes.begin(), sizes.end(), size) == sizes.end()) sizes.push_back(size);
+  }
   std::vector<Measurement> measurements;
   for (const auto& [k, n] : sizes) {
     const int rows = n == c.vocab_size ? 256 : quick ? 64 : 1024;

@@ -41,17 +41,19 @@ std::string verbs_of(const CLI::App& app) {
   return names;
 }
 
+// Names a word that nobody knows before whatever else is missing because of it.
 std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   const auto chosen = app.get_subcommands();
   const std::vector<std::string> extras = app.remaining(true);
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr || extras.empty()) {
+  if (extras.empty()) {
     return chosen.empty() ? error.what()
                           : fmt::format("[{}] {}", chosen.front()->get_name(), error.what());
   }
   const std::string& first = extras.front();
   const char* kind = first.starts_with("-") ? "option" : chosen.empty() ? "command" : "argument";
-  if (chosen.empty())
+  if (chosen.empty()) {
     return fmt::format("unknown {} \"{}\"; want one of {}", kind, first, verbs_of(app));
+  }
   const std::string& verb = chosen.front()->get_name();
   return fmt::format("[{}] unknown {} \"{}\"; see alambic {} --help", verb, kind, first, verb);
 }
@@ -102,8 +104,9 @@ void parse_and_act(int argc, char** argv, int& status) {
 }  // namespace
 
 int run(int argc, char** argv) {
-  std::signal(SIGPIPE,
-              SIG_IGN);  // a closed pipe is an error of write(), which print_result() knows
+  // A closed pipe and a file-size limit are errors of write(), which its callers report.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   install_interrupt_handler();
   int status = 0;
   try {
