@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 JOBS := $(shell nproc)
-DEPS := g++ cmake ninja-build ccache pkg-config clang-format-14 clang-tidy-14 python3-minimal \
+DEPS := g++ cmake ninja-build ccache pkg-config clang-format-14 clang-tidy-14 python3 \
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libfmt-dev libspdlog-dev \
   libsqlite3-dev zlib1g-dev libgtest-dev libbenchmark-dev
 
