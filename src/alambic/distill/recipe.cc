@@ -42,6 +42,7 @@ void visit(V& v, TrainRecipe& t) {
 template <class V>
 void visit(V& v, ModelRecipe& m) {
   v("model", m.model);
+  v("init", m.init);
   v("dim", m.dim);
   v("layers", m.layers);
   v("heads", m.heads);
@@ -282,6 +283,7 @@ void one_of(std::string_view where, const char* key, const std::string& value,
 void check(const Recipe& r, std::string_view where) {
   one_of(where, "task", r.task, {"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"});
   one_of(where, "data.source", r.data.source, {"support-mail", "files"});
+  one_of(where, "student.init", r.student.init, {"random", "teacher"});
   one_of(where, "signals.kind", r.signals.kind, {"text", "draws", "topk", "memory"});
   one_of(where, "signals.texts", r.signals.texts, {"gold", "teacher", "both"});
   for (const TrainRecipe* t : {&r.teacher_train, &r.student_train}) {

@@ -28,7 +28,8 @@ struct DataRecipe {
 };
 
 struct ModelRecipe {
-  std::string model;  // a directory to start from; empty: made by this run
+  std::string model;            // a directory to start from; empty: made by this run
+  std::string init = "random";  // of a student: random, or teacher: the weights that fit its shape
   int dim = 128, layers = 4, heads = 4, kv_heads = 4, ffn = 384;
 };
 

@@ -96,26 +96,25 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   int64_t tokens = 0;
   for (const Sequence& s : taught.sequences) tokens += static_cast<int64_t>(s.tokens.size());
   const int64_t steps = train_options(recipe.student_train, tokens, recipe.seed).steps;
-  const LanguageModel* in_memory =
-      recipe.signals.kind == "memory" ? models.teacher.model.get() : nullptr;
-
-  ModelCard taught_card = card, control_card = card;
-  taught_card.provenance = {
+  StudentJob taught_job{"student", recipe.objective, nullptr, nullptr, steps, card};
+  if (recipe.signals.kind == "memory") taught_job.speaker = models.teacher.model.get();
+  if (recipe.student.init == "teacher") taught_job.ancestor = models.teacher.model.get();
+  taught_job.card.provenance = {
       {"made by", "alambic distill"},
       {"teacher", recipe.teacher.model.empty() ? "made on the spot" : recipe.teacher.model},
       {"recipe", recipe.name}};
-  control_card.provenance = {{"made by", "alambic distill, as the control: no teacher"},
-                             {"recipe", recipe.name}};
+  StudentJob control_job{"control", without_teacher(recipe.objective), nullptr, nullptr, steps,
+                         card};
+  control_job.card.provenance = {{"made by", "alambic distill, as the control: no teacher"},
+                                 {"recipe", recipe.name}};
   models.student = timed("student", [&] {
-    return make_student("student", recipe, recipe.objective, in_memory, taught, steps,
-                        tokenizers.student, taught_card, options);
+    return make_student(taught_job, recipe, taught, tokenizers.student, options);
   });
   const TrainingSet gold{
       encode_examples(tokenizers.student, card, data.train, recipe.data.max_tokens),
       taught.validation};
   models.control = timed("control", [&] {
-    return make_student("control", recipe, without_teacher(recipe.objective), nullptr, gold, steps,
-                        tokenizers.student, control_card, options);
+    return make_student(control_job, recipe, gold, tokenizers.student, options);
   });
   RunReport report =
       timed("evaluation", [&] { return measure_run(recipe, data, tokenizers, models, options); });
@@ -148,8 +147,8 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   const fs::path directory = fs::path(options.directory).lexically_normal();
   RunOptions inside = options;
   inside.directory = directory.has_parent_path() ? directory.parent_path().string() : ".";
-  make_student(directory.filename().string(), recipe, objective, nullptr, set, 0, tokenizer, card,
-               inside);
+  make_student({directory.filename().string(), objective, nullptr, nullptr, 0, card}, recipe, set,
+               tokenizer, inside);
 }
 
 }  // namespace alambic

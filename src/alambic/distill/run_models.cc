@@ -52,12 +52,17 @@ RunModel load_run_model(const std::string& name, const std::string& directory) {
 
 // Trains into `directory` unless a finished model is there, and returns the model as it reads back
 // from disk.
-RunModel train_or_load(const std::string& name, const ModelConfig& config, const ModelCard& card,
+RunModel train_or_load(const std::string& name, const ModelConfig& config, ModelCard card,
                        const Objective& objective, const TrainingSet& set, TrainOptions train_as,
-                       const Tokenizer& tokenizer, const std::string& directory, uint64_t seed) {
+                       const Tokenizer& tokenizer, const std::string& directory, uint64_t seed,
+                       const Transformer* ancestor = nullptr) {
   if (!file_exists(directory + "/model.safetensors")) {
     Transformer model(config);
     model.initialise(seed);
+    if (ancestor != nullptr) {
+      card.provenance["start"] =
+          fmt::format("{:.0f} % of the weights are the teacher's", 100 * model.inherit(*ancestor));
+    }
     train_as.label = name;
     train_as.directory = directory;
     train(model, objective, set.sequences, set.validation, train_as);
@@ -183,28 +188,23 @@ std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& da
   return read_signal_sequences(path, recipe.data.max_tokens);
 }
 
-RunModel make_student(const std::string& name, const Recipe& recipe, const HybridOptions& objective,
-                      const LanguageModel* teacher, const TrainingSet& set, int64_t steps,
-                      const Tokenizer& tokenizer, const ModelCard& card,
-                      const RunOptions& options) {
+RunModel make_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
+                      const Tokenizer& tokenizer, const RunOptions& options) {
   if (set.sequences.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[{}] no training text fits in data.max_tokens = {}", name,
-         recipe.data.max_tokens);
+    fail(ErrorCode::kInvalidArgument, "[{}] no training text fits in data.max_tokens = {}",
+         job.name, recipe.data.max_tokens);
   }
-  TrainOptions train_as =
-      train_options(recipe.student_train, token_count(set.sequences), recipe.seed);
-  if (steps > 0) {
-    TrainRecipe fixed = recipe.student_train;
-    fixed.steps = static_cast<int>(steps);
-    train_as = train_options(fixed, 0, recipe.seed);
-  }
+  TrainRecipe train_recipe = recipe.student_train;
+  if (job.steps > 0) train_recipe.steps = static_cast<int>(job.steps);
+  TrainOptions train_as = train_options(train_recipe, token_count(set.sequences), recipe.seed);
   train_as.resume = options.resume;
-  train_as.fingerprint = fingerprint(recipe, name, set);
+  train_as.fingerprint = fingerprint(recipe, job.name, set);
   const ModelConfig config = with_ids(
       model_config(recipe.student, tokenizer.vocab_size(), recipe.data.max_tokens, "student"),
       tokenizer);
-  return train_or_load(name, config, card, HybridObjective(objective, teacher), set, train_as,
-                       tokenizer, options.directory + "/" + name, recipe.seed + 1);
+  return train_or_load(job.name, config, job.card, HybridObjective(job.objective, job.speaker), set,
+                       train_as, tokenizer, options.directory + "/" + job.name, recipe.seed + 1,
+                       job.ancestor);
 }
 
 }  // namespace alambic

@@ -38,11 +38,19 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
 struct TrainingSet {
   std::vector<Sequence> sequences, validation;
 };
-// Trains a hybrid model of the recipe's [student] shape under `objective` into DIRECTORY/NAME, or
-// loads what an earlier attempt finished there. `teacher` may be null.
-RunModel make_student(const std::string& name, const Recipe& recipe, const HybridOptions& objective,
-                      const LanguageModel* teacher, const TrainingSet& set, int64_t steps,
-                      const Tokenizer& tokenizer, const ModelCard& card, const RunOptions& options);
+// What to train a student as.
+struct StudentJob {
+  std::string name;
+  HybridOptions objective;
+  const LanguageModel* speaker = nullptr;  // a teacher that speaks in memory
+  const Transformer* ancestor = nullptr;   // a teacher that gives its weights to start from
+  int64_t steps = 0;                       // 0: as the recipe says
+  ModelCard card;
+};
+// Trains a hybrid model of the recipe's [student] shape into DIRECTORY/NAME, or loads what an
+// earlier attempt finished there.
+RunModel make_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
+                      const Tokenizer& tokenizer, const RunOptions& options);
 
 // What the teacher says about the training data: gathers what signals.sqlite lacks and returns all
 // of it.

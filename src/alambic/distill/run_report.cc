@@ -288,6 +288,10 @@ RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokeni
                 "Hello, my kettle (order K4821, 3 March) is broken. Please refund me today. "
                 "Claire Dupont")
           : fmt::format("{} generate {} --prompt \"…\"", options.program, student);
+  if (models.student.card.provenance.contains("start")) {
+    report.notes.push_back("the student started from its teacher: " +
+                           models.student.card.provenance.value("start", ""));
+  }
   if (recipe.teacher.model.empty()) {
     report.notes.emplace_back(
         "the teacher was made on the spot by this run, from the same training data; name a real "

@@ -2,11 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <string>
 
 #include "alambic/base/error.h"
 #include "alambic/base/rng.h"
 
 namespace alambic {
+namespace {
+
+// Large enough that what the first steps add to the residual stream does not drown which token it
+// was.
+constexpr double kEmbeddingStd = 0.1;
+
+}  // namespace
 
 Transformer::Transformer(ModelConfig config) : config_(std::move(config)) {
   validate(config_, "model");
@@ -66,7 +75,7 @@ void Transformer::initialise(uint64_t seed) {
     for (float& w : p.value.values()) w = static_cast<float>(std * rng.normal());
   });
   if (config_.tied_head) {
-    const float gain = std::min(1.0F, 50.0F / static_cast<float>(config_.dim));
+    const auto gain = static_cast<float>(std::min(1.0, 1 / (kEmbeddingStd * config_.dim)));
     std::fill_n(final_norm_.value.data(), final_norm_.value.size(), gain);
   }
 }
@@ -92,6 +101,27 @@ Tensor Transformer::hidden(std::span<const TokenId> tokens, const Forward& forwa
 
 Tensor Transformer::logits(const Tensor& hidden_rows, Precision precision) const {
   return linear(hidden_rows, head(), precision);
+}
+
+double Transformer::inherit(const Transformer& teacher) {
+  std::map<std::string, Tensor> given;
+  const std::string last = "layers." + std::to_string(teacher.config().layers - 1) + ".";
+  const std::string own_last = "layers." + std::to_string(config_.layers - 1) + ".";
+  const_cast<Transformer&>(teacher).visit([&](Parameter& p) { given[p.name] = p.value; });
+  int64_t taken = 0, total = 0;
+  visit([&](Parameter& p) {
+    total += p.value.size();
+    const std::string name =
+        p.name.starts_with(own_last) ? last + p.name.substr(own_last.size()) : p.name;
+    const auto it = given.find(name);
+    if (it == given.end() || it->second.cols() != p.value.cols()) return;
+    const bool by_token = p.name == "embedding" || p.name == "head";
+    if (!by_token && it->second.rows() != p.value.rows()) return;
+    const int64_t count = std::min(it->second.size(), p.value.size());
+    std::copy_n(it->second.data(), count, p.value.data());
+    taken += count;
+  });
+  return static_cast<double>(taken) / static_cast<double>(total);
 }
 
 }  // namespace alambic

@@ -24,6 +24,11 @@ class Transformer final : public LanguageModel {
   // Gaussian matrices of variance 1 / (3 fan_in), zero output projections (a block starts as the
   // identity), and for a tied head a final gain that keeps a token's own first logit small.
   void initialise(uint64_t seed);
+  // Takes over the teacher's weights where a name and a shape agree: embedding (the rows both
+  // vocabularies have), norms, its first layers() - 1 layers, and its last one as the last. Lower
+  // layers carry over best (arXiv 2305.15032). Returns the share of this model's weights that were
+  // taken.
+  double inherit(const Transformer& teacher);
 
  private:
   struct Layer {
