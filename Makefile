@@ -7,7 +7,8 @@ DEPS := g++ cmake ninja-build ccache pkg-config clang-format-14 clang-tidy-14 py
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libfmt-dev libspdlog-dev \
   libsqlite3-dev zlib1g-dev libgtest-dev libbenchmark-dev
 
-.PHONY: deps build test quickstart lint format sanitize bench clean
+# The program alone; `make test` builds the tests too.
+.PHONY: deps configure build test quickstart lint format sanitize bench clean
 
 # Installs only what dpkg does not know yet, so a second run needs neither network nor root.
 deps:
@@ -15,11 +16,15 @@ deps:
 	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
 	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 
-build: deps
-	@cmake --preset release >build.log.tmp 2>&1 || { cat build.log.tmp; rm -f build.log.tmp; exit 1; }; rm -f build.log.tmp
-	@cmake --build --preset release -j $(JOBS)
+configure: deps
+	@mkdir -p build
+	@cmake --preset release >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 
-test: build
+build: configure
+	@cmake --build --preset release -j $(JOBS) --target alambic
+
+test: configure
+	@cmake --build --preset release -j $(JOBS)
 	@ctest --preset release -j $(JOBS)
 
 quickstart: build
