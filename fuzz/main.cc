@@ -1,4 +1,5 @@
-// Replays a corpus, then a fixed number of seeded mutations of every file: the fuzz targets under ctest.
+// Replays a corpus, then a fixed number of seeded mutations of every file: the fuzz targets under
+// ctest.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -23,11 +24,21 @@ std::string mutate(std::string bytes, alambic::Rng& rng) {
   for (int i = 0; i < edits && !bytes.empty(); ++i) {
     const size_t at = rng.below(bytes.size());
     switch (rng.below(5)) {
-      case 0: bytes[at] = static_cast<char>(rng.below(256)); break;
-      case 1: bytes.erase(at, 1 + rng.below(16)); break;
-      case 2: bytes.insert(at, 1 + rng.below(4), static_cast<char>(rng.below(256))); break;
-      case 3: bytes.resize(at); break;
-      default: bytes.insert(at, bytes.substr(rng.below(bytes.size()), 1 + rng.below(32))); break;
+      case 0:
+        bytes[at] = static_cast<char>(rng.below(256));
+        break;
+      case 1:
+        bytes.erase(at, 1 + rng.below(16));
+        break;
+      case 2:
+        bytes.insert(at, 1 + rng.below(4), static_cast<char>(rng.below(256)));
+        break;
+      case 3:
+        bytes.resize(at);
+        break;
+      default:
+        bytes.insert(at, bytes.substr(rng.below(bytes.size()), 1 + rng.below(32)));
+        break;
     }
   }
   return bytes;
