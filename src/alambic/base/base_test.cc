@@ -114,6 +114,15 @@ TEST(Json, RequireNamesTheKey) {
   EXPECT_EQ(optional<int>(value, "b", 4, "t.json"), 4);
 }
 
+TEST(Json, IntegersThatDoNotFitAreRefused) {
+  const Json value = parse_json(R"({"a": 4294967363, "b": 1e300, "c": 1.5, "d": -7})", "t.json");
+  EXPECT_THROW(require<int>(value, "a", "t.json"), Error);
+  EXPECT_THROW(require<int>(value, "b", "t.json"), Error);
+  EXPECT_THROW(require<int>(value, "c", "t.json"), Error);
+  EXPECT_THROW(require<uint64_t>(value, "d", "t.json"), Error);
+  EXPECT_EQ(require<int>(value, "d", "t.json"), -7);
+}
+
 TEST(Progress, DurationsReadNaturally) {
   EXPECT_EQ(format_duration(12.4), "12 s");
   EXPECT_EQ(format_duration(200), "3 min 20 s");

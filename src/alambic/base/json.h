@@ -2,9 +2,12 @@
 // bounded so that hostile nesting cannot exhaust the stack.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 
 #include "alambic/base/error.h"
 
@@ -28,6 +31,16 @@ T require(const Json& value, const char* key, std::string_view where) {
     fail(ErrorCode::kCorruptData, "[{}] key \"{}\" is missing", where, key);
   }
   try {
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      // The library would wrap what does not fit, and truncate 1.5.
+      const bool fits = it->is_number_unsigned()
+                            ? std::in_range<T>(it->get<uint64_t>())
+                            : it->is_number_integer() && std::in_range<T>(it->get<int64_t>());
+      if (!fits) {
+        fail(ErrorCode::kCorruptData, "[{}] key \"{}\" is {}; want an integer in range", where, key,
+             it->dump());
+      }
+    }
     return it->get<T>();
   } catch (const Json::exception&) {
     fail(ErrorCode::kCorruptData, "[{}] key \"{}\" has the wrong type; got {}", where, key,

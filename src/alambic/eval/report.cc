@@ -168,8 +168,8 @@ std::string interval_text(const RunReport& report, const Score& score) {
 
 std::string quality_row(const RunReport& report, std::string_view role, const std::string& size,
                         const std::string& bytes, const std::optional<Score>& score) {
-  return left(role, 30) + right(size, 10) + right(bytes, 10) +
-         right(score ? format_score(report, score->value) : "-", 10) + "  " +
+  return left(role, 26) + right(size, 10) + right(bytes, 10) +
+         right(score ? format_score(report, score->value) : "-", 14) + "  " +
          cut_to(score ? interval_text(report, *score) : "-", 18);
 }
 
@@ -348,7 +348,7 @@ RunReport report_from_json(const Json& json, std::string_view where) {
 std::string to_terminal(const RunReport& report) {
   const std::string rule(kTerminalWidth, '-');
   std::string out = cut_to(report.name + ": " + report.task, kTerminalWidth) + "\n\n";
-  out += left("", 30) + right("params", 10) + right("size", 10) + right(report.metric, 10) +
+  out += left("", 26) + right("params", 10) + right("size", 10) + right(report.metric, 14) +
          "  95 % interval\n" + rule + '\n';
   const auto model_row = [&](const char* role, const ModelReport& model) {
     out += quality_row(report,
@@ -364,8 +364,8 @@ std::string to_terminal(const RunReport& report) {
     out += quality_row(report, baseline.name, "", "", baseline.score) + '\n';
   }
   if (!report.decode.empty()) {
-    out += '\n' + left("student, decoding by", 30) + right("tok/s", 10) + right("tok/fwd", 10) +
-           right(report.metric, 10) + "  95 % interval\n" + rule + '\n';
+    out += '\n' + left("student, decoding by", 26) + right("tok/s", 10) + right("tok/fwd", 10) +
+           right(report.metric, 14) + "  95 % interval\n" + rule + '\n';
     for (const DecodeReport& decode : report.decode) {
       out += quality_row(report, decode.mode, fmt::format("{:.0f}", decode.tokens_per_s),
                          fmt::format("{:.2f}", decode.tokens_per_forward), decode.score) +

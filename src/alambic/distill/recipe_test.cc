@@ -1,0 +1,94 @@
+#include "alambic/distill/recipe.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "alambic/distill/teacher.h"
+
+namespace alambic {
+namespace {
+
+std::string message(const std::string& toml, const std::vector<std::string>& settings = {}) {
+  try {
+    parse_recipe(toml, "r.toml", settings);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Recipe, WrittenOutAndReadBackIsTheSame) {
+  const Recipe recipe = parse_recipe(
+      "name = \"a \\\"quoted\\\" name\"\n[student]\ndim = 96\n[objective]\ndivergence = \"jsd\"\n"
+      "[signals]\nkind = \"memory\"\n[eval]\ndecode = [\"ar\"]",
+      "r.toml", {"student.train.lr=0.01", "data.train=some/path.csv", "seed=7"});
+  EXPECT_EQ(recipe.student.dim, 96);
+  EXPECT_EQ(recipe.student_train.lr, 0.01);
+  EXPECT_EQ(recipe.data.train, "some/path.csv");
+  EXPECT_EQ(recipe.seed, 7U);
+  const std::string text = recipe_to_toml(recipe);
+  EXPECT_EQ(recipe_to_toml(parse_recipe(text, "again", {})), text);
+}
+
+TEST(Recipe, ErrorsNameTheKey) {
+  EXPECT_NE(message("[student]\ndimm = 3").find("student.dimm"), std::string::npos);
+  EXPECT_NE(message("[student]\nlr = 0.1").find("did you mean \"student.train.lr\""),
+            std::string::npos);
+  EXPECT_NE(message("[student]\ndim = \"big\"").find("student.dim"), std::string::npos);
+  EXPECT_NE(message("task = \"chess\"").find("task"), std::string::npos);
+  EXPECT_NE(message("[student\n").find("r.toml:"), std::string::npos);
+  EXPECT_NE(message("", {"nonsense"}).find("--set"), std::string::npos);
+  EXPECT_NE(message("[data]\nsource = \"files\"").find("data.train"), std::string::npos);
+}
+
+TEST(Recipe, RefusesSignalsThatCannotCarryTheDivergence) {
+  const std::string reverse = "[objective]\nalpha = 0.5\ndivergence = \"reverse_kl\"\n";
+  EXPECT_NE(message(reverse).find("forward_kl alone"), std::string::npos);
+  EXPECT_EQ(message(reverse + "[signals]\nkind = \"topk\""), "");
+  EXPECT_NE(message("[objective]\nalpha = 0.5\ntemperature = 2.0").find("temperature"),
+            std::string::npos);
+}
+
+TEST(Recipe, ImpossibleShapesAreRefusedBeforeTraining) {
+  EXPECT_THROW(model_config({.dim = 30, .heads = 7, .kv_heads = 2}, 500, 64, "student"), Error);
+}
+
+// E[counts / n] is the teacher's distribution: 20,000 sets of 12 draws against the softmax, 5
+// sigma.
+TEST(Signals, DrawsAreUnbiased) {
+  const std::vector<float> logits{1.0F, 0.0F, -1.0F, 2.0F, -3.0F};
+  for (const double temperature : {1.0, 2.0}) {
+    double z = 0;
+    for (const float l : logits) z += std::exp(l / temperature);
+    std::vector<double> mean(logits.size());
+    constexpr int kSets = 20000, kDraws = 12;
+    Rng rng(1);
+    for (int i = 0; i < kSets; ++i) {
+      const TokenSignal s = draw_signal(logits, temperature, kDraws, rng);
+      float sum = 0;
+      for (size_t j = 0; j < s.ids.size(); ++j) {
+        mean[static_cast<size_t>(s.ids[j])] += s.probabilities[j] / kSets;
+        sum += s.probabilities[j];
+      }
+      ASSERT_NEAR(sum, 1, 1e-6);
+    }
+    for (size_t j = 0; j < logits.size(); ++j) {
+      const double p = std::exp(logits[j] / temperature) / z;
+      EXPECT_NEAR(mean[j], p, 5 * std::sqrt(p * (1 - p) / (kSets * kDraws)));
+    }
+  }
+}
+
+TEST(Signals, TopKKeepsTheLargestAndTheTail) {
+  const std::vector<float> logits{1.0F, 0.0F, -1.0F, 2.0F, -3.0F};
+  const TokenSignal s = top_k_signal(logits, 1.0, 2);
+  EXPECT_EQ(s.ids, (std::vector<TokenId>{0, 3}));
+  const double z = std::exp(1) + 1 + std::exp(-1) + std::exp(2) + std::exp(-3);
+  EXPECT_NEAR(s.probabilities[1], std::exp(2) / z, 1e-6);
+  EXPECT_NEAR(s.tail, (1 + std::exp(-1) + std::exp(-3)) / z, 1e-6);
+}
+
+}  // namespace
+}  // namespace alambic
