@@ -43,7 +43,7 @@ class HybridObjective final : public Objective {
  public:
   // `teacher` may be null: then the sequences' stored signals are the teacher, where they have any.
   // A teacher in memory must share the student's token ids and outlive the objective.
-  HybridObjective(const HybridOptions& options, const LanguageModel* teacher = nullptr);
+  explicit HybridObjective(const HybridOptions& options, const LanguageModel* teacher = nullptr);
 
   Loss evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode,
                 Rng& rng) const override;

@@ -7,7 +7,7 @@
 namespace alambic {
 
 KvCache::KvCache(int layers, int kv_heads, int head_dim)
-    : width_(kv_heads * head_dim), head_dim_(head_dim), layers_(static_cast<size_t>(layers)) {}
+    : width_(kv_heads * head_dim), layers_(static_cast<size_t>(layers)) {}
 
 CachedKeys KvCache::keys(int layer) const {
   const Layer& l = layers_[static_cast<size_t>(layer)];

@@ -33,7 +33,7 @@ class KvCache {
   };
   void reserve(int rows);
 
-  int width_, head_dim_;
+  int width_;
   int length_ = 0, staged_ = 0, capacity_ = 0;
   std::vector<Layer> layers_;
 };

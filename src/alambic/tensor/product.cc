@@ -68,14 +68,13 @@ Cut cut_of(const kernels::Gemm& gemm, int m, int n) {
   while (ceil_div(m, cut.row_step) * ceil_div(n, cut.col_step) < wanted) {
     const int rows = multiple(cut.row_step / 2, gemm.mr),
               cols = multiple(cut.col_step / 2, gemm.nr);
-    if (std::min(m, cut.row_step) > std::min(n, cut.col_step) && rows < cut.row_step) {
-      cut.row_step = rows;
-    } else if (cols < cut.col_step) {
-      cut.col_step = cols;
-    } else if (rows < cut.row_step) {
+    const bool taller = std::min(m, cut.row_step) > std::min(n, cut.col_step);
+    const bool rows_shrink = rows < cut.row_step, cols_shrink = cols < cut.col_step;
+    if (!rows_shrink && !cols_shrink) break;
+    if (rows_shrink && (taller || !cols_shrink)) {
       cut.row_step = rows;
     } else {
-      break;
+      cut.col_step = cols;
     }
   }
   return cut;
