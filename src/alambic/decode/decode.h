@@ -60,7 +60,7 @@ struct GenerateOptions {
   double threshold = 0.9;  // reveal what is at least this probable; above 1: one token at a time
   double remask =
       0.1;  // mask again what is causally less probable than this share of the best token there
-  int max_refinements = 2;  // rounds of re-masking per block
+  int max_refinements = 8;  // rounds of re-masking per block
 };
 
 struct Generation {

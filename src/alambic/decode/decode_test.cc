@@ -239,19 +239,20 @@ TEST(Diffusion, SureMasksFillABlockInOneForward) {
   EXPECT_EQ(out.rows, (2 + 8) + (8 + 8) + (8 + 4) + 3);
 }
 
-TEST(Diffusion, TokensTheCausalModelRefusesAreMaskedAgainAndRoundsAreBounded) {
-  // Masks insist on a wrong token at every fifth position: refined once, found unchanged,
-  // committed.
+TEST(Diffusion, TheCausalModelCorrectsWhatItRefusesAndRoundsAreBounded) {
+  // Masks insist on a wrong token at every fifth position, whatever surrounds them.
   const PositionModel model(5, 20);
   GenerateOptions options;
-  options.max_tokens = 20;
+  options.max_tokens = 40;
   options.block = 10;
-  options.max_refinements = 7;
-  EXPECT_EQ(write(DecodeMode::kDiffusion, model, PositionModel::prompt(1), options).forwards,
-            1 + 2 * (1 + 1));
   options.max_refinements = 0;
-  EXPECT_EQ(write(DecodeMode::kDiffusion, model, PositionModel::prompt(1), options).forwards,
-            1 + 2);
+  const Prompt prompt = PositionModel::prompt(1);
+  EXPECT_LT(write(DecodeMode::kDiffusion, model, prompt, options).log_probability, -100);
+  options.max_refinements = 7;
+  const Generation out = write(DecodeMode::kDiffusion, model, prompt, options);
+  ASSERT_EQ(out.tokens.size(), 40U);
+  for (int i = 0; i < 40; ++i)
+    EXPECT_EQ(out.tokens[static_cast<size_t>(i)], PositionModel::text(1 + i));
 }
 
 TEST(Diffusion, ARefusedTokenIsWrittenAgainFromWhatSurroundsIt) {
@@ -259,16 +260,27 @@ TEST(Diffusion, ARefusedTokenIsWrittenAgainFromWhatSurroundsIt) {
   GenerateOptions options;
   options.max_tokens = 40;
   options.block = 10;
-  options.max_refinements = 0;
-  const Prompt prompt = PositionModel::prompt(1);
-  EXPECT_LT(write(DecodeMode::kDiffusion, model, prompt, options).log_probability, -100);
   options.max_refinements = 1;
-  const Generation out = write(DecodeMode::kDiffusion, model, prompt, options);
+  const Generation out = write(DecodeMode::kDiffusion, model, PositionModel::prompt(1), options);
   ASSERT_EQ(out.tokens.size(), 40U);
   for (int i = 0; i < 40; ++i)
     EXPECT_EQ(out.tokens[static_cast<size_t>(i)], PositionModel::text(1 + i));
-  // Per block: one causal forward that refuses, one that rewrites, one causal forward that agrees.
+  // Per block: one causal forward that refuses two tokens, one that rewrites the second, one causal
+  // forward that agrees.
   EXPECT_EQ(out.forwards, 1 + 4 * 3);
+}
+
+TEST(Diffusion, RefusingAllButTheBestTokenWritesWhatArWrites) {
+  const auto model = random_model(16);
+  GenerateOptions options;
+  options.max_tokens = 30;
+  options.threshold = 0;
+  options.remask = 1;
+  options.max_refinements = options.block;
+  for (const Prompt& prompt : random_prompts(40, 17)) {
+    EXPECT_EQ(write(DecodeMode::kDiffusion, *model, prompt, options).tokens,
+              write(DecodeMode::kAutoregressive, *model, prompt, options).tokens);
+  }
 }
 
 TEST(Diffusion, StopsBehindTheBlockWithTheFirstStopToken) {

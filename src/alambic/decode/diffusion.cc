@@ -11,13 +11,12 @@ namespace {
 
 // Blocks are written one after another behind an exact cache. The life of a block:
 //   1. reveal   an all-to-all forward over the block; masked positions that are sure enough become
-//   tokens, at least
-//               one; again until none is left
+//               tokens, and so does the leftmost one; again until none is left
 //   2. judge    one causal forward over the finished block, fused with the first reveal forward of
-//   the next block. It
-//               gives the exact keys and values, and p(x_i | x_<i) for every token of the block
-//   3. refine   tokens that the causal model finds improbable are masked again, and 1. follows;
-//   else commit
+//               the next block. It gives the exact keys and values, and p(x_i | x_<i) for every
+//               token of the block
+//   3. refine   the first token that the causal model finds improbable becomes the one that it
+//               prefers, the others are masked again, and 1. follows; else commit
 class BlockWriter {
  public:
   BlockWriter(const LanguageModel& model, Session& session)
@@ -53,7 +52,8 @@ class BlockWriter {
     View view;
     std::vector<Choice>
         choices;  // the tokens of the block up to a stop, with their causal log-probability
-    std::vector<size_t> weak;  // those to write again
+    std::vector<size_t> weak;  // improbable ones, ascending
+    TokenId correction = -1;   // what the causal model writes at the first of them
   };
 
   std::vector<TokenId> masks(int room) const {
@@ -99,10 +99,14 @@ class BlockWriter {
   void write_block(View view) {
     while (true) {
       reveal(view);
-      const auto end = block_.begin() + static_cast<std::ptrdiff_t>(length());
-      if (std::find(block_.begin(), end, mask_) == end) return;
+      if (!unwritten()) return;
       view = forward({}, block_);
     }
+  }
+
+  bool unwritten() const {
+    const auto end = block_.begin() + static_cast<std::ptrdiff_t>(length());
+    return std::find(block_.begin(), end, mask_) != end;
   }
 
   void reveal(const View& view) {
@@ -115,43 +119,30 @@ class BlockWriter {
     const Tensor logits =
         logits_of(model_, view.hidden, view.clean + first,
                   static_cast<int64_t>(masked.back()) - first + 1, options_.precision);
-    double surest = -1;
-    size_t surest_at = masked.front();
-    TokenId surest_token = mask_;
     for (const size_t i : masked) {
+      // The causal row before the block decides its first token as exactly as `ar` does.
+      const auto row =
+          i == 0 ? row_of(before_, 0) : row_of(logits, static_cast<int64_t>(i) - first);
       const Choice choice =
-          session_.sampler().choose(row_of(logits, static_cast<int64_t>(i) - first),
-                                    session_.position() + static_cast<int64_t>(i), {}, round_);
-      const double confidence = std::exp(choice.log_probability);
-      if (confidence >= options_.threshold) block_[i] = choice.token;
-      // Padding makes a model sure that a text ends somewhere long before it knows where: a stop
-      // token that is not sure enough by itself is only taken where everything before it is
-      // written.
-      const bool premature = session_.is_stop(choice.token) && i != masked.front();
-      if (confidence > surest && !premature) {
-        surest = confidence;
-        surest_at = i;
-        surest_token = choice.token;
+          session_.sampler().choose(row, session_.position() + static_cast<int64_t>(i), {}, round_);
+      if (i == masked.front() || std::exp(choice.log_probability) >= options_.threshold) {
+        block_[i] = choice.token;
       }
     }
-    block_[surest_at] = surest_token;
   }
 
-  // Steps 2 and 3. Every weak token is masked at once and judged at most once per round. A verdict
-  // to the right of a weak token rests on a context that is about to change; it may be wrong either
-  // way, and the next round, which reads the block from left to right again, is what corrects it.
-  // When rounds run out, the last writing stands.
+  // Steps 2 and 3. A verdict to the right of the first weak token rests on a context that is about
+  // to change; it may be wrong either way, and the next round, which reads the block from left to
+  // right again, is what corrects it. When rounds run out, the last writing stands.
   Judgement settle_block() {
+    settled_ = 0;
     Judgement judgement = judge();
     for (int round = 0; round < options_.max_refinements && !judgement.weak.empty(); ++round) {
-      const std::vector<TokenId> judged = block_;
       for (const size_t i : judgement.weak) block_[i] = mask_;
+      settled_ = judgement.weak.front();
+      block_[settled_] = judgement.correction;
       ++round_;
-      write_block(forward({}, block_));
-      // Written as before: the judgement holds, and so do the keys that it staged (block rows stage
-      // none).
-      const auto n = static_cast<std::ptrdiff_t>(length());
-      if (std::equal(block_.begin(), block_.begin() + n, judged.begin())) break;
+      if (unwritten()) write_block(forward({}, block_));
       judgement = judge();
     }
     return judgement;
@@ -177,8 +168,13 @@ class BlockWriter {
       const auto row = i == 0 ? row_of(before_, 0) : row_of(logits, static_cast<int64_t>(i) - 1);
       const Sampler::Verdict verdict = session_.sampler().judge(row, block_[i]);
       result.choices.push_back({block_[i], verdict.log_probability});
-      if (verdict.log_probability < verdict.best + std::log(options_.remask))
-        result.weak.push_back(i);
+      if (i <= settled_ || verdict.log_probability >= verdict.best + std::log(options_.remask))
+        continue;
+      if (result.weak.empty()) {
+        result.correction =
+            session_.sampler().choose(row, session_.position() + static_cast<int64_t>(i)).token;
+      }
+      result.weak.push_back(i);
     }
     return result;
   }
@@ -188,7 +184,8 @@ class BlockWriter {
   const GenerateOptions& options_;
   const TokenId mask_;
   std::vector<TokenId> block_;
-  Tensor before_;  // [1, vocab]
+  Tensor before_;       // [1, vocab]
+  size_t settled_ = 0;  // up to here the block holds what the causal model would write
   uint64_t round_ =
       0;  // rewritings so far: a sampled token that was refused must be able to change
 };

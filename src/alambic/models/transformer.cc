@@ -2,18 +2,47 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <numeric>
 #include <string>
 
 #include "alambic/base/error.h"
 #include "alambic/base/rng.h"
+#include "alambic/models/copy_circuit.h"
 
 namespace alambic {
 namespace {
 
 // Large enough that what the first steps add to the residual stream does not drown which token it
 // was.
-constexpr double kEmbeddingStd = 0.1;
+constexpr double kEmbeddingStd = 0.4;
+// Times 1 / dim: the gain of the final norm in front of a tied head, where a token's own logit
+// would otherwise be far from all others before training.
+constexpr double kTiedGain = 10;
+
+// The `count` neurons of a gated MLP with the largest product of the norms of their three vectors,
+// in their old order.
+std::vector<int64_t> strongest_neurons(const Tensor& gate, const Tensor& up, const Tensor& down,
+                                       int64_t count) {
+  const int64_t neurons = gate.rows(), dim = gate.cols();
+  std::vector<double> strength(static_cast<size_t>(neurons));
+  for (int64_t n = 0; n < neurons; ++n) {
+    double g = 0, u = 0, d = 0;
+    for (int64_t j = 0; j < dim; ++j) {
+      g += double{gate.row(n)[j]} * gate.row(n)[j];
+      u += double{up.row(n)[j]} * up.row(n)[j];
+      d += double{down.row(j)[n]} * down.row(j)[n];
+    }
+    strength[static_cast<size_t>(n)] = g * u * d;
+  }
+  std::vector<int64_t> order(static_cast<size_t>(neurons));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return strength[static_cast<size_t>(a)] > strength[static_cast<size_t>(b)];
+  });
+  order.resize(static_cast<size_t>(count));
+  std::sort(order.begin(), order.end());
+  return order;
+}
 
 }  // namespace
 
@@ -70,13 +99,18 @@ void Transformer::initialise(uint64_t seed) {
     const bool output = p.name.ends_with(".output") || p.name.ends_with(".down");
     const double std = output ? 0.0
                        : p.name == "embedding"
-                           ? 0.02
+                           ? kEmbeddingStd
                            : std::sqrt(1.0 / 3.0 / static_cast<double>(p.value.cols()));
     for (float& w : p.value.values()) w = static_cast<float>(std * rng.normal());
   });
   if (config_.tied_head) {
-    const auto gain = static_cast<float>(std::min(1.0, 1 / (kEmbeddingStd * config_.dim)));
+    const auto gain = static_cast<float>(std::min(1.0, kTiedGain / config_.dim));
     std::fill_n(final_norm_.value.data(), final_norm_.value.size(), gain);
+  }
+  if (copy_heads(config_) > 0) {
+    Rng rng(seed, ++stream);
+    wire_copy_circuit(config_, kEmbeddingStd, rng, embedding_.value, layers_[0].attention,
+                      layers_[1].attention);
   }
 }
 
@@ -104,23 +138,43 @@ Tensor Transformer::logits(const Tensor& hidden_rows, Precision precision) const
 }
 
 double Transformer::inherit(const Transformer& teacher) {
-  std::map<std::string, Tensor> given;
-  const std::string last = "layers." + std::to_string(teacher.config().layers - 1) + ".";
-  const std::string own_last = "layers." + std::to_string(config_.layers - 1) + ".";
-  const_cast<Transformer&>(teacher).visit([&](Parameter& p) { given[p.name] = p.value; });
   int64_t taken = 0, total = 0;
-  visit([&](Parameter& p) {
-    total += p.value.size();
-    const std::string name =
-        p.name.starts_with(own_last) ? last + p.name.substr(own_last.size()) : p.name;
-    const auto it = given.find(name);
-    if (it == given.end() || it->second.cols() != p.value.cols()) return;
-    const bool by_token = p.name == "embedding" || p.name == "head";
-    if (!by_token && it->second.rows() != p.value.rows()) return;
-    const int64_t count = std::min(it->second.size(), p.value.size());
-    std::copy_n(it->second.data(), count, p.value.data());
-    taken += count;
-  });
+  const auto take = [&](Parameter& own, const Parameter& given) {
+    if (own.value.shape() != given.value.shape()) return;
+    std::copy_n(given.value.data(), own.value.size(), own.value.data());
+    taken += own.value.size();
+  };
+  const auto take_tokens = [&](Parameter& own, const Parameter& given) {
+    if (own.value.cols() != given.value.cols()) return;
+    const int64_t size = std::min(own.value.size(), given.value.size());
+    std::copy_n(given.value.data(), size, own.value.data());
+    taken += size;
+  };
+  take_tokens(embedding_, teacher.embedding_);
+  take(final_norm_, teacher.final_norm_);
+  if (!config_.tied_head && !teacher.config_.tied_head) take_tokens(head_, teacher.head_);
+  for (size_t i = 0; i < std::min(layers_.size(), teacher.layers_.size()); ++i) {
+    Layer& own = layers_[i];
+    const Layer& given = teacher.layers_[i];
+    take(own.attention_norm, given.attention_norm);
+    take(own.mlp_norm, given.mlp_norm);
+    take(own.attention.query, given.attention.query);
+    take(own.attention.key, given.attention.key);
+    take(own.attention.value, given.attention.value);
+    take(own.attention.output, given.attention.output);
+    if (config_.dim != teacher.config_.dim || config_.ffn > teacher.config_.ffn) continue;
+    const std::vector<int64_t> neurons =
+        strongest_neurons(given.gate.value, given.up.value, given.down.value, config_.ffn);
+    for (int64_t n = 0; n < config_.ffn; ++n) {
+      const int64_t from = neurons[static_cast<size_t>(n)];
+      std::copy_n(given.gate.value.row(from), config_.dim, own.gate.value.row(n));
+      std::copy_n(given.up.value.row(from), config_.dim, own.up.value.row(n));
+      for (int64_t r = 0; r < config_.dim; ++r)
+        own.down.value.row(r)[n] = given.down.value.row(r)[from];
+    }
+    taken += own.gate.value.size() + own.up.value.size() + own.down.value.size();
+  }
+  visit([&](const Parameter& p) { total += p.value.size(); });
   return static_cast<double>(taken) / static_cast<double>(total);
 }
 

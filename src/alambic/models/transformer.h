@@ -22,12 +22,13 @@ class Transformer final : public LanguageModel {
   void visit(const ParameterVisitor& visitor) override;
 
   // Gaussian matrices of variance 1 / (3 fan_in), zero output projections (a block starts as the
-  // identity), and for a tied head a final gain that keeps a token's own first logit small.
+  // identity), for a tied head a final gain that keeps a token's own first logit small, and in the
+  // first two layers a circuit that copies (copy_circuit.h).
   void initialise(uint64_t seed);
-  // Takes over the teacher's weights where a name and a shape agree: embedding (the rows both
-  // vocabularies have), norms, its first layers() - 1 layers, and its last one as the last. Lower
-  // layers carry over best (arXiv 2305.15032). Returns the share of this model's weights that were
-  // taken.
+  // Takes over the weights of a teacher of the same width: embedding (the rows both vocabularies
+  // have), norms and its lowest layers (arXiv 2305.15032: they carry over best), of a wider MLP the
+  // neurons with the largest norms. What has no match stays as it was. Returns the share of this
+  // model's weights that were taken.
   double inherit(const Transformer& teacher);
 
  private:
