@@ -8,7 +8,7 @@
 namespace alambic {
 namespace {
 
-constexpr int64_t kGrain = 1 << 14;  // elements per task of an elementwise loop
+constexpr int64_t kElementGrain = 1 << 14;  // elements per task of an elementwise loop
 
 }  // namespace
 
@@ -35,7 +35,7 @@ Tensor embedding(const Tensor& table, std::span<const TokenId> ids) {
 Tensor add(const Tensor& a, const Tensor& b) {
   ALAMBIC_CHECK(a.size() == b.size());
   Tensor out = Tensor::empty(a.shape());
-  parallel_rows(a.size(), kGrain, [&](int64_t begin, int64_t end) {
+  parallel_rows(a.size(), kElementGrain, [&](int64_t begin, int64_t end) {
     kernels::kernels().add(a.data() + begin, b.data() + begin, end - begin, out.data() + begin);
   });
   return record(out, {a, b}, [a, b](const Tensor& grad) {
@@ -49,8 +49,8 @@ Tensor dropout(const Tensor& x, double p, uint64_t seed) {
   ALAMBIC_CHECK(p < 1);
   const auto scale = static_cast<float>(1 / (1 - p));
   const auto apply = [p, seed, scale](const float* in, int64_t n, float* out) {
-    parallel_rows(n, kGrain, [&](int64_t begin, int64_t end) {
-      Rng rng(seed, static_cast<uint64_t>(begin / kGrain));
+    parallel_rows(n, kElementGrain, [&](int64_t begin, int64_t end) {
+      Rng rng(seed, static_cast<uint64_t>(begin / kElementGrain));
       const auto threshold = static_cast<uint32_t>(p * 4294967296.0);
       for (int64_t i = begin; i < end; i += 2) {
         const uint64_t bits = rng.next();

@@ -15,19 +15,19 @@
 namespace alambic {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kBenchExample =
     "  alambic bench\n"
     "  alambic bench --shape S --only train --json\n"
     "  alambic bench runs/quickstart/student\n"
     "Shapes: S 15M parameters, M 135M, L 333M, tiny; default: S and M.";
 
-struct Options {
+struct BenchArguments {
   std::string model, precision = "bf16";
   std::vector<std::string> shapes, only;
   bool quick = false, json = false, part = false;
 };
 
-void bind(CLI::App& verb, Options& o) {
+void bind(CLI::App& verb, BenchArguments& o) {
   auto* model = verb.add_option("model", o.model, "Model directory; default: random weights")
                     ->type_name("MODEL");
   verb.add_option("--shape", o.shapes, "Shape of random weights: S, M, L, tiny; may be repeated")
@@ -56,7 +56,7 @@ struct Plan {
   std::vector<std::string> parts;
 };
 
-std::vector<Plan> plan_of(const Options& o) {
+std::vector<Plan> plan_of(const BenchArguments& o) {
   std::vector<BenchShape> shapes;
   if (!o.model.empty()) {
     shapes.push_back(bench_shape_of_model(o.model));
@@ -76,7 +76,7 @@ std::vector<Plan> plan_of(const Options& o) {
   return plans;
 }
 
-void measure_here(const Options& o) {
+void measure_here(const BenchArguments& o) {
   OrderedJson results = OrderedJson::array();
   try {
     const Precision precision = precision_from_name(o.precision);
@@ -92,7 +92,7 @@ void measure_here(const Options& o) {
   print_json(results);
 }
 
-std::vector<Measurement> measure_in_child(const Options& o, const BenchShape& shape,
+std::vector<Measurement> measure_in_child(const BenchArguments& o, const BenchShape& shape,
                                           const std::string& part) {
   std::vector<std::string> arguments = {
       "bench",       "--part",    "--only",    part,
@@ -161,7 +161,7 @@ std::string table(const std::string& machine, const Ceilings& c,
   return text;
 }
 
-void act(const Options& o, const Invocation&) {
+void act(const BenchArguments& o, const Invocation&) {
   if (o.part) {
     measure_here(o);
     return;
@@ -211,8 +211,8 @@ void act(const Options& o, const Invocation&) {
 }  // namespace
 
 void add_bench(CLI::App& app, Invocation& invocation) {
-  add_verb<Options>(app, invocation, "bench", "Measure this machine and alambic on it", kExample,
-                    bind, act);
+  add_verb<BenchArguments>(app, invocation, "bench", "Measure this machine and alambic on it",
+                           kBenchExample, bind, act);
 }
 
 }  // namespace alambic

@@ -8,18 +8,18 @@
 namespace alambic {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kDistillExample =
     "  alambic distill examples/quickstart.toml\n"
     "  alambic distill my.toml --set data.train=mails.jsonl --set student.dim=96 --run-dir "
     "runs/mine --resume";
 
-struct Options {
+struct DistillArguments {
   std::string recipe, directory;
   std::vector<std::string> settings;
   bool resume = false, overwrite = false, json = false, print_recipe = false;
 };
 
-void bind(CLI::App& verb, Options& o) {
+void bind(CLI::App& verb, DistillArguments& o) {
   verb.add_option("recipe", o.recipe, "Recipe; see --print-recipe")->type_name("RECIPE.toml");
   verb.add_option("--set", o.settings, "Override a key of the recipe; may be repeated")
       ->type_name("KEY=VALUE")
@@ -44,7 +44,7 @@ std::string default_directory(const Recipe& recipe) {
   return "runs/" + name;
 }
 
-void act(const Options& o, const Invocation& invocation) {
+void act(const DistillArguments& o, const Invocation& invocation) {
   if (o.recipe.empty() && !o.print_recipe) {
     fail(ErrorCode::kInvalidArgument,
          "[distill] got no recipe; want RECIPE.toml (--print-recipe shows one)");
@@ -73,8 +73,9 @@ void act(const Options& o, const Invocation& invocation) {
 }  // namespace
 
 void add_distill(CLI::App& app, Invocation& invocation) {
-  add_verb<Options>(app, invocation, "distill", "Make a small model from a large one, and report",
-                    kExample, bind, act);
+  add_verb<DistillArguments>(app, invocation, "distill",
+                             "Make a small model from a large one, and report", kDistillExample,
+                             bind, act);
 }
 
 }  // namespace alambic

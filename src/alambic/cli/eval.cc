@@ -11,12 +11,12 @@
 namespace alambic {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kEvalExample =
     "  alambic eval runs/translate/student --task bleu --data val.en --target val.fr\n"
     "  alambic eval MODEL --task accuracy --data test.csv --prompt-field text --completion-field "
     "category --json";
 
-struct Options {
+struct EvalArguments {
   std::string model, task, decode = "ar", precision = "fp32", outputs;
   DataSource data;
   int max_tokens = 160, block = 0, batch = 32;
@@ -24,7 +24,7 @@ struct Options {
   bool json = false;
 };
 
-void bind(CLI::App& verb, Options& o) {
+void bind(CLI::App& verb, EvalArguments& o) {
   verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
   verb.add_option("--task", o.task, "What to score; default: what the model was trained for")
       ->check(CLI::IsMember({"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"}));
@@ -55,7 +55,7 @@ void bind(CLI::App& verb, Options& o) {
   verb.add_flag("--json", o.json, "One JSON object");
 }
 
-Task task_of(const Options& o, const ModelCard& card) {
+Task task_of(const EvalArguments& o, const ModelCard& card) {
   if (!o.task.empty()) return task_from_name(o.task);
   if (card.task.empty()) {
     fail(ErrorCode::kInvalidArgument, "[{}] does not say what it was trained for; name a --task",
@@ -90,7 +90,7 @@ std::string in_words(const TaskTraits& task, const TaskResult& result, const std
                      result.tokens_per_forward(), decode);
 }
 
-void act(const Options& o, const Invocation&) {
+void act(const EvalArguments& o, const Invocation&) {
   ModelCard card;
   read_model_config(o.model, &card);
   const Task task = task_of(o, card);
@@ -137,7 +137,8 @@ void act(const Options& o, const Invocation&) {
 }  // namespace
 
 void add_eval(CLI::App& app, Invocation& invocation) {
-  add_verb<Options>(app, invocation, "eval", "Score a model on examples", kExample, bind, act);
+  add_verb<EvalArguments>(app, invocation, "eval", "Score a model on examples", kEvalExample, bind,
+                          act);
 }
 
 }  // namespace alambic

@@ -15,19 +15,19 @@
 namespace alambic {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kGenerateExample =
     "  alambic generate runs/quickstart/student --prompt 'Hello, my kettle leaks.' --decode "
     "speculative\n"
     "  alambic generate MODEL --prompts questions.jsonl --json > answers.jsonl";
 
-struct Options {
+struct GenerateArguments {
   std::string model, prompt, prompts, decode = "ar", precision = "fp32";
   bool one_prompt = false, json = false, raw = false, free = false;
   GenerateOptions generate;
   int block = 0;
 };
 
-void bind(CLI::App& verb, Options& o) {
+void bind(CLI::App& verb, GenerateArguments& o) {
   verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
   auto* source = verb.add_option_group("prompt");
   source->add_option("--prompt", o.prompt, "The prompt")->type_name("TEXT");
@@ -130,7 +130,7 @@ void stream_texts(const Job& job, const std::vector<Example>& examples) {
   }
 }
 
-void act(const Options& o, const Invocation&) {
+void act(const GenerateArguments& o, const Invocation&) {
   std::vector<Example> examples{{o.prompt, "", ""}};
   if (!o.prompts.empty()) examples = read_jsonl(o.prompts);
   if (examples.empty()) fail(ErrorCode::kInvalidArgument, "[{}] holds no prompt", o.prompts);
@@ -156,7 +156,8 @@ void act(const Options& o, const Invocation&) {
 }  // namespace
 
 void add_generate(CLI::App& app, Invocation& invocation) {
-  add_verb<Options>(app, invocation, "generate", "Write text with a model", kExample, bind, act);
+  add_verb<GenerateArguments>(app, invocation, "generate", "Write text with a model",
+                              kGenerateExample, bind, act);
 }
 
 }  // namespace alambic

@@ -17,18 +17,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kExample =
+constexpr const char* kInspectExample =
     "  alambic inspect runs/quickstart/student\n"
     "  alambic inspect runs/quickstart/signals.sqlite --rows 3\n"
     "  alambic inspect runs/quickstart --json";
 
-struct Options {
+struct InspectArguments {
   std::string path;
   int rows = 2;
   bool json = false;
 };
 
-void bind(CLI::App& verb, Options& o) {
+void bind(CLI::App& verb, InspectArguments& o) {
   verb.add_option("path", o.path, "Model directory, run directory or signal store")
       ->required()
       ->type_name("PATH");
@@ -238,7 +238,7 @@ std::string run_in_words(const OrderedJson& result, const std::string& directory
   return text + "\n" + to_terminal(report_from_json(Json(result.at("report")), path));
 }
 
-void act(const Options& o, const Invocation&) {
+void act(const InspectArguments& o, const Invocation&) {
   if (!file_exists(o.path))
     fail(ErrorCode::kNotFound, "[{}] does not exist; want a model, a run or a signal store",
          o.path);
@@ -264,8 +264,9 @@ void act(const Options& o, const Invocation&) {
 }  // namespace
 
 void add_inspect(CLI::App& app, Invocation& invocation) {
-  add_verb<Options>(app, invocation, "inspect", "Show what a model, a run or a signal store holds",
-                    kExample, bind, act);
+  add_verb<InspectArguments>(app, invocation, "inspect",
+                             "Show what a model, a run or a signal store holds", kInspectExample,
+                             bind, act);
 }
 
 }  // namespace alambic

@@ -15,13 +15,13 @@
 namespace alambic {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kTeachExample =
     "  alambic teach TEACHER --data mails.jsonl --out signals.sqlite\n"
     "  alambic teach TEACHER --data prompts.jsonl --texts teacher --samples 4 --text-temperature "
     "0.8 --out s.sqlite\n"
     "The same command goes on where an earlier one was stopped.";
 
-struct Options {
+struct TeachArguments {
   std::string model, out, kind = "draws", texts = "gold", precision = "bf16", jsonl;
   DataSource data;
   LocalTeacherOptions teacher;
@@ -29,7 +29,7 @@ struct Options {
   bool json = false;
 };
 
-void bind(CLI::App& verb, Options& o) {
+void bind(CLI::App& verb, TeachArguments& o) {
   verb.add_option("model", o.model, "Model directory of the teacher")
       ->required()
       ->type_name("MODEL");
@@ -87,7 +87,7 @@ std::string teacher_id(const std::string& directory) {
 
 // What is stored must be about the data that is given now.
 void check_stored_rows(const SignalStore& store, std::span<const Example> examples,
-                       const Options& o) {
+                       const TeachArguments& o) {
   store.for_each([&](const SignalRow& row) {
     const auto index = static_cast<size_t>(row.example);
     if (row.example >= 0 && index < examples.size() && examples[index].prompt == row.prompt) return;
@@ -97,7 +97,8 @@ void check_stored_rows(const SignalStore& store, std::span<const Example> exampl
   });
 }
 
-std::vector<SignalRequest> requests_for(std::span<const Example> examples, const Options& o) {
+std::vector<SignalRequest> requests_for(std::span<const Example> examples,
+                                        const TeachArguments& o) {
   const bool write = o.texts == "teacher";
   std::vector<SignalRequest> requests;
   for (size_t i = 0; i < examples.size(); ++i) {
@@ -121,7 +122,7 @@ int64_t answer_tokens(const SignalStore& store) {
   return tokens;
 }
 
-void act(const Options& o, const Invocation&) {
+void act(const TeachArguments& o, const Invocation&) {
   const std::vector<Example> examples = read_examples(o.data);
   const std::vector<SignalRequest> requests = requests_for(examples, o);
   LocalTeacherOptions options = o.teacher;
@@ -181,8 +182,8 @@ void act(const Options& o, const Invocation&) {
 }  // namespace
 
 void add_teach(CLI::App& app, Invocation& invocation) {
-  add_verb<Options>(app, invocation, "teach", "Store what a teacher would say", kExample, bind,
-                    act);
+  add_verb<TeachArguments>(app, invocation, "teach", "Store what a teacher would say",
+                           kTeachExample, bind, act);
 }
 
 }  // namespace alambic

@@ -11,18 +11,18 @@
 namespace alambic {
 namespace {
 
-constexpr const char* kExample =
+constexpr const char* kTrainExample =
     "  alambic train my.toml --out models/mine\n"
     "  alambic train my.toml --signals runs/mine/signals.sqlite --set student.dim=64 --out "
     "models/smaller";
 
-struct Options {
+struct TrainArguments {
   std::string recipe, signals, directory;
   std::vector<std::string> settings;
   bool resume = false, overwrite = false, json = false;
 };
 
-void bind(CLI::App& verb, Options& o) {
+void bind(CLI::App& verb, TrainArguments& o) {
   verb.add_option("recipe", o.recipe, "Recipe; alambic distill --print-recipe shows one")
       ->required()
       ->type_name("RECIPE.toml");
@@ -40,7 +40,7 @@ void bind(CLI::App& verb, Options& o) {
   verb.add_flag("--json", o.json, "One JSON object");
 }
 
-void act(const Options& o, const Invocation& invocation) {
+void act(const TrainArguments& o, const Invocation& invocation) {
   const Recipe recipe = read_recipe(o.recipe, o.settings);
   RunOptions options;
   options.directory = o.directory;
@@ -66,8 +66,8 @@ void act(const Options& o, const Invocation& invocation) {
 }  // namespace
 
 void add_train(CLI::App& app, Invocation& invocation) {
-  add_verb<Options>(app, invocation, "train", "Train the student of a recipe alone", kExample, bind,
-                    act);
+  add_verb<TrainArguments>(app, invocation, "train", "Train the student of a recipe alone",
+                           kTrainExample, bind, act);
 }
 
 }  // namespace alambic

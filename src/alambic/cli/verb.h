@@ -29,9 +29,9 @@ void add_inspect(CLI::App& app, Invocation& invocation);
 
 // A sub-command whose options live in an `Options` as long as the parser does; `bind` declares them
 // and `act` is the action. `example` closes the help text.
-template <class Options, class Bind>
+template <class Options>
 void add_verb(CLI::App& app, Invocation& invocation, const char* name, const char* description,
-              const char* example, const Bind& bind,
+              const char* example, void (*bind)(CLI::App&, Options&),
               void (*act)(const Options&, const Invocation&)) {
   CLI::App* verb = app.add_subcommand(name, description);
   verb->fallthrough();

@@ -13,6 +13,7 @@
 #include "alambic/base/file.h"
 #include "alambic/base/json.h"
 #include "alambic/data/split.h"
+#include "alambic/data/test_errors.h"
 
 namespace alambic {
 namespace {
@@ -38,15 +39,6 @@ class Scratch : public ::testing::Test {
 using Jsonl = Scratch;
 using Csv = Scratch;
 using Files = Scratch;
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 #define EXPECT_REFUSED(action, reason)                                   \
   EXPECT_NE(message_of([&] { action; }).find(reason), std::string::npos) \

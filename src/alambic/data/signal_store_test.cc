@@ -1,4 +1,5 @@
 #include "alambic/data/signal_store.h"
+#include "alambic/data/test_errors.h"
 
 #include <gtest/gtest.h>
 #include <sqlite3.h>
@@ -85,15 +86,6 @@ SignalRow row_of(const SignalHeader& header, int64_t example, int sample, int an
     row.signals.push_back(header.kind == SignalKind::kDraws ? random_draws(rng) : random_topk(rng));
   }
   return row;
-}
-
-std::string message_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 void run_sql(const std::string& path, const std::string& sql) {

@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kOrders = 4;
 // A sentence's statistics: hypothesis length, reference length, matches by order, n-grams by order.
-constexpr int kWidth = 2 + 2 * kOrders;
+constexpr int kCounts = 2 + 2 * kOrders;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_stop(char c) { return c == '.' || c == ','; }
@@ -155,12 +155,12 @@ std::vector<std::string> tokenize_13a(std::string_view text) {
 Evidence bleu_evidence(std::span<const std::string> hypotheses,
                        std::span<const std::string> references) {
   require_same_count("BLEU", hypotheses.size(), references.size());
-  Evidence evidence{kWidth, std::vector<double>(hypotheses.size() * kWidth), bleu_of_totals};
+  Evidence evidence{kCounts, std::vector<double>(hypotheses.size() * kCounts), bleu_of_totals};
   Vocabulary vocabulary;
   for (size_t i = 0; i < hypotheses.size(); ++i) {
     const std::vector<int> hypothesis = vocabulary.encode(tokenize_13a(hypotheses[i]));
     const std::vector<int> reference = vocabulary.encode(tokenize_13a(references[i]));
-    double* row = evidence.rows.data() + i * kWidth;
+    double* row = evidence.rows.data() + i * kCounts;
     row[0] = static_cast<double>(hypothesis.size());
     row[1] = static_cast<double>(reference.size());
     for (int order = 1; order <= kOrders; ++order) {

@@ -3,7 +3,7 @@
 // what it saw; a head of the second looks for a place whose note equals the present token, and
 // repeats what stands there. Models that start from noise find it too, after about a million tokens
 // without visible progress; set at the start, training begins behind that plateau
-// (docs/adr/0007-copy-circuit.md has the measurement). Only initial weights change, not the model.
+// (docs/adr/0007-initial-weights.md). Only initial weights change, not the model.
 #pragma once
 
 #include "alambic/base/rng.h"

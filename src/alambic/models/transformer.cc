@@ -57,6 +57,7 @@ Transformer::Transformer(ModelConfig config) : config_(std::move(config)) {
     return Parameter{std::move(name), Tensor::empty({size}), false};
   };
   embedding_ = matrix("embedding", config_.vocab_size, d, false);
+  embedding_.table = true;
   final_norm_ = vector("final_norm", d);
   if (!config_.tied_head) head_ = matrix("head", config_.vocab_size, d);
   for (int i = 0; i < config_.layers; ++i) {

@@ -10,8 +10,8 @@
 namespace alambic {
 namespace {
 
-constexpr size_t kMaxSteps = 64;
-constexpr size_t kMaxGrowth = 64;
+constexpr size_t kMaxDecoders = 64;
+constexpr size_t kMaxDecodedGrowth = 64;
 
 using Tokens = std::vector<DecodedToken>;
 
@@ -98,8 +98,8 @@ void Decoder::add(const Json& value, std::string_view where) {
     for (const Json& child : require<Json>(value, "decoders", where)) add(child, where);
     return;
   }
-  if (steps_.size() >= kMaxSteps) {
-    fail(ErrorCode::kUnsupported, "[{}] more than {} decoders", where, kMaxSteps);
+  if (steps_.size() >= kMaxDecoders) {
+    fail(ErrorCode::kUnsupported, "[{}] more than {} decoders", where, kMaxDecoders);
   }
   if (type == "ByteLevel") {
     steps_.push_back({byte_level, false});
@@ -152,7 +152,7 @@ void Decoder::add(const Json& value, std::string_view where) {
 }
 
 std::string Decoder::decode(std::vector<DecodedToken> tokens) const {
-  const size_t limit = kMaxGrowth * (total_size(tokens) + (1 << 16));
+  const size_t limit = kMaxDecodedGrowth * (total_size(tokens) + (1 << 16));
   for (const Step& step : steps_) {
     step.apply(tokens);
     if (step.grows && total_size(tokens) > limit) {

@@ -8,9 +8,9 @@
 namespace alambic {
 namespace {
 
-constexpr size_t kMaxSteps = 64;
+constexpr size_t kMaxNormalizers = 64;
 // Beyond what repeated compatibility decomposition of a real text can need.
-constexpr size_t kMaxGrowth = 64;
+constexpr size_t kMaxNormalizedGrowth = 64;
 
 std::string strip(std::string_view text, bool left, bool right) {
   size_t begin = 0, end = text.size();
@@ -43,8 +43,8 @@ void Normalizer::add(const Json& value, std::string_view where) {
     for (const Json& child : require<Json>(value, "normalizers", where)) add(child, where);
     return;
   }
-  if (steps_.size() >= kMaxSteps) {
-    fail(ErrorCode::kUnsupported, "[{}] more than {} normalizers", where, kMaxSteps);
+  if (steps_.size() >= kMaxNormalizers) {
+    fail(ErrorCode::kUnsupported, "[{}] more than {} normalizers", where, kMaxNormalizers);
   }
   if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
     const NormalForm form = type == "NFC"    ? NormalForm::kNfc
@@ -76,7 +76,7 @@ void Normalizer::add(const Json& value, std::string_view where) {
 }
 
 std::string Normalizer::normalize(std::string_view text) const {
-  const size_t limit = kMaxGrowth * (text.size() + (1 << 16));
+  const size_t limit = kMaxNormalizedGrowth * (text.size() + (1 << 16));
   std::string out(text);
   for (const auto& step : steps_) {
     out = step(out);

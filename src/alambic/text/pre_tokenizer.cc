@@ -17,7 +17,7 @@ class PreTokenizer::Step {
 namespace {
 
 // Steps call each other, so their number bounds the stack.
-constexpr size_t kMaxSteps = 64;
+constexpr size_t kMaxPreTokenizers = 64;
 
 constexpr const char* kGpt2Expression =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
@@ -226,8 +226,8 @@ void PreTokenizer::add(const Json& value, std::string_view where) {
          "WhitespaceSplit or Sequence",
          where, type);
   }
-  if (steps_.size() > kMaxSteps) {
-    fail(ErrorCode::kUnsupported, "[{}] more than {} pre-tokenizers", where, kMaxSteps);
+  if (steps_.size() > kMaxPreTokenizers) {
+    fail(ErrorCode::kUnsupported, "[{}] more than {} pre-tokenizers", where, kMaxPreTokenizers);
   }
 }
 

@@ -13,12 +13,12 @@
 namespace alambic {
 namespace {
 
-const std::string kGolden = std::string(ALAMBIC_GOLDEN_DIR) + "/";
+const std::string kRecorded = std::string(ALAMBIC_GOLDEN_DIR) + "/";
 
 // The texts that tests/golden/make_tokenizer_goldens.py trains with.
 std::vector<std::string> training_texts() {
   std::vector<std::string> texts;
-  for (const Json& value : read_json_file(kGolden + "tokenizer_texts.json")) {
+  for (const Json& value : read_json_file(kRecorded + "tokenizer_texts.json")) {
     const auto text = value.get<std::string>();
     const auto characters =
         std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; });
@@ -34,7 +34,7 @@ TEST(TrainBpe, LearnsTheVocabularyOfTheReferenceTrainer) {
   options.min_frequency = 1;
   options.split_digits = false;
   const Tokenizer trained = train_bpe(training_texts(), options);
-  const Tokenizer reference = Tokenizer::load(kGolden + "tokenizer_byte_level.json");
+  const Tokenizer reference = Tokenizer::load(kRecorded + "tokenizer_byte_level.json");
   ASSERT_EQ(trained.vocab_size(), reference.vocab_size());
   for (TokenId id = 0; id < trained.vocab_size(); ++id) {
     ASSERT_EQ(trained.token_content(id), reference.token_content(id)) << "id " << id;
@@ -99,7 +99,7 @@ TEST(TrainBpe, SavedTokenizerIsTheSameTokenizer) {
 TEST(TrainBpe, ExportsForThePythonCheck) {
   const char* directory = std::getenv("ALAMBIC_EXPORT_DIR");
   if (directory == nullptr) GTEST_SKIP() << "ALAMBIC_EXPORT_DIR is not set";
-  const Json texts = read_json_file(kGolden + "tokenizer_texts.json");
+  const Json texts = read_json_file(kRecorded + "tokenizer_texts.json");
   for (int kind = 0; kind < 4; ++kind) {
     BpeTrainOptions options;
     options.vocab_size = 1000;

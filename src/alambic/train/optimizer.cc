@@ -1,5 +1,6 @@
 #include "alambic/train/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "alambic/tensor/product.h"
@@ -26,7 +27,9 @@ AdamWOptimizer::AdamWOptimizer(LanguageModel& model, const AdamWOptions& options
     : options_(options) {
   model.visit([&](Parameter& p) {
     if (p.value.requires_grad()) {
-      slots_.push_back({&p, Tensor::zeros(p.value.shape()), Tensor::zeros(p.value.shape())});
+      const double rms = std::sqrt(sum_squares(p.value) / static_cast<double>(p.value.size()));
+      slots_.push_back({&p, p.table ? std::max(1.0, rms / kTableRms) : 1.0,
+                        Tensor::zeros(p.value.shape()), Tensor::zeros(p.value.shape())});
     }
   });
 }
@@ -43,7 +46,7 @@ double AdamWOptimizer::step(double lr, double count) {
     const auto power = [this](double beta) {
       return static_cast<float>(1 - std::pow(beta, steps_));
     };
-    kernels::AdamW step{static_cast<float>(lr),
+    kernels::AdamW step{0,
                         static_cast<float>(options_.beta1),
                         static_cast<float>(options_.beta2),
                         static_cast<float>(options_.eps),
@@ -55,6 +58,7 @@ double AdamWOptimizer::step(double lr, double count) {
       Tensor& w = slot.parameter->value;
       const Tensor& grad = w.grad();
       if (!grad.defined()) continue;
+      step.lr = static_cast<float>(lr * slot.rate);
       step.weight_decay = slot.parameter->decay ? static_cast<float>(options_.weight_decay) : 0.0F;
       parallel_rows(w.size(), kChunk, [&](int64_t begin, int64_t end) {
         kernels::kernels().adamw(step, grad.data() + begin, end - begin, w.data() + begin,

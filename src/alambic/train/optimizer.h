@@ -1,6 +1,9 @@
 // AdamW (Loshchilov & Hutter 2019) over every trainable parameter of a model, with global-norm
-// clipping. The moments are fp32. Results do not depend on the thread count: the norm is summed
-// over fixed chunks in order.
+// clipping. Adam's steps have one size whatever a weight's, so a table whose rows are large and
+// seldom seen hardly moves at the rate that suits the matrices: its rate grows with the root mean
+// square that it starts with, from 1 where that is kTableRms (docs/adr/0007-initial-weights.md).
+// The moments are fp32. Results do not depend on the thread count: the norm is summed over fixed
+// chunks in order.
 #pragma once
 
 #include <vector>
@@ -16,6 +19,8 @@ struct AdamWOptions {
 
 class AdamWOptimizer {
  public:
+  static constexpr double kTableRms = 0.056;
+
   AdamWOptimizer(LanguageModel& model, const AdamWOptions& options);
 
   // One step from the accumulated gradients divided by `count`, which are then dropped. Returns the
@@ -26,6 +31,7 @@ class AdamWOptimizer {
   // Moments by parameter, for checkpoints.
   struct Slot {
     Parameter* parameter;
+    double rate;  // times the learning rate
     Tensor m, v;
   };
   std::vector<Slot>& slots() { return slots_; }
