@@ -61,9 +61,9 @@ struct Cut {
 };
 
 Cut cut_of(const kernels::Gemm& gemm, int m, int n) {
-  constexpr int kRows = 240, kCols = 256, kTasksPerThread = 4;
+  constexpr int kCutRows = 240, kCutCols = 256, kTasksPerThread = 4;
   const auto multiple = [](int extent, int unit) { return std::max(unit, extent / unit * unit); };
-  Cut cut{multiple(kRows, gemm.mr), multiple(kCols, gemm.nr)};
+  Cut cut{multiple(kCutRows, gemm.mr), multiple(kCutCols, gemm.nr)};
   const int wanted = thread_count() == 1 ? 1 : kTasksPerThread * thread_count();
   while (ceil_div(m, cut.row_step) * ceil_div(n, cut.col_step) < wanted) {
     const int rows = multiple(cut.row_step / 2, gemm.mr),
