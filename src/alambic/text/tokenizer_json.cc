@@ -91,7 +91,7 @@ std::shared_ptr<const Bpe> parse_model(const Json& model, std::string_view where
   for (const Json& merge : require_array(model, "merges", where)) {
     vocabulary.merges.push_back(parse_merge(merge, where));
   }
-  return std::make_shared<Bpe>(std::move(settings), std::move(vocabulary), where);
+  return std::make_shared<Bpe>(std::move(settings), vocabulary, where);
 }
 
 std::vector<AddedToken> parse_added(const Json& list, const Bpe& model, std::string_view where) {
@@ -220,7 +220,8 @@ void write_model(const Json& settings, const Bpe& model, std::string& out) {
   for (const auto& [left, right] : model.merges()) {
     const std::string &a = model.token(left), &b = model.token(right);
     out += std::exchange(first, false) ? "\n" : ",\n";
-    out += spaces ? fmt::format("[{}, {}]", quoted(a), quoted(b)) : quoted(a + " " + b);
+    out +=
+        spaces ? fmt::format("[{}, {}]", quoted(a), quoted(b)) : quoted(fmt::format("{} {}", a, b));
   }
   out += "]}";
 }
