@@ -72,7 +72,7 @@ std::vector<BaselineReport> baselines(Task task, const RunData& data, const Toke
   const std::string constant = most_frequent(completions);
   std::vector<BaselineReport> list;
   list.push_back({task == Task::kAccuracy ? "majority class" : "most frequent answer",
-                  scored([&](const std::string&) { return constant; })});
+                  scored([&](const std::string&) { return std::string(constant); })});
   if (task == Task::kAccuracy) {
     const LinearClassifier linear(prompts, completions);
     list.push_back(
