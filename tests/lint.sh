@@ -18,9 +18,8 @@ python3 tests/arrows_test.py
 
 # A room is one translation unit here, so that clang-tidy reads its headers once. Two kinds of files stay out.
 # The ISA files of kernels/ switch instruction sets by `#pragma GCC target` and use GCC vector extensions and
-# built-ins, which clang 14 ignores or rejects (so does dispatch.cc, which asks for AMX); it would report its own
-# parse errors. Tests include GoogleTest,
-# whose macros alone trip several checks.
+# built-ins, which clang 14 ignores or rejects (as it does dispatch.cc, which asks for AMX); it would report its
+# own parse errors. Tests include GoogleTest, whose macros alone trip several checks.
 units() {
   find "$database/src" "$database/apps" -name 'unity_*.cxx'
   git ls-files 'src/alambic/kernels/*.cc' | grep -vE '_test\.cc$' | grep -vE '/[^/]*(scalar|avx|amx|isa|dispatch)[^/]*$'

@@ -91,7 +91,7 @@ std::shared_ptr<const Bpe> parse_model(const Json& model, std::string_view where
   for (const Json& merge : require_array(model, "merges", where)) {
     vocabulary.merges.push_back(parse_merge(merge, where));
   }
-  return std::make_shared<Bpe>(std::move(settings), vocabulary, where);
+  return std::make_shared<Bpe>(std::move(settings), std::move(vocabulary), where);
 }
 
 std::vector<AddedToken> parse_added(const Json& list, const Bpe& model, std::string_view where) {
