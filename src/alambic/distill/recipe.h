@@ -36,7 +36,7 @@ struct ModelRecipe {
 struct TrainRecipe {
   int steps = 0;  // 0: from epochs
   double epochs = 10;
-  int tokens_per_step = 4096, accumulation = 1;
+  int tokens_per_step = 512, accumulation = 1;
   double lr = 2e-3;
   std::string schedule = "linear";
   double warmup = 0.04;  // fraction of the steps
@@ -75,7 +75,7 @@ struct Recipe {
   uint64_t seed = 1;
   DataRecipe data;
   int vocabulary = 1024;  // pieces to train; unused where the teacher brings a tokenizer
-  ModelRecipe teacher, student;
+  ModelRecipe teacher, student{.init = "teacher", .layers = 2, .ffn = 192};
   TrainRecipe teacher_train, student_train;
   SignalRecipe signals;
   HybridOptions objective;

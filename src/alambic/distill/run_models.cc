@@ -59,9 +59,9 @@ RunModel train_or_load(const std::string& name, const ModelConfig& config, Model
   if (!file_exists(directory + "/model.safetensors")) {
     Transformer model(config);
     model.initialise(seed);
-    if (ancestor != nullptr) {
-      card.provenance["start"] = fmt::format("the teacher's lowest layers, {:.0f} % of its weights",
-                                             100 * model.inherit(*ancestor));
+    if (const double share = ancestor != nullptr ? model.inherit(*ancestor) : 0; share > 0) {
+      card.provenance["start"] =
+          fmt::format("the teacher's lowest layers, {:.0f} % of its weights", 100 * share);
     }
     train_as.label = name;
     train_as.directory = directory;
