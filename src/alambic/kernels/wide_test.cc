@@ -30,6 +30,8 @@ __attribute__((noinline)) Vector fma(Vector a, Vector b, Vector c) {
 //
 #include "alambic/kernels/gemm.inl"
 //
+#include "alambic/kernels/quantized.inl"
+//
 #include "alambic/kernels/pack.inl"
 //
 #include "alambic/kernels/amx.inl"
