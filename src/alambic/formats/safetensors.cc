@@ -16,6 +16,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "tensors are mapped as they lie on disk");
 
 constexpr size_t kPrefix = 8;                         // bytes of the header length
+constexpr size_t kAlignment = 64;                     // of the first tensor that we write
 constexpr uint64_t kMaxHeader = uint64_t{100} << 20;  // what other readers accept, too
 constexpr std::string_view kMetadataKey = "__metadata__";
 
@@ -227,7 +228,7 @@ void write_safetensors(const std::string& path, std::span<const TensorEntry> ten
     offset += tensor.bytes.size();
   }
   std::string text = dump_json(header);
-  text.append((kPrefix - text.size() % kPrefix) % kPrefix, ' ');
+  text.append((kAlignment - (kPrefix + text.size()) % kAlignment) % kAlignment, ' ');
   if (text.size() > kMaxHeader) {
     fail(ErrorCode::kInvalidArgument, "[{}] header of {} bytes; want at most {}", path, text.size(),
          kMaxHeader);

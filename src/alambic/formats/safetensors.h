@@ -59,7 +59,7 @@ class SafetensorsFile {
 };
 
 // Writes the tensors in the order given, atomically and without a second copy of them in memory.
-// The header is padded so that the first tensor starts on an 8-byte boundary. Throws
+// The header is padded so that the first tensor starts on a 64-byte boundary. Throws
 // kInvalidArgument where a name is empty, reserved or used twice, or where bytes do not match shape
 // and type; kIo if the disk refuses, leaving any old file as it was.
 void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
