@@ -78,8 +78,12 @@ namespace alambic::kernels {
 
 KernelTable avx512_table() {
   KernelTable table = avx512::region_table(Isa::kAvx512);
-  const KernelTable below = avx2_table();
-  for (int format : {0, 1}) table.multiply_quantized[format] = below.multiply_quantized[format];
+  if (__builtin_cpu_supports("avx512vnni")) {
+    use_vnni(table);
+  } else {
+    const KernelTable below = avx2_table();
+    for (int format : {0, 1}) table.multiply_quantized[format] = below.multiply_quantized[format];
+  }
   return table;
 }
 

@@ -100,8 +100,9 @@ inline void quantized_tile(const Int8Rows& a, int64_t row, const WeightPanels& w
         if constexpr (kFormat == WeightFormat::kInt4) {
           const __m256i zero =
               _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.zeros + at)));
-          sum[r][h] =
-              _mm256_sub_epi32(sum[r][h], _mm256_mullo_epi32(zero, _mm256_set1_epi32(a.sums[own])));
+          // Both factors fit 16 bits, and the upper half of `zero` is 0: one multiplication.
+          const __m256i shift = _mm256_madd_epi16(zero, _mm256_set1_epi32(a.sums[own]));
+          sum[r][h] = _mm256_sub_epi32(sum[r][h], shift);
         }
         const __m256 factor = _mm256_mul_ps(_mm256_set1_ps(a.scales[own]), scale);
         total[r][h] =

@@ -35,6 +35,20 @@ __attribute__((noinline)) Vector fma(Vector a, Vector b, Vector c) {
 #include "alambic/kernels/pack.inl"
 //
 #include "alambic/kernels/amx.inl"
+//
+#include "alambic/kernels/quantized_wide.inl"
+
+// Four products of an unsigned and a signed byte onto each lane, as VNNI adds them.
+struct EmulatedDot {
+  static VS add(VS sum, VU weights, VS values) {
+    uint8_t w[4 * kWidth];
+    int8_t v[4 * kWidth];
+    std::memcpy(w, &weights, sizeof w);
+    std::memcpy(v, &values, sizeof v);
+    for (int i = 0; i < 4 * kWidth; ++i) sum[i / 4] += w[i] * v[i];
+    return sum;
+  }
+};
 
 // Eight 16 x 64-byte tiles and what the instructions do to them. A bf16 dot product runs the even k
 // in one fused chain from zero, the odd k in another, adds the two, and adds that to C; subnormals
@@ -110,6 +124,7 @@ const std::vector<NamedTable>& tables_under_test() {
     KernelTable table = wide::region_table(Isa::kAvx512);
     all.push_back({"portable avx512", table});
     table.isa = Isa::kAmx;
+    wide::use_wide_quantized<wide::EmulatedDot>(table);
     table.gemm[static_cast<int>(Precision::kBf16)] = wide::amx_gemm<wide::EmulatedTiles>();
     all.push_back({"emulated amx", table});
     return all;
