@@ -16,7 +16,6 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "tensors are mapped as they lie on disk");
 
 constexpr size_t kPrefix = 8;                         // bytes of the header length
-constexpr size_t kAlignment = 64;                     // of the first tensor that we write
 constexpr uint64_t kMaxHeader = uint64_t{100} << 20;  // what other readers accept, too
 constexpr std::string_view kMetadataKey = "__metadata__";
 
@@ -205,7 +204,7 @@ const TensorEntry* SafetensorsFile::find(std::string_view name) const {
 }
 
 void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata, size_t alignment) {
   OrderedJson header = OrderedJson::object();
   if (!metadata.empty()) header[std::string(kMetadataKey)] = metadata;
   std::unordered_set<std::string_view> names;
@@ -228,7 +227,7 @@ void write_safetensors(const std::string& path, std::span<const TensorEntry> ten
     offset += tensor.bytes.size();
   }
   std::string text = dump_json(header);
-  text.append((kAlignment - (kPrefix + text.size()) % kAlignment) % kAlignment, ' ');
+  text.append((alignment - (kPrefix + text.size()) % alignment) % alignment, ' ');
   if (text.size() > kMaxHeader) {
     fail(ErrorCode::kInvalidArgument, "[{}] header of {} bytes; want at most {}", path, text.size(),
          kMaxHeader);

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include <cstring>
+#include <type_traits>
 
 #include "alambic/kernels/tables.h"
 
@@ -20,21 +21,10 @@ namespace vnni {
 #include "alambic/kernels/vector_avx512.inl"
 //
 #include "alambic/kernels/vec.inl"
-
-template <int N>
-struct Constant {
-  static constexpr int value = N;
-};
-
+//
 #include "alambic/kernels/quantized_wide.inl"
-
-struct HardwareDot {
-  static VS add(VS sum, VU weights, VS values) {
-    return reinterpret_cast<VS>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum),
-                                                    reinterpret_cast<__m512i>(weights),
-                                                    reinterpret_cast<__m512i>(values)));
-  }
-};
+//
+#include "alambic/kernels/vnni.inl"
 
 }  // namespace vnni
 }  // namespace

@@ -80,9 +80,9 @@ void multiply_quantized_wide(const Int8Rows& a, const WeightPanels& w, int m, in
         quantized_wide_tile<Dot, kFormat, kRows>(a, r, w, panel, columns, c + r * ldc + first, ldc);
       }
     };
-    take(Constant<8>{});
-    take(Constant<4>{});
-    take(Constant<1>{});
+    take(std::integral_constant<int, 8>{});
+    take(std::integral_constant<int, 4>{});
+    take(std::integral_constant<int, 1>{});
   }
 }
 

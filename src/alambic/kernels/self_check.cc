@@ -43,9 +43,9 @@ Floats product(const KernelTable& table, Precision precision) {
   return c;
 }
 
-// Three rows of 100 against 21 columns of arbitrary bytes: both ends are ragged.
+// 19 rows of 100 against 21 columns of arbitrary bytes: every end is ragged, and tiles are met.
 Floats quantized_product(const KernelTable& table, WeightFormat format) {
-  constexpr int kRows = 3, kDepth = 100, kColumns = 21, kPanels = 2;
+  constexpr int kRows = 19, kDepth = 100, kColumns = 21, kPanels = 2;
   const int group = group_size(format), groups = (kDepth + group - 1) / group;
   const Floats x = values(kRows * kDepth, 7);
   std::vector<int8_t> rows(static_cast<size_t>(kRows * groups * group));

@@ -14,6 +14,8 @@
 namespace alambic {
 namespace {
 
+constexpr size_t kPanelAlignment = 64;  // a step of a panel is a cache line then
+
 std::string in(const std::string& directory, const char* file) { return directory + "/" + file; }
 
 Json card_json(const ModelConfig& config, const ModelCard& card) {
@@ -289,7 +291,8 @@ void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights,
   });
   for (size_t i = 0; i < rest.size(); ++i)
     entries.push_back({rest[i].first, DType::kBf16, rest[i].second, bytes[i]});
-  write_safetensors(in(directory, "model.safetensors"), entries);
+  write_safetensors(in(directory, "model.safetensors"), entries, {{"format", "pt"}},
+                    kPanelAlignment);
 }
 
 std::string apply_template(const ModelCard& card, std::string_view prompt) {
