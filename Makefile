@@ -31,7 +31,7 @@ quickstart: build
 	@build/release/alambic distill examples/quickstart.toml --run-dir runs/quickstart --overwrite
 
 lint: deps
-	@cmake --preset dev -DALAMBIC_BUILD_BENCH=ON >/dev/null
+	@cmake --preset lint >/dev/null
 	@tests/lint.sh
 
 format:

@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <filesystem>
 #include <numeric>
 
@@ -8,7 +7,6 @@
 #include "alambic/base/json.h"
 #include "alambic/base/progress.h"
 #include "alambic/base/rng.h"
-#include "alambic/base/thread_pool.h"
 
 namespace alambic {
 namespace {
@@ -42,22 +40,6 @@ TEST(Rng, RestoreContinuesTheSequence) {
   Rng b;
   b.restore(a.key(), a.counter());
   EXPECT_EQ(a.next(), b.next());
-}
-
-TEST(ThreadPool, EveryIndexRunsOnceForAnyThreadCount) {
-  for (const int threads : {1, 2, 5}) {
-    set_thread_count(threads);
-    std::vector<std::atomic<int>> seen(1000);
-    for (int round = 0; round < 20; ++round) parallel_for(1000, [&](int64_t i) { seen[i]++; });
-    for (const auto& count : seen) EXPECT_EQ(count.load(), 20);
-  }
-}
-
-TEST(ThreadPool, NestedLoopsRunSerially) {
-  set_thread_count(2);
-  std::atomic<int> total{0};
-  parallel_for(4, [&](int64_t) { parallel_for(8, [&](int64_t) { total++; }); });
-  EXPECT_EQ(total.load(), 32);
 }
 
 TEST(File, AtomicWriteReplacesAndAbandonedWriteLeavesTheOldContent) {

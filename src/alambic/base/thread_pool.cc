@@ -37,6 +37,21 @@ bool spin_until(const Predicate& done) {
   return false;
 }
 
+// What is left of a job, in one word, so that claiming a task and checking which job it belongs to
+// are one step: a worker that comes late, because another program had its core, finds nothing to do
+// and holds up nobody.
+struct Ticket {
+  static constexpr int kIndexBits = 20;
+  static constexpr uint64_t kMostTasks = (uint64_t{1} << kIndexBits) - 1;
+
+  uint64_t job, next, count;
+
+  static Ticket read(uint64_t word) {
+    return {word >> (2 * kIndexBits), (word >> kIndexBits) & kMostTasks, word & kMostTasks};
+  }
+  uint64_t word() const { return job << (2 * kIndexBits) | next << kIndexBits | count; }
+};
+
 class Pool {
  public:
   explicit Pool(int threads) {
@@ -46,65 +61,73 @@ class Pool {
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
-      generation_.fetch_add(1);
     }
     wake_.notify_all();
     for (auto& worker : workers_) worker.join();
   }
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  void run(int64_t count, const std::function<void(int64_t)>& task) {
+  // 1 <= count <= Ticket::kMostTasks
+  void run(uint64_t count, const std::function<void(int64_t)>& task) {
     task_ = &task;
-    count_ = count;
-    next_.store(0);
-    busy_.store(static_cast<int>(workers_.size()));
+    done_.store(0, std::memory_order_relaxed);
+    const uint64_t job = Ticket::read(ticket_.load(std::memory_order_relaxed)).job + 1;
     {
       const std::lock_guard lock(mutex_);
-      generation_.fetch_add(1);
+      ticket_.store(Ticket{job, 0, count}.word(), std::memory_order_release);
     }
     wake_.notify_all();
     drain();
-    const auto idle = [this] { return busy_.load(std::memory_order_acquire) == 0; };
-    if (!spin_until(idle)) {
+    const auto finished = [&] { return done_.load(std::memory_order_acquire) == count; };
+    if (!spin_until(finished)) {
       std::unique_lock lock(mutex_);
-      finished_.wait(lock, idle);
+      finished_.wait(lock, finished);
     }
   }
 
  private:
-  void drain() {
-    for (;;) {
-      const int64_t i = next_.fetch_add(1);
-      if (i >= count_) return;
-      (*task_)(i);
-    }
+  bool work_left() const {
+    const Ticket ticket = Ticket::read(ticket_.load(std::memory_order_acquire));
+    return ticket.next < ticket.count;
   }
-  void work() {
-    uint64_t seen = 0;
+  // Claims and runs tasks until none is left. task_ is the claimed job's: run() returns, and
+  // another job begins, only when every claimed task is done.
+  void drain() {
+    uint64_t word = ticket_.load(std::memory_order_acquire);
     for (;;) {
-      const auto changed = [&] { return generation_.load(std::memory_order_acquire) != seen; };
-      if (!spin_until(changed)) {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, changed);
+      Ticket ticket = Ticket::read(word);
+      if (ticket.next >= ticket.count) return;
+      const uint64_t index = ticket.next++;
+      if (!ticket_.compare_exchange_weak(word, ticket.word(), std::memory_order_acq_rel,
+                                         std::memory_order_acquire)) {
+        continue;
       }
-      seen = generation_.load();
-      if (stopping_) return;
-      drain();
-      if (busy_.fetch_sub(1) == 1) {
+      (*task_)(static_cast<int64_t>(index));
+      if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == ticket.count) {
         const std::lock_guard lock(mutex_);
         finished_.notify_one();
       }
+      word = ticket_.load(std::memory_order_acquire);
+    }
+  }
+  void work() {
+    for (;;) {
+      const auto wanted = [this] { return work_left() || stopping_.load(); };
+      if (!spin_until(wanted)) {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, wanted);
+      }
+      if (stopping_.load()) return;
+      drain();
     }
   }
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable wake_, finished_;
-  std::atomic<uint64_t> generation_{0};
-  std::atomic<int64_t> next_{0};
-  std::atomic<int> busy_{0};
+  std::atomic<uint64_t> ticket_{0};
+  std::atomic<uint64_t> done_{0};
   std::atomic<bool> stopping_{false};
-  int64_t count_ = 0;
   const std::function<void(int64_t)>* task_ = nullptr;
 };
 
@@ -130,12 +153,15 @@ void parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
     for (int64_t i = 0; i < count; ++i) task(i);
     return;
   }
-  const std::function<void(int64_t)> marked = [&task](int64_t i) {
+  // More tasks than a ticket can count are handed out several at a time.
+  const auto most = static_cast<int64_t>(Ticket::kMostTasks);
+  const int64_t stride = (count + most - 1) / most;
+  const std::function<void(int64_t)> marked = [&](int64_t first) {
     inside_task = true;
-    task(i);
+    for (int64_t i = first * stride; i < std::min(count, (first + 1) * stride); ++i) task(i);
     inside_task = false;
   };
-  pool()->run(count, marked);
+  pool()->run(static_cast<uint64_t>((count + stride - 1) / stride), marked);
 }
 
 }  // namespace alambic

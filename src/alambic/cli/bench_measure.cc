@@ -209,7 +209,7 @@ std::vector<Measurement> measure_products(const BenchShape& shape, Precision pre
     const double work = 2.0 * rows * k * n;
     const int repeats = quick ? 1 : static_cast<int>(std::clamp(2e10 / work, 1.0, 1000.0));
     const double seconds = median_seconds(
-                               [&] {
+                               [&, n = n] {
                                  for (int i = 0; i < repeats; ++i)
                                    product(rows, view(a), packed, out.data(), n, false);
                                },

@@ -39,6 +39,7 @@ std::string run_self(const std::vector<std::string>& arguments) {
   std::vector<std::string> words{"alambic"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
@@ -49,7 +50,7 @@ std::string run_self(const std::vector<std::string>& arguments) {
       ::posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), environ);
   ::posix_spawn_file_actions_destroy(&actions);
   ::close(ends[1]);
-  const std::string text = error == 0 ? read_all(ends[0]) : "";
+  std::string text = error == 0 ? read_all(ends[0]) : "";
   ::close(ends[0]);
   if (error != 0)
     fail(ErrorCode::kIo, "[bench] cannot start a measuring process: {}", reason(error));

@@ -1,6 +1,7 @@
 // alambic distill: the whole run that a recipe describes.
 #include <fmt/format.h>
 
+#include "alambic/base/shell.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/distill/run.h"

@@ -22,7 +22,4 @@ void print_remark(std::string_view line);
 // "alambic: message" on standard error, whatever the message holds, on one line.
 void print_error(std::string_view message);
 
-// The argument as a shell takes it, quoted where that is needed.
-std::string shell_quoted(std::string_view argument);
-
 }  // namespace alambic

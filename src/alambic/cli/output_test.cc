@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdio>
-
 namespace alambic {
 namespace {
 
@@ -17,25 +15,6 @@ TEST(Output, AnErrorIsOneLineWhateverItQuotes) {
   EXPECT_EQ(error_line("[a.json] got \"x\n\ty\x1b[31m\", want z\n"),
             "alambic: [a.json] got \"x y [31m\", want z\n");
   EXPECT_EQ(error_line("naïve 2×"), "alambic: naïve 2×\n");
-}
-
-TEST(Output, PlainArgumentsStayAsTheyAre) {
-  EXPECT_EQ(shell_quoted("runs/a-b_1.toml"), "runs/a-b_1.toml");
-  EXPECT_EQ(shell_quoted("student.dim=96"), "student.dim=96");
-}
-
-// The shell itself is the reference.
-TEST(Output, TheShellReadsQuotedArgumentsBack) {
-  for (const std::string argument :
-       {"", "two words", "it's", "$HOME `id` \\ \"q\"", "a\nb", "*?[x]", "~"}) {
-    const std::string command = "printf '%s|' " + shell_quoted(argument);
-    std::FILE* pipe = ::popen(command.c_str(), "r");
-    ASSERT_NE(pipe, nullptr);
-    char buffer[100];
-    const size_t n = std::fread(buffer, 1, sizeof buffer, pipe);
-    ::pclose(pipe);
-    EXPECT_EQ(std::string(buffer, n), argument + "|");
-  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
+#include "alambic/base/shell.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/distill/run.h"

@@ -60,8 +60,8 @@ RunModel train_or_load(const std::string& name, const ModelConfig& config, Model
     Transformer model(config);
     model.initialise(seed);
     if (ancestor != nullptr) {
-      card.provenance["start"] =
-          fmt::format("{:.0f} % of the weights are the teacher's", 100 * model.inherit(*ancestor));
+      card.provenance["start"] = fmt::format("the teacher's lowest layers, {:.0f} % of its weights",
+                                             100 * model.inherit(*ancestor));
     }
     train_as.label = name;
     train_as.directory = directory;

@@ -10,6 +10,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
+#include "alambic/base/shell.h"
 #include "alambic/base/thread_pool.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/eval/baseline.h"
@@ -71,7 +72,7 @@ std::vector<BaselineReport> baselines(Task task, const RunData& data, const Toke
   const std::string constant = most_frequent(completions);
   std::vector<BaselineReport> list;
   list.push_back({task == Task::kAccuracy ? "majority class" : "most frequent answer",
-                  scored([&](const std::string&) { return constant; })});
+                  scored([&](const std::string&) { return std::string(constant); })});
   if (task == Task::kAccuracy) {
     const LinearClassifier linear(prompts, completions);
     list.push_back(
@@ -115,6 +116,17 @@ Speed decode_speed(DecodeMode mode, const RunModel& student, const Tokenizer& to
   speed.report.tokens_per_forward =
       forwards > 0 ? static_cast<double>(tokens) / static_cast<double>(forwards) : 0;
   return speed;
+}
+
+// A held-out prompt to try, as a word for the shell: the first short one.
+std::string example_prompt(const RunData& data) {
+  constexpr size_t kShort = 240;
+  for (const std::vector<Example>* source : {&data.prompts, &data.test}) {
+    for (const Example& e : *source) {
+      if (!e.prompt.empty() && e.prompt.size() <= kShort) return shell_quoted(e.prompt);
+    }
+  }
+  return "\"…\"";
 }
 
 class Measurement {
@@ -282,14 +294,9 @@ RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokeni
   report.command = options.command;
   const std::string student = options.directory + "/student";
   report.try_command =
-      data.prompts.empty() && recipe.data.source == "support-mail"
-          ? fmt::format(
-                "{} generate {} --prompt \"{}\"", options.program, student,
-                "Hello, my kettle (order K4821, 3 March) is broken. Please refund me today. "
-                "Claire Dupont")
-          : fmt::format("{} generate {} --prompt \"…\"", options.program, student);
+      fmt::format("{} generate {} --prompt {}", options.program, student, example_prompt(data));
   if (models.student.card.provenance.contains("start")) {
-    report.notes.push_back("the student started from its teacher: " +
+    report.notes.push_back("the student started from " +
                            models.student.card.provenance.value("start", ""));
   }
   if (recipe.teacher.model.empty()) {

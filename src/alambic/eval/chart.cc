@@ -10,6 +10,7 @@ namespace alambic {
 namespace {
 
 constexpr double kWidth = 860;
+constexpr double kLogarithmicFrom = 10;  // highest over lowest value of a line chart
 constexpr size_t kMaxPoints = 260;
 constexpr size_t kMaxLabel = 30;
 
@@ -185,6 +186,29 @@ std::string bar_chart(std::span<const ChartBar> bars, std::string_view title, bo
   return svg + line("axis", kLeft, kTop, kLeft, rows_end) + "</svg>\n";
 }
 
+namespace {
+
+// 1, 2 and 5 times powers of ten within [low, high], 0 < low < high; powers alone where those span
+// many decades.
+std::vector<double> decade_ticks(double low, double high) {
+  static constexpr int kLargest = 307, kMany = 4;
+  const auto exponent = [](double x) {
+    return std::clamp(static_cast<int>(std::floor(std::log10(x))), -kLargest, kLargest);
+  };
+  const int first = exponent(low), last = exponent(std::min(high, 1e307));
+  const int stride = std::max(1, (last - first) / 10);
+  std::vector<double> ticks;
+  for (int decade = first; decade <= last; decade += stride) {
+    for (const double step : {1.0, 2.0, 5.0}) {
+      const double tick = step * std::pow(10.0, decade);
+      if (tick >= low && tick <= high && (step == 1 || last - first < kMany)) ticks.push_back(tick);
+    }
+  }
+  return ticks;
+}
+
+}  // namespace
+
 std::string line_chart(std::span<const ChartSeries> series, std::string_view title,
                        std::string_view x_label, std::string_view y_label) {
   constexpr double kLeft = 58, kRight = 16, kTop = 40, kBottom = 46, kHeight = 340;
@@ -201,10 +225,13 @@ std::string line_chart(std::span<const ChartSeries> series, std::string_view tit
     shown.emplace_back(&one, std::move(points));
   }
   if (shown.empty()) return {};
+  // What falls by an order of magnitude is seen only in logarithms.
+  const bool logarithmic = y_low > 0 && y_high / y_low > kLogarithmicFrom;
+  if (logarithmic) y_low = std::log(y_low), y_high = std::log(y_high);
   // Room above and below; a flat series sits in the middle of a band of its own size.
   const double pad =
       y_high > y_low ? 0.05 * (y_high - y_low) : std::max(1e-3, std::abs(y_high) / 2);
-  y_low = y_low >= 0 ? std::max(0.0, y_low - pad) : y_low - pad;
+  y_low = y_low >= 0 && !logarithmic ? std::max(0.0, y_low - pad) : y_low - pad;
   y_high += pad;
   // Thinning must not hide where training began.
   if (x_low > 0 && x_low < 0.05 * x_high) x_low = 0;
@@ -214,10 +241,12 @@ std::string line_chart(std::span<const ChartSeries> series, std::string_view tit
     return kLeft + (kWidth - kLeft - kRight) * ((x - x_low) / (x_high - x_low));
   };
   const auto y_of = [&](double y) {
-    return kHeight - kBottom - (kHeight - kTop - kBottom) * ((y - y_low) / (y_high - y_low));
+    const double at = logarithmic ? std::log(y) : y;
+    return kHeight - kBottom - (kHeight - kTop - kBottom) * ((at - y_low) / (y_high - y_low));
   };
   std::string svg = open_svg(kHeight, title);
-  for (const double tick : axis_ticks(y_low, y_high, 6)) {
+  for (const double tick : logarithmic ? decade_ticks(std::exp(y_low), std::exp(y_high))
+                                       : axis_ticks(y_low, y_high, 6)) {
     svg += line("grid", kLeft, y_of(tick), kWidth - kRight, y_of(tick));
     svg += text_at("tick", kLeft - 8, y_of(tick) + 4, "end", tick_text(tick));
   }

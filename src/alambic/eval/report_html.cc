@@ -74,6 +74,7 @@ svg.chart{display:block;width:100%;height:auto;font-family:inherit}
 .chart .whisker{stroke:var(--ink);stroke-width:1.4}
 .chart .bar,.chart .dot{fill:currentColor}
 .chart .curve{fill:none;stroke:currentColor;stroke-width:1.9;stroke-linejoin:round;stroke-linecap:round}
+.chart .held-out{stroke-dasharray:5 4}
 .chart .key{stroke:currentColor;stroke-width:3;stroke-linecap:round}
 .role-teacher,.series-0{color:var(--teacher)}.role-student,.series-1{color:var(--student)}
 .role-control,.series-2{color:var(--control)}.role-other{color:var(--other)}
@@ -298,9 +299,12 @@ std::string speed(const RunReport& report) {
       escape_html(report.metric), rows);
 }
 
+constexpr const char* kHeldOut = ", held out";
+
 std::string curve_style(const std::string& name, size_t index) {
   for (const char* role : {"teacher", "student", "control"}) {
     if (name == role) return std::string("role-") + role;
+    if (name == std::string(role) + kHeldOut) return fmt::format("role-{} held-out", role);
   }
   return fmt::format("series-{}", index % 6);
 }
@@ -318,8 +322,10 @@ std::string losses(const RunReport& report) {
       if (curve.x_label != first.x_label) continue;
       series.push_back({curve.name, curve_style(curve.name, i), curve.points});
     }
-    out += figure(line_chart(series, "Training loss", first.x_label, "loss"),
-                  "Training loss, in nats. Models with different objectives are not on one scale.");
+    out +=
+        figure(line_chart(series, "Training loss", first.x_label, "loss"),
+               "Training loss, in nats; dashed: on held-out data. Models with different objectives "
+               "are not on one scale.");
   }
   return out;
 }

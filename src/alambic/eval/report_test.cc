@@ -161,6 +161,30 @@ TEST(Chart, TicksAreRoundAndInside) {
   EXPECT_LT(axis_ticks(1e15, 1e15 + 1, 5).size(), 12U);
 }
 
+TEST(Chart, ALossThatFallsByOrdersOfMagnitudeIsDrawnInLogarithms) {
+  const auto heights = [](std::vector<double> values) {
+    ChartSeries series{"a", "role-teacher", {}};
+    for (size_t i = 0; i < values.size(); ++i) {
+      series.points.emplace_back(static_cast<double>(i), values[i]);
+    }
+    const std::string svg = line_chart(std::vector<ChartSeries>{series}, "t", "x", "y");
+    std::vector<double> out;
+    const size_t begin = svg.find("points=\"") + 8;
+    std::istringstream in(svg.substr(begin, svg.find('"', begin) - begin));
+    double x = 0, y = 0;
+    for (char comma = 0; in >> x >> comma >> y;) out.push_back(y);
+    return out;
+  };
+  const auto falling = heights({10, 1, 0.1});
+  ASSERT_EQ(falling.size(), 3U);
+  EXPECT_NEAR(falling[1] - falling[0], falling[2] - falling[1], 0.2);
+  const auto flat = heights({10, 6, 2});
+  ASSERT_EQ(flat.size(), 3U);
+  EXPECT_NEAR(flat[1] - flat[0], flat[2] - flat[1], 0.2);
+  const auto hostile = heights({1e-320, 1, 1e308});
+  EXPECT_EQ(hostile.size(), 3U);
+}
+
 TEST(Chart, HostileNumbersLeaveNoTraceInThePicture) {
   const std::vector<ChartSeries> series = {
       {"a", "series-0", {{0, NAN}, {1, INFINITY}, {2, 1}, {3, 1}}},

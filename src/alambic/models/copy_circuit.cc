@@ -68,11 +68,12 @@ void wire_copy_circuit(const ModelConfig& config, double embedding_std, Rng& rng
     for (size_t j = 0; j < common.size(); ++j) row[j] += static_cast<float>(norm * common[j]);
   }
   const int group = config.heads / config.kv_heads;  // query heads that share a key head
+  const Direction* reads = &basis[1];
+  const Direction* notes = reads + heads * size;
   for (int kv = 0; kv < heads; ++kv) {
     for (int i = 0; i < size; ++i) {
-      const Direction& read = basis[static_cast<size_t>(1 + kv * size + i)];
-      const Direction& note = basis[static_cast<size_t>(1 + (heads + kv) * size + i)];
-      const int64_t key = int64_t{kv} * size + i;
+      const int key = kv * size + i;
+      const Direction &read = reads[key], &note = notes[key];
       // A query one step behind its key in every rotary plane (i, i + half) is highest where the
       // key stands one position before it.
       const double step = std::pow(config.rope_theta, -static_cast<double>(i % half) / half);
@@ -82,7 +83,7 @@ void wire_copy_circuit(const ModelConfig& config, double embedding_std, Rng& rng
       set_row(second.key.value, key, kMatch, note);
       set_row(second.value.value, key, 1, read);
       for (int g = 0; g < group; ++g) {
-        const int64_t query = int64_t{kv * group + g} * size + i;
+        const int query = (kv * group + g) * size + i;
         set_row(first.query.value, query, kLookBack * behind, common);
         set_column(first.output.value, query, kNote * embedding_std / group, note);
         set_row(second.query.value, query, kMatch, read);

@@ -23,6 +23,19 @@ Matrix shifted(const Matrix& m, int64_t row, int64_t col) {
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
+// Products smaller than this (multiplications) take less time than handing a task to another
+// thread.
+constexpr int64_t kSerialWork = 1 << 17;
+bool serial(const Product& p) {
+  return thread_count() == 1 || int64_t{p.m} * p.n * p.k <= kSerialWork;
+}
+
+template <class Task>
+void for_tasks(bool serially, int64_t count, const Task& task) {
+  if (!serially) return parallel_for(count, task);
+  for (int64_t i = 0; i < count; ++i) task(i);
+}
+
 // B packed whole: block after block, each of ceil(n / nr) panels.
 size_t packed_bytes(const kernels::Gemm& gemm, int k, int n) {
   size_t bytes = 0;
@@ -60,11 +73,11 @@ struct Cut {
   int row_step, col_step;
 };
 
-Cut cut_of(const kernels::Gemm& gemm, int m, int n) {
-  constexpr int kRows = 240, kCols = 256, kTasksPerThread = 4;
+Cut cut_of(const kernels::Gemm& gemm, int m, int n, bool serially) {
+  constexpr int kCutRows = 240, kCutCols = 256, kTasksPerThread = 4;
   const auto multiple = [](int extent, int unit) { return std::max(unit, extent / unit * unit); };
-  Cut cut{multiple(kRows, gemm.mr), multiple(kCols, gemm.nr)};
-  const int wanted = thread_count() == 1 ? 1 : kTasksPerThread * thread_count();
+  Cut cut{multiple(kCutRows, gemm.mr), multiple(kCutCols, gemm.nr)};
+  const int wanted = serially ? 1 : kTasksPerThread * thread_count();
   while (ceil_div(m, cut.row_step) * ceil_div(n, cut.col_step) < wanted) {
     const int rows = multiple(cut.row_step / 2, gemm.mr),
               cols = multiple(cut.col_step / 2, gemm.nr);
@@ -82,7 +95,8 @@ Cut cut_of(const kernels::Gemm& gemm, int m, int n) {
 
 void multiply(const kernels::Gemm& gemm, const Product& p, const Matrix& a, const PanelsOfB& b,
               float* c, int64_t ldc) {
-  const auto [row_step, col_step] = cut_of(gemm, p.m, p.n);
+  const bool serially = serial(p);
+  const auto [row_step, col_step] = cut_of(gemm, p.m, p.n, serially);
   const int row_tasks = ceil_div(p.m, row_step), col_tasks = ceil_div(p.n, col_step);
   const int row_panels = ceil_div(p.m, gemm.mr);
   const size_t a_full =
@@ -92,21 +106,21 @@ void multiply(const kernels::Gemm& gemm, const Product& p, const Matrix& a, cons
     const int kb = block_extent(p.k, index);
     const size_t panel_a = gemm.panel_bytes_a(kb), panel_b = gemm.panel_bytes_b(kb);
     std::byte* panels_a = packed_a.raw();
-    parallel_for(row_tasks, [&, row_step = row_step](int64_t task) {
+    for_tasks(serially, row_tasks, [&, row_step = row_step](int64_t task) {
       const int row = static_cast<int>(task) * row_step;
       gemm.pack_a(shifted(a, row, int64_t{index} * kBlockK), std::min(row_step, p.m - row), kb,
                   panels_a + panel_a * static_cast<size_t>(row / gemm.mr));
     });
     const std::byte* panels_b = b.data + b.full_block * static_cast<size_t>(index);
-    parallel_for(int64_t{row_tasks} * col_tasks,
-                 [&, row_step = row_step, col_step = col_step](int64_t task) {
-                   const int row = static_cast<int>(task / col_tasks) * row_step;
-                   const int col = static_cast<int>(task % col_tasks) * col_step;
-                   gemm.multiply(panels_a + panel_a * static_cast<size_t>(row / gemm.mr),
-                                 panels_b + panel_b * static_cast<size_t>(col / gemm.nr),
-                                 std::min(row_step, p.m - row), std::min(col_step, p.n - col), kb,
-                                 c + row * ldc + col, ldc, p.accumulate || index > 0);
-                 });
+    for_tasks(serially, int64_t{row_tasks} * col_tasks,
+              [&, row_step = row_step, col_step = col_step](int64_t task) {
+                const int row = static_cast<int>(task / col_tasks) * row_step;
+                const int col = static_cast<int>(task % col_tasks) * col_step;
+                gemm.multiply(panels_a + panel_a * static_cast<size_t>(row / gemm.mr),
+                              panels_b + panel_b * static_cast<size_t>(col / gemm.nr),
+                              std::min(row_step, p.m - row), std::min(col_step, p.n - col), kb,
+                              c + row * ldc + col, ldc, p.accumulate || index > 0);
+              });
   }
 }
 

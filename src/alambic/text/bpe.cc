@@ -58,7 +58,7 @@ void WordCache::store(std::string_view word, uint64_t hash, std::span<const Toke
   std::copy(ids.begin(), ids.end(), slot.ids);
 }
 
-Bpe::Bpe(BpeSettings settings, BpeVocabulary vocabulary, std::string_view where)
+Bpe::Bpe(BpeSettings settings, BpeVocabulary&& vocabulary, std::string_view where)
     : settings_(std::move(settings)) {
   // Gaps in the numbering exist in honest files, but small ones.
   const size_t limit = 2 * vocabulary.tokens.size() + (1 << 16);

@@ -55,7 +55,7 @@ class WordCache {
 
 class Bpe {
  public:
-  Bpe(BpeSettings settings, BpeVocabulary vocabulary, std::string_view where);
+  Bpe(BpeSettings settings, BpeVocabulary&& vocabulary, std::string_view where);
   Bpe(const Bpe&) = delete;
   Bpe& operator=(const Bpe&) = delete;
 

@@ -100,11 +100,6 @@ std::string to_pcre2(std::string_view expression, std::string_view where) {
   return out;
 }
 
-struct FreeCode {
-  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-};
-using Code = std::unique_ptr<pcre2_code, FreeCode>;
-
 struct FreeCompileContext {
   void operator()(pcre2_compile_context* context) const { pcre2_compile_context_free(context); }
 };
@@ -248,7 +243,7 @@ class Pattern::Regex : public Matcher {
   }
 
   std::string expression_;
-  Code code_;
+  std::unique_ptr<pcre2_code, decltype(&pcre2_code_free)> code_{nullptr, pcre2_code_free};
   bool jit_ = false;
 };
 

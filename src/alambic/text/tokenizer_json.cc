@@ -220,7 +220,8 @@ void write_model(const Json& settings, const Bpe& model, std::string& out) {
   for (const auto& [left, right] : model.merges()) {
     const std::string &a = model.token(left), &b = model.token(right);
     out += std::exchange(first, false) ? "\n" : ",\n";
-    out += spaces ? fmt::format("[{}, {}]", quoted(a), quoted(b)) : quoted(a + " " + b);
+    out +=
+        spaces ? fmt::format("[{}, {}]", quoted(a), quoted(b)) : quoted(fmt::format("{} {}", a, b));
   }
   out += "]}";
 }

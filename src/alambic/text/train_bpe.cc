@@ -234,9 +234,11 @@ std::vector<std::string> fallback_alphabet(const WordCounts& counts, size_t room
   // Rare characters are spelled in bytes: half of what is left is kept for merges.
   ranked.resize(std::min(ranked.size(), room / 2));
   std::vector<std::string> chosen;
+  chosen.reserve(ranked.size());
   for (const auto& [count, character] : ranked) chosen.push_back(character);
   std::sort(chosen.begin(), chosen.end());
   std::vector<std::string> alphabet;
+  alphabet.reserve(256 + chosen.size());
   for (int byte = 0; byte < 256; ++byte) alphabet.push_back(fmt::format("<0x{:02X}>", byte));
   alphabet.insert(alphabet.end(), chosen.begin(), chosen.end());
   return alphabet;
@@ -244,6 +246,7 @@ std::vector<std::string> fallback_alphabet(const WordCounts& counts, size_t room
 
 std::vector<std::string> byte_alphabet_in_code_order() {
   std::vector<char32_t> codes;
+  codes.reserve(256);
   for (int byte = 0; byte < 256; ++byte) codes.push_back(byte_to_char(static_cast<uint8_t>(byte)));
   std::sort(codes.begin(), codes.end());
   std::vector<std::string> alphabet;

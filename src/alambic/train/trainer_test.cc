@@ -133,10 +133,12 @@ TEST(Trainer, OverfitsOneBatch) {
   EXPECT_LT(mean_loss(model, NextToken(), data, Precision::kBf16), 0.1);
 }
 
-TEST(Trainer, FirstLossIsThatOfAUniformGuess) {
+// Nearly: a tied head favours the present token a little, and the copying circuit what followed it
+// before. A wrong scale would be off by several nats.
+TEST(Trainer, FirstLossIsNearlyThatOfAUniformGuess) {
   Transformer model(tiny());
   model.initialise(1);
-  EXPECT_NEAR(mean_loss(model, NextToken(), documents(20), Precision::kFp32), std::log(40), 0.1);
+  EXPECT_NEAR(mean_loss(model, NextToken(), documents(20), Precision::kFp32), std::log(40), 0.5);
 }
 
 TEST(Trainer, SameSeedGivesSameWeightsForAnyThreadCount) {
