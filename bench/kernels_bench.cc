@@ -71,6 +71,31 @@ void gemm_bench(benchmark::State& state, const KernelTable& table, Precision pre
   report(state, s, peak);
 }
 
+// Rows are quantised each time, as linear() does. Rates as above, beside fp32's peak.
+void quantized_bench(benchmark::State& state, const KernelTable& table, WeightFormat format,
+                     Shape s) {
+  const int group = group_size(format), groups = (s.k + group - 1) / group;
+  const int panels = (s.n + kPanelColumns - 1) / kPanelColumns;
+  const auto x = random_floats(size_t(s.m) * s.k);
+  std::vector<int8_t> values(size_t(s.m) * groups * group);
+  std::vector<float> scales(size_t(s.m) * groups);
+  std::vector<int32_t> sums(scales.size());
+  const std::vector<std::byte> weights(size_t(panels) * groups * group_bytes(format),
+                                       std::byte{0x35});
+  const std::vector<uint16_t> bf16(size_t(panels) * groups * kPanelColumns, 0x3c00);
+  const std::vector<uint8_t> zeros(bf16.size(), 7);
+  std::vector<float> c(size_t(s.m) * s.n);
+  const double peak = fp32_peak_flops(table.isa, 20);
+  for (auto _ : state) {
+    table.quantize_rows(x.data(), s.k, s.m, s.k, group, values.data(), scales.data(), sums.data());
+    table.multiply_quantized[static_cast<int>(format)](
+        {values.data(), scales.data(), sums.data(), groups},
+        {weights.data(), bf16.data(), zeros.data()}, s.m, s.n, c.data(), s.n);
+    benchmark::ClobberMemory();
+  }
+  report(state, s, peak);
+}
+
 void small_bench(benchmark::State& state, const KernelTable& table, Shape s, bool transposed) {
   const auto a = random_floats(size_t(s.m) * s.k), b = random_floats(size_t(s.k) * s.n);
   std::vector<float> c(size_t(s.m) * s.n);
@@ -145,6 +170,16 @@ void register_all() {
             gemm_bench(state, table, precision, s, part);
           });
         }
+      }
+    }
+    for (const Shape& s : kShapes) {
+      for (WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4}) {
+        const std::string name = "gemm/quantize+multiply/" +
+                                 std::string(format == WeightFormat::kInt8 ? "int8/" : "int4/") +
+                                 isa + "/" + text(s);
+        benchmark::RegisterBenchmark(name.c_str(), [&table, format, s](auto& state) {
+          quantized_bench(state, table, format, s);
+        });
       }
     }
     for (const Shape& s : kBlocks) {

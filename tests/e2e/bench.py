@@ -31,6 +31,12 @@ class Bench(Dialogue):
         self.assertEqual(report["machine"]["threads"], 1)
         self.assertEqual([r["what"] for r in report["results"]], ["train"])
 
+    def test_quantised_weights_are_measured_where_they_serve(self):
+        for weights in ("int8", "int4"):
+            report = self.json_of("bench", "--quick", "--json", "--weights", weights)
+            self.assertEqual({(r["what"], r["dtype"]) for r in report["results"]},
+                             {("prompt", weights), ("generate", weights)})
+
     def test_people_get_a_table_with_the_peak_beside_each_line(self):
         text = self.succeeds("bench", "--quick", "--only", "prompt", "--only", "generate")
         self.assertIn("measured peaks", text)

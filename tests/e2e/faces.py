@@ -7,7 +7,7 @@ import tempfile
 
 from program import Dialogue, alambic, write
 
-VERBS = ["generate", "eval", "teach", "train", "distill", "bench", "inspect"]
+VERBS = ["generate", "eval", "teach", "train", "distill", "quantize", "bench", "inspect"]
 
 
 class Help(Dialogue):

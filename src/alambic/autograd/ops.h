@@ -17,7 +17,7 @@ namespace alambic {
 
 using kernels::Precision;
 
-// table[ids[r]] per row. table: [vocab, dim] -> [rows, dim]
+// table[ids[r]] per row. table: [vocab, dim], or a frozen one in bf16 -> [rows, dim]
 Tensor embedding(const Tensor& table, std::span<const TokenId> ids);
 
 // x wᵀ (+ bias). x: [rows, in], w: [out, in], bias: [out] -> [rows, out]

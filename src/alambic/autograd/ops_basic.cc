@@ -17,7 +17,13 @@ Tensor embedding(const Tensor& table, std::span<const TokenId> ids) {
   Tensor out = Tensor::empty({static_cast<int64_t>(ids.size()), dim});
   for (size_t r = 0; r < ids.size(); ++r) {
     ALAMBIC_CHECK(ids[r] >= 0 && ids[r] < table.rows());
-    std::copy_n(table.row(ids[r]), dim, out.row(static_cast<int64_t>(r)));
+    float* row = out.row(static_cast<int64_t>(r));
+    if (table.dtype() == DType::kBf16) {
+      kernels::kernels().from_bf16(reinterpret_cast<const uint16_t*>(table.raw()) + ids[r] * dim,
+                                   dim, row);
+    } else {
+      std::copy_n(table.row(ids[r]), dim, row);
+    }
   }
   return record(out, {table},
                 [table, kept = std::vector<TokenId>(ids.begin(), ids.end())](const Tensor& grad) {

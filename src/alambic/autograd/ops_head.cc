@@ -141,14 +141,13 @@ class HeadPass {
     const int64_t rows = hidden_.rows(), vocab = head_.rows();
     const int64_t step = rows == 0 ? 1 : chunk_rows(rows, vocab);
     const auto dim = static_cast<int>(head_.cols());
-    const bool keep = head_.packed() != nullptr && head_.packed()->usable() &&
-                      head_.packed()->precision() == precision_;
+    const bool keep = head_.packed() != nullptr && head_.packed()->serves(precision_);
     std::optional<PackedMatrix> own_forward, backward, teacher_forward;
     if (!keep)
       own_forward.emplace(view_transposed(head_), dim, static_cast<int>(vocab), precision_);
     const PackedMatrix& forward = keep ? *head_.packed() : *own_forward;
     if (train_ && hidden_.requires_grad()) {
-      backward.emplace(view(head_), static_cast<int>(vocab), dim, precision_);
+      backward.emplace(view(floats_of(head_)), static_cast<int>(vocab), dim, precision_);
       hidden_gradient_ = Tensor::empty(hidden_.shape());
     }
     Tensor teacher_logits;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "alambic/autograd/input_watch.h"
 #include "alambic/autograd/ops.h"
 #include "alambic/base/error.h"
 #include "alambic/tensor/product.h"
@@ -12,9 +13,10 @@ constexpr int64_t kRowGrain = 64;  // rows per task; also the fixed chunk of row
 // y (+)= x wᵀ, through the packed panels of a prepared weight where they fit the precision asked
 // for.
 void times_transposed(const Tensor& x, const Tensor& w, Precision precision, Tensor& y) {
+  if (const InputWatch* watch = InputWatch::on_this_thread(); watch != nullptr) watch->see(w, x);
   const auto m = static_cast<int>(x.rows());
   const auto& packed = w.packed();
-  if (packed != nullptr && packed->usable() && packed->precision() == precision) {
+  if (packed != nullptr && packed->serves(precision)) {
     product(m, view(x), *packed, y.data(), y.cols(), false);
   } else {
     product({m, static_cast<int>(w.rows()), static_cast<int>(w.cols()), precision}, view(x),
@@ -23,8 +25,9 @@ void times_transposed(const Tensor& x, const Tensor& w, Precision precision, Ten
 }
 
 // x's gradient (+)= dy w
-void input_gradient(const Tensor& dy, const Tensor& w, Precision precision, const Tensor& x) {
+void input_gradient(const Tensor& dy, const Tensor& weight, Precision precision, const Tensor& x) {
   if (!x.requires_grad()) return;
+  const Tensor w = floats_of(weight);
   const auto [sink, accumulate] = x.grad_sink();
   product({static_cast<int>(dy.rows()), static_cast<int>(w.cols()), static_cast<int>(w.rows()),
            precision, accumulate},
@@ -122,7 +125,7 @@ Tensor gated_mlp(const Tensor& x, const Tensor& gate, const Tensor& up, const Te
                       hidden;  // the activations are spent; their buffer takes the gradient
                   product({static_cast<int>(dy.rows()), static_cast<int>(down.cols()),
                            static_cast<int>(down.rows()), precision},
-                          view(dy), view(down), dh.data(), dh.cols());
+                          view(dy), view(floats_of(down)), dh.data(), dh.cols());
                   // dg and du overwrite g and u: elementwise, and nothing reads those again.
                   parallel_rows(g.rows(), 16, [&](int64_t begin, int64_t end) {
                     kernels::kernels().silu_mul_backward(dh.row(begin), g.row(begin), u.row(begin),

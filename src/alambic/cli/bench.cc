@@ -22,7 +22,7 @@ constexpr const char* kBenchExample =
     "Shapes: S 15M parameters, M 135M, L 333M, tiny; default: S and M.";
 
 struct BenchArguments {
-  std::string model, precision = "bf16";
+  std::string model, precision = "bf16", weights = "float";
   std::vector<std::string> shapes, only;
   bool quick = false, json = false, part = false;
 };
@@ -43,6 +43,11 @@ void bind(CLI::App& verb, BenchArguments& o) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   verb.add_option("--precision", o.precision, "Of the products: fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
+      ->capture_default_str();
+  verb.add_option("--weights", o.weights,
+                  "Of random weights: float, or int8 or int4 (prompt and generate)")
+      ->check(CLI::IsMember({"float", "int8", "int4"}))
+      ->excludes(model)
       ->capture_default_str();
   verb.add_flag("--quick", o.quick,
                 "Few repetitions at the tiny shape: a test that it works, no benchmark");
@@ -67,6 +72,7 @@ std::vector<Plan> plan_of(const BenchArguments& o) {
   if (shapes.empty()) shapes = {bench_shape("S"), bench_shape("M")};
   std::vector<Plan> plans;
   for (BenchShape& shape : shapes) {
+    if (shape.directory.empty()) shape.weights = format_from_name(o.weights);
     Plan plan{std::move(shape), {}};
     for (const std::string& part : o.only.empty() ? bench_parts() : o.only) {
       if (can_measure(part, plan.shape)) plan.parts.push_back(part);
@@ -99,7 +105,7 @@ std::vector<Measurement> measure_in_child(const BenchArguments& o, const BenchSh
       "--precision", o.precision, "--threads", std::to_string(thread_count())};
   if (o.quick) arguments.push_back("--quick");
   if (shape.directory.empty()) {
-    arguments.insert(arguments.end(), {"--shape", shape.name});
+    arguments.insert(arguments.end(), {"--shape", shape.name, "--weights", o.weights});
   } else {
     arguments.insert(arguments.end(), {"--", shape.directory});
   }
@@ -135,7 +141,10 @@ struct Peak {
 // elsewhere.
 Peak share_of_peak(const Measurement& m, const Ceilings& ceilings) {
   if (m.read_bytes_per_s > 0) return {m.read_bytes_per_s / ceilings.read_bytes_per_s, "reads"};
-  const double products = m.dtype == "bf16" ? ceilings.product_flops : ceilings.fp32_flops;
+  const bool integer = m.dtype.starts_with("int");
+  const double products = integer             ? ceilings.int8_ops
+                          : m.dtype == "bf16" ? ceilings.product_flops
+                                              : ceilings.fp32_flops;
   return {m.flops / products, "products"};
 }
 

@@ -31,10 +31,31 @@ ModelConfig config_of(int dim, int layers, int heads, int kv_heads, int ffn, int
 }
 
 std::unique_ptr<Transformer> make_model(const BenchShape& shape) {
-  if (!shape.directory.empty()) return load_model(shape.directory).model;
+  if (!shape.directory.empty()) return load_model(shape.directory, Quantized::kMapped).model;
   auto model = std::make_unique<Transformer>(shape.config);
   model->initialise(1);
   return model;
+}
+
+std::unique_ptr<Transformer> make_frozen_model(const BenchShape& shape, Precision precision) {
+  auto model = make_model(shape);
+  if (shape.weights && shape.directory.empty())
+    use_quantized(*model, quantize(*model, {.format = *shape.weights}));
+  freeze_for_inference(*model, precision);
+  return model;
+}
+
+// Bytes of weights that a token's row meets.
+double weight_bytes(Transformer& model, Precision precision) {
+  double bytes = 0;
+  model.visit([&](Parameter& p) {
+    if (is_quantized(p)) {
+      bytes += static_cast<double>(p.value.packed()->quantized()->bytes());
+    } else if (p.name != "embedding" || p.value.same_as(model.head())) {
+      bytes += static_cast<double>(p.value.size()) * (precision == Precision::kBf16 ? 2 : 4);
+    }
+  });
+  return bytes;
 }
 
 std::vector<TokenId> random_tokens(const ModelConfig& config, int count, uint64_t stream) {
@@ -87,8 +108,7 @@ const char* dtype_of(Precision precision) {
 }
 
 Measurement measure_prompt(const BenchShape& shape, Precision precision, bool quick) {
-  const auto model = make_model(shape);
-  freeze_for_inference(*model, precision);
+  const auto model = make_frozen_model(shape, precision);
   const NoGrad no_grad;
   const std::vector<TokenId> tokens = random_tokens(shape.config, shape.prompt_tokens, 1);
   const int64_t last = shape.prompt_tokens - 1;
@@ -111,8 +131,7 @@ Measurement measure_prompt(const BenchShape& shape, Precision precision, bool qu
 }
 
 Measurement measure_generate(const BenchShape& shape, Precision precision, bool quick) {
-  const auto model = make_model(shape);
-  freeze_for_inference(*model, precision);
+  const auto model = make_frozen_model(shape, precision);
   const auto decoder = make_decoder(DecodeMode::kAutoregressive, *model);
   GenerateOptions options;
   options.max_tokens = shape.generate_tokens;
@@ -127,8 +146,7 @@ Measurement measure_generate(const BenchShape& shape, Precision precision, bool 
   m.tokens = tokens;
   m.tokens_per_s = static_cast<double>(tokens) / seconds;
   m.flops = 2 * multiplied_weights(shape.config) * m.tokens_per_s;
-  m.read_bytes_per_s =
-      (precision == Precision::kBf16 ? 2 : 4) * multiplied_weights(shape.config) * m.tokens_per_s;
+  m.read_bytes_per_s = weight_bytes(*model, precision) * m.tokens_per_s;
   return m;
 }
 
@@ -226,7 +244,8 @@ BenchShape bench_shape_of_model(const std::string& directory) {
           std::min(512, room),
           std::min(128, std::max(1, room - 17)),
           8,
-          std::min(256, room)};
+          std::min(256, room),
+          stored_format(directory)};
 }
 
 const std::vector<std::string>& bench_parts() {
@@ -236,6 +255,7 @@ const std::vector<std::string>& bench_parts() {
 }
 
 bool can_measure(std::string_view part, const BenchShape& shape) {
+  if (shape.weights && part != "prompt" && part != "generate") return false;
   return part != "train_hybrid" || shape.config.mask >= 0;
 }
 
@@ -256,7 +276,7 @@ std::vector<Measurement> measure_part(std::string_view part, const BenchShape& s
   }
   for (Measurement& m : measurements) {
     m.what = part;
-    m.dtype = dtype_of(precision);
+    m.dtype = shape.weights ? format_name(*shape.weights) : dtype_of(precision);
     if (m.shape.empty()) m.shape = shape.name;
     m.peak_rss_bytes = peak_rss();
   }

@@ -6,6 +6,7 @@
 // what loading a model throws.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "alambic/base/json.h"
 #include "alambic/models/model_config.h"
 #include "alambic/nn/forward.h"
+#include "alambic/tensor/quantized_matrix.h"
 
 namespace alambic {
 
@@ -22,6 +24,7 @@ struct BenchShape {
   std::string directory;  // of the model whose weights are used; empty: random weights
   int prompt_tokens, generate_tokens;
   int train_batch, train_length;
+  std::optional<WeightFormat> weights = {};  // quantised for prompt and generate
 };
 
 // "S", "M", "L" or "tiny".
@@ -31,7 +34,8 @@ BenchShape bench_shape_of_model(const std::string& directory);
 
 // prompt, generate, train, train_hybrid, product
 const std::vector<std::string>& bench_parts();
-// False where the model lacks what the part needs: a mask token for train_hybrid.
+// False where the model lacks what the part needs: a mask token for train_hybrid, weights in
+// floating point for all training and for products.
 bool can_measure(std::string_view part, const BenchShape& shape);
 
 struct Measurement {

@@ -122,6 +122,8 @@ OrderedJson inspect_model(const std::string& directory) {
   OrderedJson unusual = OrderedJson::array();
   OrderedJson result = {{"what", "model"}, {"path", directory}};
   result["model"] = config_json(config);
+  const auto format = stored_format(directory);
+  if (format) result["quantized"] = format_name(*format);
   const std::string weights = directory + "/model.safetensors";
   if (file_exists(weights)) {
     result["weights"] = weights_json(weights, unusual);

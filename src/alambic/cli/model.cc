@@ -5,7 +5,7 @@
 namespace alambic {
 
 OpenModel open_model(const std::string& directory, Precision precision) {
-  OpenModel open{load_model(directory), Tokenizer::load(directory)};
+  OpenModel open{load_model(directory, Quantized::kMapped), Tokenizer::load(directory)};
   if (open.tokenizer.vocab_size() > open.model().config().vocab_size) {
     fail(ErrorCode::kCorruptData, "[{}] the tokenizer has {} tokens; the model was made for {}",
          directory, open.tokenizer.vocab_size(), open.model().config().vocab_size);

@@ -204,7 +204,7 @@ const TensorEntry* SafetensorsFile::find(std::string_view name) const {
 }
 
 void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
-                       const std::map<std::string, std::string>& metadata) {
+                       const std::map<std::string, std::string>& metadata, size_t alignment) {
   OrderedJson header = OrderedJson::object();
   if (!metadata.empty()) header[std::string(kMetadataKey)] = metadata;
   std::unordered_set<std::string_view> names;
@@ -227,7 +227,7 @@ void write_safetensors(const std::string& path, std::span<const TensorEntry> ten
     offset += tensor.bytes.size();
   }
   std::string text = dump_json(header);
-  text.append((kPrefix - text.size() % kPrefix) % kPrefix, ' ');
+  text.append((alignment - (kPrefix + text.size()) % alignment) % alignment, ' ');
   if (text.size() > kMaxHeader) {
     fail(ErrorCode::kInvalidArgument, "[{}] header of {} bytes; want at most {}", path, text.size(),
          kMaxHeader);

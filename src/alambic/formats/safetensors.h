@@ -59,11 +59,12 @@ class SafetensorsFile {
 };
 
 // Writes the tensors in the order given, atomically and without a second copy of them in memory.
-// The header is padded so that the first tensor starts on an 8-byte boundary. Throws
+// The header is padded so that the first tensor starts on a boundary of `alignment` bytes. Throws
 // kInvalidArgument where a name is empty, reserved or used twice, or where bytes do not match shape
 // and type; kIo if the disk refuses, leaving any old file as it was.
 void write_safetensors(const std::string& path, std::span<const TensorEntry> tensors,
-                       const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
+                       const std::map<std::string, std::string>& metadata = {{"format", "pt"}},
+                       size_t alignment = 8);
 
 // Widens an F32, F16 or BF16 tensor; `out` must have exactly its element count.
 void to_floats(const TensorEntry& tensor, std::span<float> out);

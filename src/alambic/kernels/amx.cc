@@ -1,16 +1,17 @@
-// The AMX table: AVX-512's, with bf16 products on tiles. Standard headers come before the target
-// region, so that their inline functions stay at the build's base architecture.
+// The AMX table: AVX-512's, with bf16 and quantised products on tiles. Standard headers come before
+// the target region, so that their inline functions stay at the build's base architecture.
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "alambic/kernels/tables.h"
 
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,avx2,fma")
 // g++ 12 reports its own intrinsics' undefined operands.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -25,6 +26,12 @@ namespace amx {
 #include "alambic/kernels/vec.inl"
 //
 #include "alambic/kernels/amx.inl"
+//
+#include "alambic/kernels/quantized_wide.inl"
+//
+#include "alambic/kernels/quantized_amx.inl"
+//
+#include "alambic/kernels/vnni.inl"
 
 struct alignas(64) TileConfig {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -117,6 +124,7 @@ KernelTable amx_table() {
   KernelTable table = avx512_table();
   table.isa = Isa::kAmx;
   table.gemm[static_cast<int>(Precision::kBf16)] = amx::amx_gemm<amx::HardwareTiles>();
+  amx::use_amx_quantized<amx::HardwareTiles, amx::HardwareDot>(table);
   return table;
 }
 

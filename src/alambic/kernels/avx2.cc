@@ -37,6 +37,10 @@ inline Vector keep(Vector v, Vector otherwise, Tail tail) {
 //
 #include "alambic/kernels/gemm.inl"
 //
+#include "alambic/kernels/quantized.inl"
+//
+#include "alambic/kernels/quantized_avx2.inl"
+//
 #include "alambic/kernels/pack.inl"
 //
 #include "alambic/kernels/bursts.inl"
@@ -64,7 +68,12 @@ constexpr double kInt8OpsPerRound = 8.0 * 32.0 * 2.0;
 
 #pragma GCC pop_options
 
-KernelTable avx2_table() { return avx2::region_table(Isa::kAvx2); }
+KernelTable avx2_table() {
+  KernelTable table = avx2::region_table(Isa::kAvx2);
+  table.multiply_quantized[0] = avx2::multiply_quantized_avx2<WeightFormat::kInt8>;
+  table.multiply_quantized[1] = avx2::multiply_quantized_avx2<WeightFormat::kInt4>;
+  return table;
+}
 
 Bursts avx2_bursts() {
   using namespace avx2;

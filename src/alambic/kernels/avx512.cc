@@ -28,6 +28,8 @@ constexpr int kMr = 14;
 //
 #include "alambic/kernels/gemm.inl"
 //
+#include "alambic/kernels/quantized.inl"
+//
 #include "alambic/kernels/pack.inl"
 //
 #include "alambic/kernels/bursts.inl"
@@ -74,7 +76,16 @@ constexpr double kInt8OpsPerRound = 8.0 * 64.0 * 2.0;
 
 namespace alambic::kernels {
 
-KernelTable avx512_table() { return avx512::region_table(Isa::kAvx512); }
+KernelTable avx512_table() {
+  KernelTable table = avx512::region_table(Isa::kAvx512);
+  if (__builtin_cpu_supports("avx512vnni")) {
+    use_vnni(table);
+  } else {
+    const KernelTable below = avx2_table();
+    for (int format : {0, 1}) table.multiply_quantized[format] = below.multiply_quantized[format];
+  }
+  return table;
+}
 
 Bursts avx512_bursts() {
   using namespace avx512;

@@ -37,8 +37,8 @@ std::vector<KernelTable> find_tables() {
     add_if_it_agrees(avx512_table(), tables);
   }
   if (tables.back().isa == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16") &&
-      __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") &&
-      __builtin_cpu_supports("amx-int8") && request_amx()) {
+      __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("amx-tile") &&
+      __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-int8") && request_amx()) {
     add_if_it_agrees(amx_table(), tables);
   }
   return tables;

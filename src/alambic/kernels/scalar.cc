@@ -23,6 +23,8 @@ inline Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
 //
 #include "alambic/kernels/gemm.inl"
 //
+#include "alambic/kernels/quantized.inl"
+//
 #include "alambic/kernels/pack.inl"
 //
 #include "alambic/kernels/bursts.inl"

@@ -43,6 +43,31 @@ Floats product(const KernelTable& table, Precision precision) {
   return c;
 }
 
+// 19 rows of 100 against 21 columns of arbitrary bytes: every end is ragged, and tiles are met.
+Floats quantized_product(const KernelTable& table, WeightFormat format) {
+  constexpr int kRows = 19, kDepth = 100, kColumns = 21, kPanels = 2;
+  const int group = group_size(format), groups = (kDepth + group - 1) / group;
+  const Floats x = values(kRows * kDepth, 7);
+  std::vector<int8_t> rows(static_cast<size_t>(kRows * groups * group));
+  Floats scales(static_cast<size_t>(kRows * groups));
+  std::vector<int32_t> sums(scales.size());
+  table.quantize_rows(x.data(), kDepth, kRows, kDepth, group, rows.data(), scales.data(),
+                      sums.data());
+  Rng rng(8);
+  std::vector<std::byte> weights(static_cast<size_t>(kPanels * groups * group_bytes(format)));
+  for (std::byte& w : weights) w = static_cast<std::byte>(1 + rng.below(127) + 128 * rng.below(2));
+  std::vector<uint16_t> bf16(static_cast<size_t>(kPanels * groups * kPanelColumns));
+  std::vector<uint8_t> zeros(bf16.size());
+  for (uint16_t& s : bf16) s = static_cast<uint16_t>(0x3c00 + rng.below(256));
+  for (uint8_t& z : zeros) z = static_cast<uint8_t>(rng.below(16));
+  Floats c(kRows * kColumns);
+  table.multiply_quantized[static_cast<int>(format)](
+      {rows.data(), scales.data(), sums.data(), groups},
+      {weights.data(), bf16.data(), zeros.data()}, kRows, kColumns, c.data(), kColumns);
+  c.insert(c.end(), scales.begin(), scales.end());
+  return c;
+}
+
 struct Entry {
   const char* name;
   std::function<Floats(const KernelTable&)> run;
@@ -53,6 +78,10 @@ std::vector<Entry> entries() {
   return {
       {"gemm fp32", [](const KernelTable& t) { return product(t, Precision::kFp32); }},
       {"gemm bf16", [](const KernelTable& t) { return product(t, Precision::kBf16); }},
+      {"int8 weights",
+       [](const KernelTable& t) { return quantized_product(t, WeightFormat::kInt8); }},
+      {"int4 weights",
+       [](const KernelTable& t) { return quantized_product(t, WeightFormat::kInt4); }},
       {"matmul_small",
        [=](const KernelTable& t) {
          Floats c(7 * 11);

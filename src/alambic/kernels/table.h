@@ -17,6 +17,8 @@
 #include <cstdint>
 #include <span>
 
+#include "alambic/kernels/quantized.h"
+
 namespace alambic::kernels {
 
 enum class Isa { kScalar, kAvx2, kAvx512, kAmx };
@@ -66,6 +68,14 @@ struct KernelTable {
   // at a[i * a_row + p * a_col]; rows of b and c are contiguous with strides ldb, ldc.
   void (*matmul_small)(const float* a, int64_t a_row, int64_t a_col, const float* b, int64_t ldb,
                        int m, int n, int k, float* c, int64_t ldc, bool accumulate) noexcept;
+  // Rows of x (row stride ld) in 8 bits, in groups of `group` along k; the last group is padded.
+  // Outputs as Int8Rows has them.
+  void (*quantize_rows)(const float* x, int64_t ld, int rows, int k, int group, int8_t* values,
+                        float* scales, int32_t* sums) noexcept;
+  // c[m, n] = rows times panels, indexed by WeightFormat. All tables give the same bits.
+  void (*multiply_quantized[2])(const Int8Rows& a, const WeightPanels& w, int m, int n, float* c,
+                                int64_t ldc) noexcept;
+
   // out[cols, rows] = transpose of in[rows, cols] with row strides ld_out, ld_in.
   void (*transpose)(const float* in, int64_t ld_in, int rows, int cols, float* out,
                     int64_t ld_out) noexcept;

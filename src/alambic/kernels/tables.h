@@ -13,6 +13,8 @@ KernelTable scalar_table();
 KernelTable avx2_table();
 KernelTable avx512_table();
 KernelTable amx_table();
+// Gives an AVX-512 table the quantised products of CPUs with VNNI.
+void use_vnni(KernelTable& table);
 
 // A loop for probe.cc to time; the result of `run` only keeps the loop alive.
 struct Burst {

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "alambic/kernels/test_tables.h"
 
@@ -30,9 +31,27 @@ __attribute__((noinline)) Vector fma(Vector a, Vector b, Vector c) {
 //
 #include "alambic/kernels/gemm.inl"
 //
+#include "alambic/kernels/quantized.inl"
+//
 #include "alambic/kernels/pack.inl"
 //
 #include "alambic/kernels/amx.inl"
+//
+#include "alambic/kernels/quantized_wide.inl"
+//
+#include "alambic/kernels/quantized_amx.inl"
+
+// Four products of an unsigned and a signed byte onto each lane, as VNNI adds them.
+struct EmulatedDot {
+  static VS add(VS sum, VU weights, VS values) {
+    uint8_t w[4 * kWidth];
+    int8_t v[4 * kWidth];
+    std::memcpy(w, &weights, sizeof w);
+    std::memcpy(v, &values, sizeof v);
+    for (int i = 0; i < 4 * kWidth; ++i) sum[i / 4] += w[i] * v[i];
+    return sum;
+  }
+};
 
 // Eight 16 x 64-byte tiles and what the instructions do to them. A bf16 dot product runs the even k
 // in one fused chain from zero, the odd k in another, adds the two, and adds that to C; subnormals
@@ -72,6 +91,20 @@ struct EmulatedTiles {
     return flushed(float_of(half));
   }
   template <int C, int A, int B>
+  static void dot_int8() {
+    int8_t a[16][64], b[16][64];
+    std::memcpy(a, tiles[A].sums, sizeof a);
+    std::memcpy(b, tiles[B].sums, sizeof b);
+    for (int r = 0; r < 16; ++r) {
+      for (int col = 0; col < 16; ++col) {
+        int32_t sum;
+        std::memcpy(&sum, &tiles[C].sums[r][col], sizeof sum);
+        for (int q = 0; q < 64; ++q) sum += a[r][q] * b[q / 4][4 * col + q % 4];
+        std::memcpy(&tiles[C].sums[r][col], &sum, sizeof sum);
+      }
+    }
+  }
+  template <int C, int A, int B>
   static void dot() {
     for (int r = 0; r < 16; ++r) {
       for (int col = 0; col < 16; ++col) {
@@ -107,7 +140,10 @@ const std::vector<NamedTable>& tables_under_test() {
       all.push_back({isa_name(table.isa), table});
     KernelTable table = wide::region_table(Isa::kAvx512);
     all.push_back({"portable avx512", table});
+    wide::use_wide_quantized<wide::EmulatedDot>(table);
+    all.push_back({"emulated vnni", table});
     table.isa = Isa::kAmx;
+    wide::use_amx_quantized<wide::EmulatedTiles, wide::EmulatedDot>(table);
     table.gemm[static_cast<int>(Precision::kBf16)] = wide::amx_gemm<wide::EmulatedTiles>();
     all.push_back({"emulated amx", table});
     return all;

@@ -8,9 +8,13 @@
 #include "alambic/base/file.h"
 #include "alambic/formats/safetensors.h"
 #include "alambic/models/family.h"
+#include "alambic/models/quantized_tensors.h"
+#include "alambic/tensor/product.h"
 
 namespace alambic {
 namespace {
+
+constexpr size_t kPanelAlignment = 64;  // a step of a panel is a cache line then
 
 std::string in(const std::string& directory, const char* file) { return directory + "/" + file; }
 
@@ -62,12 +66,13 @@ const TensorEntry* stored(const SafetensorsFile& file, const Family& family,
   return entry;
 }
 
-void check_memory(const ModelConfig& config, const std::string& directory) {
+void check_memory(const ModelConfig& config, int64_t bytes_per_weight,
+                  const std::string& directory) {
   const auto have = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
-  const int64_t want = config.parameters() * 4;
+  const int64_t want = config.parameters() * bytes_per_weight;
   if (want > have) {
     fail(ErrorCode::kResourceExhausted,
-         "[{}] the weights need {} MiB in fp32; this machine has {} MiB", directory, want >> 20,
+         "[{}] the weights need {} MiB of memory; this machine has {} MiB", directory, want >> 20,
          have >> 20);
   }
 }
@@ -82,6 +87,61 @@ void check_promise(const SafetensorsFile& file, const ModelConfig& config,
     fail(ErrorCode::kCorruptData, "[{}] holds {} weights; config.json wants {}", path,
          stored_weights, config.parameters());
   }
+}
+
+[[noreturn]] void fail_shape(const std::string& path, const std::string& name,
+                             std::span<const int64_t> got, std::span<const int64_t> want) {
+  fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, name, shape_text(got),
+       shape_text(want));
+}
+
+// A tensor in floating point, in the shape wanted.
+const TensorEntry& float_entry(const SafetensorsFile& file, const std::string& name,
+                               const Shape& shape, const std::string& path) {
+  const TensorEntry* entry = file.find(name);
+  if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
+  if (entry->shape != shape) fail_shape(path, name, entry->shape, shape);
+  return *entry;
+}
+
+// Shapes are checked before each allocation, so a lying config.json cannot ask for much.
+LoadedModel load_quantized(const std::string& directory, const ModelConfig& config,
+                           WeightFormat format, Quantized as) {
+  const std::string path = in(directory, "model.safetensors");
+  check_memory(config, as == Quantized::kAsFloats ? 4 : 1, directory);
+  const auto file = std::make_shared<const SafetensorsFile>(path);
+  const Family& family = llama_family();
+  LoadedModel loaded;
+  loaded.model = std::make_unique<Transformer>(config, Transformer::Weights::kUnstored);
+  const auto matrix = [&](const char* name, const Shape& shape) {
+    return read_quantized(file, family.tensor_name(name), format, shape[0], shape[1], path);
+  };
+  loaded.model->visit([&](Parameter& p) {
+    const Shape shape = p.value.shape();
+    if (shape.size() == 2 && p.name != "embedding") {
+      const QuantizedMatrix quantized = matrix(p.name.c_str(), shape);
+      if (as == Quantized::kAsFloats) {
+        p.value = quantized.dequantized();
+      } else {
+        p.value.set_packed(std::make_shared<PackedMatrix>(quantized));
+      }
+      return;
+    }
+    const TensorEntry& entry = float_entry(*file, family.tensor_name(p.name), shape, path);
+    if (p.name == "embedding" && as == Quantized::kMapped && entry.dtype == DType::kBf16) {
+      p.value = lent_or_copied(file, entry);
+    } else {
+      p.value = Tensor::empty(shape);
+      to_floats(entry, p.value.values());
+    }
+    if (p.name == "embedding" && config.tied_head) {
+      const QuantizedMatrix head = matrix("head", shape);
+      if (as == Quantized::kMapped) p.value.set_packed(std::make_shared<PackedMatrix>(head));
+    }
+  });
+  for (const TensorEntry& entry : file->entries())
+    loaded.file_bytes += static_cast<int64_t>(entry.bytes.size());
+  return loaded;
 }
 
 std::string model_readme(const ModelConfig& config, const ModelCard& card) {
@@ -114,11 +174,22 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
   return config;
 }
 
-LoadedModel load_model(const std::string& directory) {
+std::optional<WeightFormat> stored_format(const std::string& directory) {
+  const std::string where = in(directory, "config.json");
+  return read_quantization(read_json_file(where), where);
+}
+
+LoadedModel load_model(const std::string& directory, Quantized quantized) {
   LoadedModel loaded;
   const ModelConfig config = read_model_config(directory, &loaded.card);
+  if (const auto format = stored_format(directory)) {
+    ModelCard card = std::move(loaded.card);
+    loaded = load_quantized(directory, config, *format, quantized);
+    loaded.card = std::move(card);
+    return loaded;
+  }
   const std::string path = in(directory, "model.safetensors");
-  check_memory(config, directory);
+  check_memory(config, 4, directory);
   const SafetensorsFile file(path);
   const Family& family = llama_family();
   // A wrong shape must be an error before it is an allocation.
@@ -137,8 +208,7 @@ LoadedModel load_model(const std::string& directory) {
     const TensorEntry* entry = stored(file, family, config, p.name);
     if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
     if (entry->shape != p.value.shape()) {
-      fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, name,
-           shape_text(entry->shape), shape_text(p.value.shape()));
+      fail_shape(path, name, entry->shape, p.value.shape());
     }
     to_floats(*entry, p.value.values());
     loaded.file_bytes += static_cast<int64_t>(entry->bytes.size());
@@ -146,22 +216,45 @@ LoadedModel load_model(const std::string& directory) {
   return loaded;
 }
 
-void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory,
-                DType dtype) {
+namespace {
+
+// Everything but the weights and the tokenizer.
+void write_description(const ModelConfig& config, const ModelCard& card,
+                       const std::string& directory, DType dtype, const Json& quantization) {
   make_directories(directory);
-  const ModelConfig& config = model.config();
-  const Family& family = llama_family();
-  Json json = family.write_config(config);
+  Json json = llama_family().write_config(config);
   json["torch_dtype"] = dtype == DType::kF32   ? "float32"
                         : dtype == DType::kF16 ? "float16"
                                                : "bfloat16";
+  if (!quantization.is_null()) json["quantization_config"] = quantization;
   json["alambic"] = card_json(config, card);
   write_file_atomic(in(directory, "config.json"), dump_json(json, 2) + "\n");
   Json generation = Json::object();
   if (config.bos >= 0) generation["bos_token_id"] = config.bos;
   if (config.eos >= 0) generation["eos_token_id"] = config.eos;
   write_file_atomic(in(directory, "generation_config.json"), dump_json(generation, 2) + "\n");
-  write_file_atomic(in(directory, "README.md"), model_readme(config, card));
+  std::string readme = model_readme(config, card);
+  if (!quantization.is_null()) {
+    readme += fmt::format(
+        "- weights: {} in groups of {}, {}\n", quantization.at("weights").get<std::string>(),
+        quantization.at("group_size").get<int>(),
+        quantization.at("calibrated").get<bool>() ? "calibrated on text" : "rounded plainly");
+  }
+  write_file_atomic(in(directory, "README.md"), readme);
+}
+
+}  // namespace
+
+void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory,
+                DType dtype) {
+  const Family& family = llama_family();
+  model.visit([&](Parameter& p) {
+    if (is_quantized(p)) {
+      fail(ErrorCode::kUnsupported, "[{}] {} is quantised; it cannot be written as {}", directory,
+           p.name, dtype_name(dtype));
+    }
+  });
+  write_description(model.config(), card, directory, dtype, nullptr);
   std::vector<std::vector<std::byte>> bytes;
   std::vector<TensorEntry> entries;
   model.visit([&](Parameter& p) {
@@ -170,6 +263,36 @@ void save_model(LanguageModel& model, const ModelCard& card, const std::string& 
   });
   for (size_t i = 0; i < entries.size(); ++i) entries[i].bytes = bytes[i];
   write_safetensors(in(directory, "model.safetensors"), entries);
+}
+
+void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights, bool calibrated,
+                          const ModelCard& card, const std::string& directory) {
+  const Family& family = llama_family();
+  const WeightFormat format = weights.at("head").format();
+  write_description(model.config(), card, directory, DType::kBf16,
+                    quantization_json(format, calibrated));
+  // Values first, then scales, then what is left: all keep the alignment of the file's data.
+  std::vector<TensorEntry> entries;
+  for (const auto& [name, matrix] : weights) {
+    for (TensorEntry& entry : quantized_entries(family.tensor_name(name), matrix))
+      entries.push_back(std::move(entry));
+  }
+  const auto rank = [](const TensorEntry& e) {
+    return e.dtype == DType::kBf16 ? 1 : e.shape.size() == 2 ? 0 : 2;
+  };
+  std::stable_sort(entries.begin(), entries.end(),
+                   [&](const TensorEntry& a, const TensorEntry& b) { return rank(a) < rank(b); });
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<std::pair<std::string, Shape>> rest;
+  model.visit([&](Parameter& p) {
+    if (p.name != "embedding" && weights.contains(p.name)) return;
+    bytes.push_back(pack_floats(p.value.values(), DType::kBf16));
+    rest.emplace_back(family.tensor_name(p.name), p.value.shape());
+  });
+  for (size_t i = 0; i < rest.size(); ++i)
+    entries.push_back({rest[i].first, DType::kBf16, rest[i].second, bytes[i]});
+  write_safetensors(in(directory, "model.safetensors"), entries, {{"format", "pt"}},
+                    kPanelAlignment);
 }
 
 std::string apply_template(const ModelCard& card, std::string_view prompt) {

@@ -4,8 +4,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "alambic/models/quantize.h"
 #include "alambic/models/transformer.h"
 #include "alambic/tensor/dtype.h"
 
@@ -28,10 +30,17 @@ struct LoadedModel {
   int64_t file_bytes = 0;
 };
 
-// Weights become fp32 in memory, frozen. Throws kNotFound, kCorruptData (naming the tensor, its
-// shape, the shape wanted), kUnsupported, kResourceExhausted (before any weight is read, where they
-// cannot fit this machine's memory).
-LoadedModel load_model(const std::string& directory);
+// What becomes of quantised weights: floats that anything can be done with (a tied head is then the
+// embedding again), or panels that stay mapped where they lie in the file, for inference alone.
+enum class Quantized { kAsFloats, kMapped };
+
+// Weights in floating point become fp32 in memory, frozen. Throws kNotFound, kCorruptData (naming
+// the tensor, its shape, the shape wanted), kUnsupported, kResourceExhausted (before any weight is
+// read, where they cannot fit this machine's memory).
+LoadedModel load_model(const std::string& directory, Quantized quantized = Quantized::kAsFloats);
+
+// How config.json says that the matrices are stored; nullopt: in floating point.
+std::optional<WeightFormat> stored_format(const std::string& directory);
 
 // Reads config.json alone.
 ModelConfig read_model_config(const std::string& directory, ModelCard* card = nullptr);
@@ -39,8 +48,13 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card = nu
 // Writes config.json, generation_config.json, README.md and model.safetensors (F32, F16 or BF16),
 // each atomically, the weights last: a directory with weights is complete. The tokenizer is the
 // caller's to save there first.
+// kUnsupported where the model's own weights are quantised.
 void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory,
                 DType dtype);
+
+// The same with quantised matrices (quantized_tensors.h has the layout) and the rest in BF16.
+void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights, bool calibrated,
+                          const ModelCard& card, const std::string& directory);
 
 std::string apply_template(const ModelCard& card, std::string_view prompt);
 

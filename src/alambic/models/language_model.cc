@@ -1,20 +1,29 @@
 #include "alambic/models/language_model.h"
 
+#include "alambic/base/error.h"
 #include "alambic/tensor/product.h"
 
 namespace alambic {
 
+bool is_quantized(const Parameter& p) {
+  return p.value.packed() != nullptr && p.value.packed()->quantized() != nullptr;
+}
+
 void freeze_for_inference(LanguageModel& model, Precision precision) {
-  const void* head = model.head().raw();
   model.visit([&](Parameter& p) {
     p.set_trainable(false);
-    const bool looked_up_only = p.name == "embedding" && p.value.raw() != head;
+    const bool looked_up_only = p.name == "embedding" && !p.value.same_as(model.head());
+    if (is_quantized(p)) return;
     if (p.value.shape().size() == 2 && !looked_up_only) prepare(p.value, precision);
   });
 }
 
 void set_trainable(LanguageModel& model, bool trainable) {
   model.visit([&](Parameter& p) {
+    if (trainable && is_quantized(p)) {
+      fail(ErrorCode::kUnsupported, "[{}] is quantised; only floating-point weights can be trained",
+           p.name);
+    }
     p.set_trainable(trainable);
     p.value.set_packed(nullptr);
   });

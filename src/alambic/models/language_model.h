@@ -30,8 +30,12 @@ class LanguageModel {
   virtual void visit(const ParameterVisitor& visitor) = 0;
 };
 
-// Freezes every parameter and packs the weights for inference at this precision.
+// True where the weight (of a tied embedding: as the head) is quantised.
+bool is_quantized(const Parameter& p);
+// Freezes every parameter and packs the weights for inference at this precision; quantised ones
+// stay as they are.
 void freeze_for_inference(LanguageModel& model, Precision precision);
+// kUnsupported where weights are quantised: they have no gradients.
 void set_trainable(LanguageModel& model, bool trainable);
 KvCache make_cache(const ModelConfig& config);
 

@@ -46,15 +46,19 @@ std::vector<int64_t> strongest_neurons(const Tensor& gate, const Tensor& up, con
 
 }  // namespace
 
-Transformer::Transformer(ModelConfig config) : config_(std::move(config)) {
+Transformer::Transformer(ModelConfig config, Weights weights) : config_(std::move(config)) {
   validate(config_, "model");
   const int64_t d = config_.dim, q = int64_t{config_.heads} * config_.head_dim;
   const int64_t kv = int64_t{config_.kv_heads} * config_.head_dim, f = config_.ffn;
-  const auto matrix = [](std::string name, int64_t out, int64_t in, bool decay = true) {
-    return Parameter{std::move(name), Tensor::empty({out, in}), decay};
+  const auto tensor = [weights](Shape shape) {
+    return weights == Weights::kUnstored ? Tensor::unstored(std::move(shape))
+                                         : Tensor::empty(std::move(shape));
   };
-  const auto vector = [](std::string name, int64_t size) {
-    return Parameter{std::move(name), Tensor::empty({size}), false};
+  const auto matrix = [&](std::string name, int64_t out, int64_t in, bool decay = true) {
+    return Parameter{std::move(name), tensor({out, in}), decay};
+  };
+  const auto vector = [&](std::string name, int64_t size) {
+    return Parameter{std::move(name), tensor({size}), false};
   };
   embedding_ = matrix("embedding", config_.vocab_size, d, false);
   embedding_.table = true;

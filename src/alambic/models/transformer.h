@@ -12,8 +12,10 @@ namespace alambic {
 
 class Transformer final : public LanguageModel {
  public:
-  // Weights uninitialised; initialise() or a loader fills them.
-  explicit Transformer(ModelConfig config);
+  // Weights uninitialised; initialise() or a loader fills them. Unstored weights have shapes only:
+  // a loader replaces them.
+  enum class Weights { kUninitialised, kUnstored };
+  explicit Transformer(ModelConfig config, Weights weights = Weights::kUninitialised);
 
   const ModelConfig& config() const override { return config_; }
   Tensor hidden(std::span<const TokenId> tokens, const Forward& forward) const override;

@@ -139,7 +139,18 @@ PackedMatrix::PackedMatrix(const Matrix& b, int k, int n, Precision precision)
   pack_whole_b(gemm, b, k, n, panels_.raw());
 }
 
-bool PackedMatrix::usable() const { return kernels::kernels().isa == isa_; }
+PackedMatrix::PackedMatrix(QuantizedMatrix quantized)
+    : k_(static_cast<int>(quantized.in())),
+      n_(static_cast<int>(quantized.out())),
+      precision_(Precision::kFp32),
+      isa_(kernels::kernels().isa),
+      quantized_(std::move(quantized)) {}
+
+bool PackedMatrix::usable() const { return quantized_ || kernels::kernels().isa == isa_; }
+
+bool PackedMatrix::serves(Precision precision) const {
+  return quantized_ || (precision_ == precision && usable());
+}
 
 size_t PackedMatrix::panel_bytes(int index) const {
   return kernels::kernels().gemm[static_cast<int>(precision_)].panel_bytes_b(
@@ -161,9 +172,19 @@ void product(int m, const Matrix& a, const PackedMatrix& b, float* c, int64_t ld
              bool accumulate) {
   ALAMBIC_CHECK(b.usable());
   if (m == 0 || b.n() == 0) return;
+  if (const QuantizedMatrix* quantized = b.quantized(); quantized != nullptr) {
+    ALAMBIC_CHECK(a.element == kernels::Element::kF32 && a.col_stride == 1 && !accumulate);
+    quantized->product(m, static_cast<const float*>(a.data), a.row_stride, c, ldc);
+    return;
+  }
   const kernels::Gemm& gemm = kernels::kernels().gemm[static_cast<int>(b.precision())];
   const size_t full_block = b.panel_bytes(0) * static_cast<size_t>(ceil_div(b.n(), gemm.nr));
   multiply(gemm, {m, b.n(), b.k(), b.precision(), accumulate}, a, {b.block(0), full_block}, c, ldc);
+}
+
+Tensor floats_of(const Tensor& weight) {
+  const bool quantized = weight.packed() != nullptr && weight.packed()->quantized() != nullptr;
+  return quantized ? weight.packed()->quantized()->dequantized() : weight;
 }
 
 void prepare(Tensor& weight, Precision precision) {

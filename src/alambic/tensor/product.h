@@ -6,8 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "alambic/kernels/table.h"
+#include "alambic/tensor/quantized_matrix.h"
 #include "alambic/tensor/tensor.h"
 
 namespace alambic {
@@ -21,15 +23,20 @@ Matrix view_transposed(const Tensor& t);
 // The view that starts at `row`.
 Matrix view_from_row(const Tensor& t, int64_t row);
 
-// A right-hand operand B[k, n] in the kernels' own panel form, to be used by many products.
+// A right-hand operand B[k, n] in the kernels' own panel form, to be used by many products. A
+// quantised weight is one, too: it serves products of either precision, always with 8-bit rows.
 class PackedMatrix {
  public:
   PackedMatrix(const Matrix& b, int k, int n, Precision precision);
+  explicit PackedMatrix(QuantizedMatrix quantized);
   int k() const { return k_; }
   int n() const { return n_; }
   Precision precision() const { return precision_; }
-  // True while the kernel table that made the panels is still in use.
+  // True while the kernel table that made the panels is still in use; always, if quantised.
   bool usable() const;
+  // True where products of this precision may use it.
+  bool serves(Precision precision) const;
+  const QuantizedMatrix* quantized() const { return quantized_ ? &*quantized_ : nullptr; }
   const std::byte* block(int index) const;  // panels of k-block `index`
   size_t panel_bytes(int index) const;
 
@@ -38,6 +45,7 @@ class PackedMatrix {
   Precision precision_;
   kernels::Isa isa_;
   Tensor panels_;
+  std::optional<QuantizedMatrix> quantized_;
 };
 
 struct Product {
@@ -46,7 +54,11 @@ struct Product {
   bool accumulate = false;
 };
 void product(const Product& p, const Matrix& a, const Matrix& b, float* c, int64_t ldc);
+// A quantised b wants fp32 rows that are contiguous, and cannot accumulate.
 void product(int m, const Matrix& a, const PackedMatrix& b, float* c, int64_t ldc, bool accumulate);
+
+// The numbers of a weight, dequantised where it exists in that form alone.
+Tensor floats_of(const Tensor& weight);
 
 // Packs a frozen weight [out, in] for x wᵀ and keeps the panels with the tensor; linear() then
 // skips packing.

@@ -104,7 +104,11 @@ Storage::Storage(size_t bytes) : data_(nullptr), capacity_(rounded(bytes)) {
   shared.trim();
 }
 
+Storage::Storage(const std::byte* data, std::shared_ptr<const void> owner)
+    : data_(const_cast<std::byte*>(data)), capacity_(0), owner_(std::move(owner)) {}
+
 Storage::~Storage() {
+  if (owner_ != nullptr) return;
   Cache& shared = cache();
   const std::lock_guard lock(shared.mutex);
   shared.live -= static_cast<int64_t>(capacity_);

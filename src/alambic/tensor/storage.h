@@ -1,5 +1,5 @@
 // The memory cache behind tensors: blocks are rounded up to one of a few sizes per octave and kept
-// for reuse. Thread safe.
+// for reuse. Memory of others, such as a mapped file, is lent and only looked at. Thread safe.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +11,8 @@ namespace alambic {
 class Storage {
  public:
   explicit Storage(size_t bytes);
+  // Lent: `owner` keeps the bytes alive. Never written.
+  Storage(const std::byte* data, std::shared_ptr<const void> owner);
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -19,6 +21,7 @@ class Storage {
  private:
   std::byte* data_;
   size_t capacity_;
+  std::shared_ptr<const void> owner_;
 };
 
 int64_t live_bytes();

@@ -61,21 +61,42 @@ Tensor Tensor::from(Shape shape, std::span<const float> values) {
   return tensor;
 }
 
+Tensor Tensor::lent(Shape shape, DType dtype, const std::byte* bytes,
+                    std::shared_ptr<const void> owner) {
+  Tensor tensor;
+  tensor.impl_ = std::make_shared<Impl>();
+  tensor.impl_->size = element_count(shape);
+  tensor.impl_->storage = std::make_shared<Storage>(bytes, std::move(owner));
+  tensor.impl_->shape = std::move(shape);
+  tensor.impl_->dtype = dtype;
+  return tensor;
+}
+
+Tensor Tensor::unstored(Shape shape) {
+  Tensor tensor;
+  tensor.impl_ = std::make_shared<Impl>();
+  tensor.impl_->size = element_count(shape);
+  tensor.impl_->shape = std::move(shape);
+  return tensor;
+}
+
 const Shape& Tensor::shape() const { return impl_->shape; }
 DType Tensor::dtype() const { return impl_->dtype; }
 int64_t Tensor::size() const { return impl_->size; }
 int64_t Tensor::cols() const { return impl_->shape.empty() ? 1 : impl_->shape.back(); }
 int64_t Tensor::rows() const { return cols() == 0 ? 0 : impl_->size / cols(); }
 
-std::byte* Tensor::raw() { return impl_->storage->data(); }
-const std::byte* Tensor::raw() const { return impl_->storage->data(); }
+std::byte* Tensor::raw() { return impl_->storage == nullptr ? nullptr : impl_->storage->data(); }
+const std::byte* Tensor::raw() const {
+  return impl_->storage == nullptr ? nullptr : impl_->storage->data();
+}
 
 float* Tensor::data() {
-  ALAMBIC_CHECK(impl_->dtype == DType::kF32);
+  ALAMBIC_CHECK(impl_->dtype == DType::kF32 && impl_->storage != nullptr);
   return reinterpret_cast<float*>(raw());
 }
 const float* Tensor::data() const {
-  ALAMBIC_CHECK(impl_->dtype == DType::kF32);
+  ALAMBIC_CHECK(impl_->dtype == DType::kF32 && impl_->storage != nullptr);
   return reinterpret_cast<const float*>(raw());
 }
 

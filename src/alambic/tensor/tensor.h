@@ -29,6 +29,11 @@ class Tensor {
   static Tensor empty(Shape shape, DType dtype = DType::kF32);  // uninitialised
   static Tensor zeros(Shape shape);
   static Tensor from(Shape shape, std::span<const float> values);
+  // Looks at bytes that `owner` keeps alive, at least as many as the shape needs; read only.
+  static Tensor lent(Shape shape, DType dtype, const std::byte* bytes,
+                     std::shared_ptr<const void> owner);
+  // A shape without numbers: the handle of a weight that exists in packed form alone (product.h).
+  static Tensor unstored(Shape shape);
 
   bool defined() const { return impl_ != nullptr; }
   const Shape& shape() const;
@@ -64,7 +69,7 @@ class Tensor {
   const std::shared_ptr<Node>& node() const;
   void set_node(std::shared_ptr<Node> node);
 
-  // A cached packed form for frozen weights (made by prepare() in product.h); null if none.
+  // A packed form for frozen weights (product.h), cached or the only one; null if none.
   const std::shared_ptr<const PackedMatrix>& packed() const;
   void set_packed(std::shared_ptr<const PackedMatrix> packed);
 

@@ -1,0 +1,257 @@
+#include "alambic/tensor/quantized_matrix.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "alambic/base/error.h"
+#include "alambic/base/thread_pool.h"
+
+namespace alambic {
+namespace {
+
+using kernels::kPanelColumns;
+
+int64_t panels_of(int64_t out) { return (out + kPanelColumns - 1) / kPanelColumns; }
+int64_t groups_of(WeightFormat format, int64_t in) {
+  const int64_t size = kernels::group_size(format);
+  return (in + size - 1) / size;
+}
+
+// Where the value of (row, column) lies: its byte, and the shift of its bits in there.
+struct Place {
+  int64_t byte;
+  int shift;
+};
+Place place_of(WeightFormat format, int64_t groups, int64_t row, int64_t column) {
+  const bool half = format == WeightFormat::kInt4;
+  const int64_t panel = row / kPanelColumns * groups * kernels::group_bytes(format);
+  const int64_t step = column / 4, in_step = row % kPanelColumns * 4 + column % 4;
+  return {panel + (half ? step / 2 : step) * 4 * kPanelColumns + in_step,
+          half && step % 2 == 1 ? 4 : 0};
+}
+int64_t group_place(int64_t groups, int64_t row, int64_t group) {
+  return (row / kPanelColumns * groups + group) * kPanelColumns + row % kPanelColumns;
+}
+
+// Up rather than to nearest, so that the largest weight stays inside the range.
+uint16_t bf16_above(float x) {
+  const auto bits = std::bit_cast<uint32_t>(x);
+  return static_cast<uint16_t>((bits + 0xffffU) >> 16);
+}
+float from_bf16(uint16_t bits) { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
+uint16_t load_u16(const Tensor& t, int64_t i) {
+  uint16_t bits;
+  std::memcpy(&bits, t.raw() + 2 * i, 2);
+  return bits;
+}
+
+GroupRounding grid(WeightFormat format, float least, float most) {
+  if (format == WeightFormat::kInt8) {
+    const float scale = from_bf16(bf16_above(std::max(-least, most) / 127.0F));
+    return {scale, 0, -127, 127};
+  }
+  const float scale = from_bf16(bf16_above((most - least) / 15.0F));
+  const int zero =
+      scale > 0 ? std::clamp(static_cast<int>(std::nearbyint(-least / scale)), 0, 15) : 0;
+  return {scale, zero, 0, 15};
+}
+
+}  // namespace
+
+std::string_view format_name(WeightFormat format) {
+  return format == WeightFormat::kInt8 ? "int8" : "int4";
+}
+
+std::optional<WeightFormat> format_from_name(std::string_view name) {
+  for (const WeightFormat format : {WeightFormat::kInt8, WeightFormat::kInt4}) {
+    if (name == format_name(format)) return format;
+  }
+  return std::nullopt;
+}
+
+int GroupRounding::nearest(float w) const {
+  if (!(scale > 0)) return zero;
+  // Adding and taking away 1.5 * 2^23 rounds to the nearest integer without a call.
+  constexpr float kRounder = 12582912.0F;
+  const float steps = w / scale + kRounder - kRounder + static_cast<float>(zero);
+  if (!(steps > static_cast<float>(low))) return low;  // NaN too
+  return steps < static_cast<float>(high) ? static_cast<int>(steps) : high;
+}
+
+GroupRounding group_rounding(WeightFormat format, std::span<const float> group,
+                             std::span<const float> importance) {
+  // Zero is a point of every grid: the range reaches it.
+  float least = 0, most = 0;
+  for (const float w : group) least = std::min(least, w), most = std::max(most, w);
+  // With 255 points, cutting the range never pays enough to look for it.
+  const int tries = format == WeightFormat::kInt8 ? 1 : 12;
+  constexpr float kStep = 0.03F;
+  GroupRounding best = grid(format, least, most);
+  double best_error = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < tries && tries > 1; ++i) {
+    const float part = 1 - kStep * static_cast<float>(i);
+    const GroupRounding some = grid(format, part * least, part * most);
+    double error = 0;
+    for (size_t j = 0; j < group.size(); ++j) {
+      const double gap = double{group[j]} - some.value(some.nearest(group[j]));
+      error += gap * gap * (importance.empty() ? 1.0 : double{importance[j]});
+    }
+    if (error < best_error) best_error = error, best = some;
+  }
+  return best;
+}
+
+Shape QuantizedMatrix::values_shape(WeightFormat format, int64_t out, int64_t in) {
+  return {panels_of(out), groups_of(format, in) * kernels::group_bytes(format)};
+}
+
+Shape QuantizedMatrix::group_shape(WeightFormat format, int64_t out, int64_t in) {
+  return {panels_of(out), groups_of(format, in), kPanelColumns};
+}
+
+QuantizedMatrix::QuantizedMatrix(WeightFormat format, int64_t out, int64_t in, Tensor values,
+                                 Tensor scales, Tensor zeros)
+    : format_(format),
+      out_(out),
+      in_(in),
+      values_(std::move(values)),
+      scales_(std::move(scales)),
+      zeros_(std::move(zeros)) {
+  ALAMBIC_CHECK(values_.dtype() == DType::kU8 && values_.shape() == values_shape(format, out, in));
+  ALAMBIC_CHECK(scales_.dtype() == DType::kBf16 && scales_.shape() == group_shape(format, out, in));
+  ALAMBIC_CHECK(zeros_.defined() == (format == WeightFormat::kInt4));
+  if (zeros_.defined()) {
+    ALAMBIC_CHECK(zeros_.dtype() == DType::kU8 && zeros_.shape() == scales_.shape());
+  }
+}
+
+QuantizedMatrix QuantizedMatrix::rounded(WeightFormat format, const Tensor& w) {
+  const int64_t out = w.rows(), in = w.cols(), size = kernels::group_size(format);
+  QuantizedMatrixBuilder builder(format, out, in);
+  // A panel a task: neighbours in a panel share bytes' cache lines.
+  parallel_for(panels_of(out), [&](int64_t panel) {
+    const int64_t last = std::min(out, (panel + 1) * kPanelColumns);
+    for (int64_t row = panel * kPanelColumns; row < last; ++row) {
+      for (int64_t first = 0; first < in; first += size) {
+        const auto count = static_cast<size_t>(std::min(size, in - first));
+        const std::span<const float> group(w.row(row) + first, count);
+        const GroupRounding rounding = group_rounding(format, group);
+        builder.set_group(row, first / size, rounding);
+        for (size_t i = 0; i < count; ++i)
+          builder.set(row, first + static_cast<int64_t>(i), rounding.nearest(group[i]));
+      }
+    }
+  });
+  return builder.finish();
+}
+
+int64_t QuantizedMatrix::groups() const { return groups_of(format_, in_); }
+
+int64_t QuantizedMatrix::bytes() const {
+  return values_.size() + 2 * scales_.size() + (zeros_.defined() ? zeros_.size() : 0);
+}
+
+Tensor QuantizedMatrix::dequantized() const {
+  Tensor w = Tensor::empty({out_, in_});
+  const int64_t size = kernels::group_size(format_), count = groups();
+  parallel_for(panels_of(out_), [&](int64_t panel) {
+    const int64_t last = std::min(out_, (panel + 1) * kPanelColumns);
+    for (int64_t row = panel * kPanelColumns; row < last; ++row) {
+      for (int64_t column = 0; column < in_; ++column) {
+        const Place place = place_of(format_, count, row, column);
+        const auto byte = std::to_integer<int>(values_.raw()[place.byte]);
+        const int64_t at = group_place(count, row, column / size);
+        const int q = format_ == WeightFormat::kInt8
+                          ? static_cast<int8_t>(byte)
+                          : (byte >> place.shift & 15) - std::to_integer<int>(zeros_.raw()[at]);
+        w.row(row)[column] = from_bf16(load_u16(scales_, at)) * static_cast<float>(q);
+      }
+    }
+  });
+  return w;
+}
+
+void QuantizedMatrix::product(int m, const float* x, int64_t ldx, float* c, int64_t ldc) const {
+  if (m == 0 || out_ == 0) return;
+  const auto& table = kernels::kernels();
+  const int64_t size = kernels::group_size(format_), count = groups(), width = count * size;
+  Tensor rows = Tensor::empty({m, width}, DType::kU8);
+  Tensor scales = Tensor::empty({m, count}), sums = Tensor::empty({m, count}, DType::kI32);
+  auto* values = reinterpret_cast<int8_t*>(rows.raw());
+  auto* totals = reinterpret_cast<int32_t*>(sums.raw());
+  constexpr int64_t kQuantizeGrain = 16;
+  const auto quantize = [&](int64_t task) {
+    const int64_t first = task * kQuantizeGrain, some = std::min(kQuantizeGrain, m - first);
+    table.quantize_rows(x + first * ldx, ldx, static_cast<int>(some), static_cast<int>(in_),
+                        static_cast<int>(size), values + first * width, scales.row(first),
+                        totals + first * count);
+  };
+  const int64_t quantize_tasks = (m + kQuantizeGrain - 1) / kQuantizeGrain;
+  if (quantize_tasks == 1) {
+    quantize(0);
+  } else {
+    parallel_for(quantize_tasks, quantize);
+  }
+  // Few rows: a task is a long run of weights, read once. Many rows: panels that stay in the first
+  // cache level against rows that stay in the second.
+  constexpr int64_t kRowsPerTask = 128, kWorkPerTask = 1 << 18;
+  const int64_t panels = panels_of(out_), row_tasks = (m + kRowsPerTask - 1) / kRowsPerTask;
+  const int64_t work_per_panel = width * kPanelColumns * std::min<int64_t>(m, kRowsPerTask);
+  const int64_t at_once = std::clamp<int64_t>(kWorkPerTask / work_per_panel, 1, panels);
+  const int64_t panel_tasks = (panels + at_once - 1) / at_once;
+  parallel_for(row_tasks * panel_tasks, [&](int64_t task) {
+    const int64_t first = task / panel_tasks * kRowsPerTask;
+    const int64_t panel = task % panel_tasks * at_once, column = panel * kPanelColumns;
+    const int64_t columns = std::min(at_once * kPanelColumns, out_ - column);
+    const kernels::Int8Rows left{values + first * width, scales.row(first), totals + first * count,
+                                 static_cast<int>(count)};
+    const kernels::WeightPanels right{
+        values_.raw() + panel * count * kernels::group_bytes(format_),
+        reinterpret_cast<const uint16_t*>(scales_.raw()) + panel * count * kPanelColumns,
+        zeros_.defined()
+            ? reinterpret_cast<const uint8_t*>(zeros_.raw()) + panel * count * kPanelColumns
+            : nullptr};
+    table.multiply_quantized[static_cast<int>(format_)](
+        left, right, static_cast<int>(std::min(kRowsPerTask, m - first)), static_cast<int>(columns),
+        c + first * ldc + column, ldc);
+  });
+}
+
+QuantizedMatrixBuilder::QuantizedMatrixBuilder(WeightFormat format, int64_t out, int64_t in)
+    : format_(format), out_(out), in_(in), groups_(groups_of(format, in)) {
+  values_ = Tensor::empty(QuantizedMatrix::values_shape(format, out, in), DType::kU8);
+  scales_ = Tensor::empty(QuantizedMatrix::group_shape(format, out, in), DType::kBf16);
+  std::memset(values_.raw(), 0, static_cast<size_t>(values_.size()));
+  std::memset(scales_.raw(), 0, 2 * static_cast<size_t>(scales_.size()));
+  if (format == WeightFormat::kInt4) {
+    zeros_ = Tensor::empty(scales_.shape(), DType::kU8);
+    std::memset(zeros_.raw(), 0, static_cast<size_t>(zeros_.size()));
+  }
+}
+
+void QuantizedMatrixBuilder::set_group(int64_t row, int64_t group, const GroupRounding& rounding) {
+  const int64_t at = group_place(groups_, row, group);
+  const auto bits = static_cast<uint16_t>(std::bit_cast<uint32_t>(rounding.scale) >> 16);
+  std::memcpy(scales_.raw() + 2 * at, &bits, 2);
+  if (zeros_.defined()) zeros_.raw()[at] = static_cast<std::byte>(rounding.zero);
+}
+
+void QuantizedMatrixBuilder::set(int64_t row, int64_t column, int q) {
+  const Place place = place_of(format_, groups_, row, column);
+  std::byte& byte = values_.raw()[place.byte];
+  if (format_ == WeightFormat::kInt8) {
+    byte = static_cast<std::byte>(q);
+  } else {
+    byte = (byte & static_cast<std::byte>(0xf0 >> place.shift)) |
+           static_cast<std::byte>(q << place.shift);
+  }
+}
+
+QuantizedMatrix QuantizedMatrixBuilder::finish() const {
+  return {format_, out_, in_, values_, scales_, zeros_};
+}
+
+}  // namespace alambic
