@@ -105,6 +105,27 @@ TEST_P(TransformerRows, AMaskedGroupSeesCleanRowsAsItSeesACache) {
   EXPECT_EQ(cache.length(), 16);
 }
 
+// Where all but as many neurons as the student has say nothing, leaving those out loses nothing.
+TEST(Inherit, ANarrowerMlpTakesTheNeuronsThatCount) {
+  ModelConfig wide = tiny_config(), narrow = tiny_config();
+  narrow.ffn = wide.ffn / 4;
+  Transformer teacher(wide), student(narrow);
+  randomise(teacher, 9);
+  teacher.visit([&](Parameter& p) {
+    if (!p.name.ends_with(".down")) return;
+    for (int64_t r = 0; r < p.value.rows(); ++r) {
+      for (int64_t n = 0; n < p.value.cols(); ++n) p.value.row(r)[n] *= n % 4 == 1 ? 1.0F : 0.0F;
+    }
+  });
+  student.initialise(1);
+  EXPECT_EQ(student.inherit(teacher), 1.0);
+  const auto tokens = random_tokens(30, wide.vocab_size, 10);
+  const Tensor expected = teacher.hidden(tokens, {.groups = {{30, 0}}});
+  const Tensor actual = student.hidden(tokens, {.groups = {{30, 0}}});
+  for (int64_t i = 0; i < expected.size(); ++i)
+    ASSERT_NEAR(actual.data()[i], expected.data()[i], 1e-5);
+}
+
 std::map<std::string, std::vector<float>> gradients(Transformer& model,
                                                     const std::vector<TokenId>& tokens,
                                                     std::vector<RowGroup> groups, int first,

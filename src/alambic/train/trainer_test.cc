@@ -189,6 +189,29 @@ TEST(Optimizer, LeavesWeightsAloneWhenTheGradientIsNotFinite) {
   EXPECT_EQ(weights_of(model), before);
 }
 
+// The first step of Adam has the size of the learning rate.
+TEST(Optimizer, ATableMovesInProportionToItsScaleAndNeverSlower) {
+  for (const double scale : {0.5, 4.0}) {
+    Transformer model(tiny());
+    model.initialise(2);
+    set_trainable(model, true);
+    const auto fill = [&](Parameter& p) {
+      const auto value = static_cast<float>(scale * AdamWOptimizer::kTableRms);
+      std::fill_n(p.value.data(), p.value.size(), value);
+      p.value.grad() = Tensor::empty(p.value.shape());
+      for (float& g : p.value.grad().values()) g = 1.0F;
+    };
+    model.visit(fill);
+    AdamWOptimizer optimizer(model, {.weight_decay = 0});
+    optimizer.step(1e-3, 1);
+    model.visit([&](Parameter& p) {
+      const double rate = p.name == "embedding" ? std::max(1.0, scale) : 1.0;
+      EXPECT_NEAR(scale * AdamWOptimizer::kTableRms - p.value.data()[0], 1e-3 * rate, 1e-5)
+          << p.name;
+    });
+  }
+}
+
 TEST(Optimizer, ClipsTheGlobalNorm) {
   // With one step, Adam's update does not depend on the gradient's scale, so look at the second
   // moment.
