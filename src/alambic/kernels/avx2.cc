@@ -3,6 +3,7 @@
 #include <immintrin.h>
 
 #include <cstring>
+#include <type_traits>
 
 #include "alambic/kernels/tables.h"
 
@@ -40,6 +41,8 @@ inline Vector keep(Vector v, Vector otherwise, Tail tail) {
 #include "alambic/kernels/quantized.inl"
 //
 #include "alambic/kernels/quantized_avx2.inl"
+//
+#include "alambic/kernels/quantized_avx2_rows.inl"
 //
 #include "alambic/kernels/pack.inl"
 //

@@ -1,5 +1,5 @@
-// Quantised products on AVX2: up to four rows against both halves of a panel, so that a weight is
-// read and unpacked once for them.
+// Quantised products on AVX2 for one to four rows, against both halves of a panel, so that a weight
+// is read and unpacked once for them.
 
 constexpr int kQuantizedRows = 4;
 
@@ -125,17 +125,13 @@ inline void quantized_tile(const Int8Rows& a, int64_t row, const WeightPanels& w
 }
 
 template <WeightFormat kFormat>
-void multiply_quantized_avx2(const Int8Rows& a, const WeightPanels& w, int m, int n, float* c,
-                             int64_t ldc) noexcept {
+void multiply_few_rows(const Int8Rows& a, const WeightPanels& w, int m, int n, float* c,
+                       int64_t ldc) noexcept {
   for (int64_t first = 0; first < n; first += kPanelColumns) {
     const int64_t panel = first / kPanelColumns * a.groups;
     const int columns = n - first < kPanelColumns ? static_cast<int>(n - first) : kPanelColumns;
-    for (int64_t r = 0; r < m; r += kQuantizedRows) {
-      const int rows = m - r < kQuantizedRows ? static_cast<int>(m - r) : kQuantizedRows;
-      with_rows<kQuantizedRows>(rows, [=, &a, &w](auto count) {
-        quantized_tile<kFormat, decltype(count)::value>(a, r, w, panel, columns,
-                                                        c + r * ldc + first, ldc);
-      });
-    }
+    with_rows<kQuantizedRows>(m, [=, &a, &w](auto count) {
+      quantized_tile<kFormat, decltype(count)::value>(a, 0, w, panel, columns, c + first, ldc);
+    });
   }
 }

@@ -195,12 +195,14 @@ void QuantizedMatrix::product(int m, const float* x, int64_t ldx, float* c, int6
   } else {
     parallel_for(quantize_tasks, quantize);
   }
-  // Few rows: a task is a long run of weights, read once. Many rows: panels that stay in the first
-  // cache level against rows that stay in the second.
-  constexpr int64_t kRowsPerTask = 128, kWorkPerTask = 1 << 18;
+  // Few rows: a task is a long run of weights, read once. Many rows: enough panels to share what a
+  // kernel unpacks, and enough tasks for every thread.
+  constexpr int64_t kRowsPerTask = 192, kLeastWork = 1 << 18, kTasksPerThread = 8;
   const int64_t panels = panels_of(out_), row_tasks = (m + kRowsPerTask - 1) / kRowsPerTask;
   const int64_t work_per_panel = width * kPanelColumns * std::min<int64_t>(m, kRowsPerTask);
-  const int64_t at_once = std::clamp<int64_t>(kWorkPerTask / work_per_panel, 1, panels);
+  const int64_t work = std::max(
+      kLeastWork, work_per_panel * panels * row_tasks / (kTasksPerThread * thread_count()));
+  const int64_t at_once = std::clamp<int64_t>(work / work_per_panel, 1, panels);
   const int64_t panel_tasks = (panels + at_once - 1) / at_once;
   parallel_for(row_tasks * panel_tasks, [&](int64_t task) {
     const int64_t first = task / panel_tasks * kRowsPerTask;
