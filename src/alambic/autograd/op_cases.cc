@@ -61,51 +61,84 @@ OpCase linear_case(LinearShape s, bool with_bias, Precision precision) {
   return op;
 }
 
-OpCase gated_mlp_case(LinearShape s, Precision precision) {
-  const bool bf16 = precision == Precision::kBf16;
-  OpCase op{.name = fmt::format("gated_mlp/{}x{}x{}{}", s.rows, s.in, s.out, bf16 ? "/bf16" : ""),
-            .inputs = {{s.rows, s.in}, {s.out, s.in}, {s.out, s.in}, {s.in, s.out}},
-            .run =
-                [=](const std::vector<Tensor>& in) {
-                  return gated_mlp(in[0], in[1], in[2], in[3], precision);
-                },
-            .reference =
-                [=](const std::vector<Doubles>& in) {
-                  const Doubles gate = times_transposed(in[0], in[1], s.in);
-                  Doubles h = times_transposed(in[0], in[2], s.in);
-                  for (size_t i = 0; i < h.size(); ++i) h[i] *= gate[i] / (1 + std::exp(-gate[i]));
-                  return times_transposed(h, in[3], s.out);
-                },
-            .row_alone =
-                [=](const std::vector<Tensor>& in, int64_t row) {
-                  return gated_mlp(one_row(in[0], row), in[1], in[2], in[3], precision);
-                },
-            .flops = 6.0 * static_cast<double>(s.rows * s.in * s.out)};
-  if (bf16) op.tolerance = op.gradient_tolerance = 0.02;
-  return op;
+constexpr float kEps = 1e-5F;
+
+Doubles normed(const Doubles& x, const Doubles& w) {
+  const int64_t dim = static_cast<int64_t>(w.size()), rows = static_cast<int64_t>(x.size()) / dim;
+  Doubles y(x.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    double squares = 0;
+    for (int64_t i = 0; i < dim; ++i) squares += x[r * dim + i] * x[r * dim + i];
+    const double inverse = 1 / std::sqrt(squares / static_cast<double>(dim) + double{kEps});
+    for (int64_t i = 0; i < dim; ++i) y[r * dim + i] = x[r * dim + i] * inverse * w[i];
+  }
+  return y;
 }
 
 OpCase rms_norm_case(int64_t rows, int64_t dim) {
-  constexpr float kEps = 1e-5F;
   return {.name = fmt::format("rms_norm/{}x{}", rows, dim),
           .inputs = {{rows, dim}, {dim}},
           .run = [](const std::vector<Tensor>& in) { return rms_norm(in[0], in[1], kEps); },
-          .reference =
-              [=](const std::vector<Doubles>& in) {
-                Doubles y(in[0].size());
-                for (int64_t r = 0; r < rows; ++r) {
-                  double squares = 0;
-                  for (int64_t i = 0; i < dim; ++i)
-                    squares += in[0][r * dim + i] * in[0][r * dim + i];
-                  const double inverse =
-                      1 / std::sqrt(squares / static_cast<double>(dim) + double{kEps});
-                  for (int64_t i = 0; i < dim; ++i)
-                    y[r * dim + i] = in[0][r * dim + i] * inverse * in[1][i];
-                }
-                return y;
-              },
+          .reference = [](const std::vector<Doubles>& in) { return normed(in[0], in[1]); },
           .row_alone = [](const std::vector<Tensor>& in,
                           int64_t row) { return rms_norm(one_row(in[0], row), in[1], kEps); }};
+}
+
+// Three weights of different widths, as queries, keys and values have.
+OpCase norm_linear_case(LinearShape s, Precision precision) {
+  const bool bf16 = precision == Precision::kBf16;
+  const int64_t widths[] = {s.out, s.out / 3 + 1, s.out / 3 + 1};
+  const auto run = [=](const Tensor& x, const std::vector<Tensor>& in) {
+    return norm_linear(x, in[1], kEps, {in[2], in[3], in[4]}, precision);
+  };
+  OpCase op{.name = fmt::format("norm_linear/{}x{}x{}{}", s.rows, s.in, s.out, bf16 ? "/bf16" : ""),
+            .inputs = {{s.rows, s.in}, {s.in}},
+            .run = [=](const std::vector<Tensor>& in) { return run(in[0], in); },
+            .reference =
+                [=](const std::vector<Doubles>& in) {
+                  const Doubles n = normed(in[0], in[1]);
+                  Doubles y;
+                  for (int64_t r = 0; r < s.rows; ++r) {
+                    const Doubles row(&n[r * s.in], &n[r * s.in] + s.in);
+                    for (size_t i = 2; i < 5; ++i) {
+                      const Doubles part = times_transposed(row, in[i], s.in);
+                      y.insert(y.end(), part.begin(), part.end());
+                    }
+                  }
+                  return y;
+                },
+            .row_alone = [=](const std::vector<Tensor>& in,
+                             int64_t row) { return run(one_row(in[0], row), in); }};
+  for (const int64_t width : widths) {
+    op.inputs.push_back({width, s.in});
+    op.flops += 2.0 * static_cast<double>(s.rows * s.in * width);
+  }
+  if (bf16) op.tolerance = op.gradient_tolerance = 0.01;
+  return op;
+}
+
+OpCase gated_mlp_case(LinearShape s, Precision precision) {
+  const bool bf16 = precision == Precision::kBf16;
+  const auto run = [=](const Tensor& x, const std::vector<Tensor>& in) {
+    return gated_mlp(x, {in[1], in[2], in[3], in[4]}, kEps, precision);
+  };
+  OpCase op{.name = fmt::format("gated_mlp/{}x{}x{}{}", s.rows, s.in, s.out, bf16 ? "/bf16" : ""),
+            .inputs = {{s.rows, s.in}, {s.in}, {s.out, s.in}, {s.out, s.in}, {s.in, s.out}},
+            .run = [=](const std::vector<Tensor>& in) { return run(in[0], in); },
+            .reference =
+                [=](const std::vector<Doubles>& in) {
+                  const Doubles n = normed(in[0], in[1]);
+                  const Doubles gate = times_transposed(n, in[2], s.in);
+                  Doubles h = times_transposed(n, in[3], s.in);
+                  for (size_t i = 0; i < h.size(); ++i) h[i] *= gate[i] / (1 + std::exp(-gate[i]));
+                  return times_transposed(h, in[4], s.out);
+                },
+            .row_alone = [=](const std::vector<Tensor>& in,
+                             int64_t row) { return run(one_row(in[0], row), in); },
+            .flops = 6.0 * static_cast<double>(s.rows * s.in * s.out)};
+  // Three products in a row, and gate and up are kept in bf16.
+  if (bf16) op.tolerance = op.gradient_tolerance = 0.03;
+  return op;
 }
 
 OpCase embedding_case(int64_t vocab, int64_t dim, int64_t rows) {
@@ -146,10 +179,13 @@ OpCase gather_case(int64_t rows, int64_t dim) {
               }};
 }
 
+// For ops that write into their input's storage: a copy that the graph knows about.
+Tensor copied(const Tensor& x) { return add(x, Tensor::zeros(x.shape())); }
+
 OpCase add_case(int64_t rows, int64_t dim) {
   return {.name = fmt::format("add/{}x{}", rows, dim),
           .inputs = {{rows, dim}, {rows, dim}},
-          .run = [](const std::vector<Tensor>& in) { return add(in[0], in[1]); },
+          .run = [=](const std::vector<Tensor>& in) { return add(in[0], copied(in[1])); },
           .reference =
               [](const std::vector<Doubles>& in) {
                 Doubles y = in[0];
@@ -185,25 +221,27 @@ OpCase rope_case(int64_t rows, int heads, int head_dim) {
   constexpr double kTheta = 10000;
   std::vector<int64_t> positions;
   for (int64_t r = 0; r < rows; ++r) positions.push_back(r % 50 * 3);
-  // rope() writes into its input's storage, so it gets a copy that the graph knows about.
+  // One head more than is rotated.
+  const int64_t width = int64_t{heads + 1} * head_dim;
   const auto rotate = [=](const Tensor& x, std::span<const int64_t> at) {
-    return rope(add(x, Tensor::zeros(x.shape())), heads, rope_angles(at, head_dim, kTheta));
+    return rope(copied(x), heads, rope_angles(at, head_dim, kTheta));
   };
   return {.name = fmt::format("rope/{}x{}x{}", rows, heads, head_dim),
-          .inputs = {{rows, int64_t{heads} * head_dim}},
+          .inputs = {{rows, width}},
           .run = [=](const std::vector<Tensor>& in) { return rotate(in[0], positions); },
           .reference =
               [=](const std::vector<Doubles>& in) {
-                Doubles y(in[0].size());
+                Doubles y = in[0];
                 const int half = head_dim / 2;
-                for (int64_t at = 0; at < rows * heads; ++at) {
+                for (int64_t pair = 0; pair < rows * heads; ++pair) {
+                  const int64_t at = pair / heads * width + pair % heads * head_dim;
                   const double position =
-                      static_cast<double>(positions[static_cast<size_t>(at / heads)]);
+                      static_cast<double>(positions[static_cast<size_t>(pair / heads)]);
                   for (int i = 0; i < half; ++i) {
                     const double angle = position * std::pow(kTheta, -2.0 * i / head_dim);
-                    const double a = in[0][at * head_dim + i], b = in[0][at * head_dim + half + i];
-                    y[at * head_dim + i] = a * std::cos(angle) - b * std::sin(angle);
-                    y[at * head_dim + half + i] = b * std::cos(angle) + a * std::sin(angle);
+                    const double a = in[0][at + i], b = in[0][at + half + i];
+                    y[at + i] = a * std::cos(angle) - b * std::sin(angle);
+                    y[at + half + i] = b * std::cos(angle) + a * std::sin(angle);
                   }
                 }
                 return y;
@@ -228,6 +266,8 @@ void add_row_cases(std::vector<OpCase>& table) {
     table.push_back(linear_case({250, 40, 270}, true, precision));  // several tasks each way
     table.push_back(linear_case({5, 1030, 19}, false, precision));  // several blocks of k
     table.push_back(linear_case({1, 8, 1}, true, precision));
+    table.push_back(norm_linear_case({37, 29, 23}, precision));
+    table.push_back(norm_linear_case({130, 520, 30}, precision));  // several blocks of k
     table.push_back(gated_mlp_case({21, 17, 43}, precision));
     table.push_back(timed(linear_case({2048, 288, 288}, false, precision)));
     table.push_back(timed(gated_mlp_case({2048, 288, 768}, precision)));

@@ -59,27 +59,28 @@ std::vector<int64_t> visible_rows(const AttentionGroup& group, int64_t row) {
 }
 
 Doubles reference(const std::vector<AttentionGroup>& groups, const AttentionShape& shape,
-                  const Doubles& q, const Doubles& k, const Doubles& v) {
-  const int64_t dim = shape.head_dim, q_width = shape.heads * dim, kv_width = shape.kv_heads * dim;
-  Doubles out(q.size());
+                  const Doubles& qkv) {
+  const int64_t dim = shape.head_dim, ld = shape.width(), q_width = shape.query_width();
+  const double* k = qkv.data() + q_width;
+  const double* v = k + shape.key_width();
+  Doubles out(static_cast<size_t>(row_total(groups) * q_width));
   for (const AttentionGroup& group : groups) {
     for (int64_t row = group.begin; row < group.begin + group.rows; ++row) {
       const std::vector<int64_t> seen = visible_rows(group, row);
       for (int head = 0; head < shape.heads; ++head) {
         const int64_t key_at = head / (shape.heads / shape.kv_heads) * dim,
-                      query_at = row * q_width + head * dim;
+                      query_at = row * ld + head * dim, out_at = row * q_width + head * dim;
         Doubles weight;
         double total = 0;
         for (const int64_t other : seen) {
           double dot = 0;
-          for (int64_t i = 0; i < dim; ++i)
-            dot += q[query_at + i] * k[other * kv_width + key_at + i];
+          for (int64_t i = 0; i < dim; ++i) dot += qkv[query_at + i] * k[other * ld + key_at + i];
           weight.push_back(std::exp(dot / std::sqrt(static_cast<double>(dim))));
           total += weight.back();
         }
         for (size_t j = 0; j < seen.size(); ++j) {
           for (int64_t i = 0; i < dim; ++i) {
-            out[query_at + i] += weight[j] / total * v[seen[j] * kv_width + key_at + i];
+            out[out_at + i] += weight[j] / total * v[seen[j] * ld + key_at + i];
           }
         }
       }
@@ -109,34 +110,28 @@ Tensor row_alone(const std::vector<AttentionGroup>& groups, const AttentionShape
   if (before > 0) fewer.push_back({0, before, true, {}, {}});
   fewer.push_back({before, own, group->causal, {}, {}});
   if (before > 0) fewer.back().sees.push_back({0, before});
-  const Tensor out =
-      attention(rows_of(in[0], seen), rows_of(in[1], seen), rows_of(in[2], seen), shape, fewer);
+  const Tensor out = attention(rows_of(in[0], seen), shape, fewer);
   return rows_of(out, {before + row - group->begin});
 }
 
 OpCase attention_case(const char* layout, const std::vector<AttentionGroup>& groups,
                       const AttentionShape& shape) {
-  const int64_t rows = row_total(groups), kv = int64_t{shape.kv_heads} * shape.head_dim;
+  const int64_t rows = row_total(groups);
   double pairs = 0;
   for (const AttentionGroup& group : groups) {
     for (int64_t r = 0; r < group.rows; ++r) {
       pairs += static_cast<double>(visible_rows(group, group.begin + r).size());
     }
   }
-  return {.name = fmt::format("attention/{}/{}h{}kv{}d", layout, shape.heads, shape.kv_heads,
-                              shape.head_dim),
-          .inputs = {{rows, int64_t{shape.heads} * shape.head_dim}, {rows, kv}, {rows, kv}},
-          .run =
-              [=](const std::vector<Tensor>& in) {
-                return attention(in[0], in[1], in[2], shape, groups);
-              },
-          .reference =
-              [=](const std::vector<Doubles>& in) {
-                return reference(groups, shape, in[0], in[1], in[2]);
-              },
-          .row_alone = [=](const std::vector<Tensor>& in,
-                           int64_t row) { return row_alone(groups, shape, in, row); },
-          .flops = 4 * pairs * shape.heads * shape.head_dim};
+  return {
+      .name = fmt::format("attention/{}/{}h{}kv{}d", layout, shape.heads, shape.kv_heads,
+                          shape.head_dim),
+      .inputs = {{rows, shape.width()}},
+      .run = [=](const std::vector<Tensor>& in) { return attention(in[0], shape, groups); },
+      .reference = [=](const std::vector<Doubles>& in) { return reference(groups, shape, in[0]); },
+      .row_alone = [=](const std::vector<Tensor>& in,
+                       int64_t row) { return row_alone(groups, shape, in, row); },
+      .flops = 4 * pairs * shape.heads * shape.head_dim};
 }
 
 }  // namespace
@@ -149,6 +144,9 @@ void add_attention_cases(std::vector<OpCase>& table) {
     table.push_back(attention_case("hybrid", hybrid(45, 8), shape));
     table.push_back(attention_case("two_hybrids", two_hybrids(), shape));
   }
+  // Several blocks of keys.
+  table.push_back(attention_case("long", documents({530, 3}, true), {2, 1, 8}));
+  table.push_back(attention_case("long_all_to_all", documents({300}, false), {2, 1, 8}));
   OpCase packed =
       attention_case("packed_8x256", documents(std::vector<int64_t>(8, 256), true), {6, 6, 48});
   OpCase joint = attention_case("hybrid_1024", hybrid(1024, 16), {9, 3, 64});

@@ -26,11 +26,20 @@ Tensor linear(const Tensor& x, const Tensor& w, Precision precision, const Tenso
 // x / rms(x) * w. x: [rows, dim], w: [dim]
 Tensor rms_norm(const Tensor& x, const Tensor& w, float eps);
 
-// (silu(x gateᵀ) * (x upᵀ)) downᵀ: the SwiGLU block (Shazeer 2020). The product of gate and up is
-// recomputed in the backward pass rather than kept. gate, up: [ffn, dim], down: [dim, ffn]
-Tensor gated_mlp(const Tensor& x, const Tensor& gate, const Tensor& up, const Tensor& down,
-                 Precision precision);
+// rms_norm(x) times each weight's transpose, side by side: [rows, sum of out]. The normed rows are
+// recomputed in the backward pass rather than kept. weights: [out, dim] each
+Tensor norm_linear(const Tensor& x, const Tensor& norm, float eps, std::vector<Tensor> weights,
+                   Precision precision);
 
+// (silu(n gateᵀ) * (n upᵀ)) downᵀ with n = rms_norm(x): the SwiGLU block (Shazeer 2020). The normed
+// rows and the product of gate and up are recomputed in the backward pass; what is kept of gate and
+// up is bf16 where the products are. gate, up: [ffn, dim], down: [dim, ffn]
+struct GatedMlpWeights {
+  Tensor norm, gate, up, down;
+};
+Tensor gated_mlp(const Tensor& x, const GatedMlpWeights& weights, float eps, Precision precision);
+
+// a + b, in place of b's storage: use only the result.
 Tensor add(const Tensor& a, const Tensor& b);
 
 // Zeroes entries with probability p and scales the rest by 1/(1-p); p = 0 returns x. The mask is a
@@ -40,12 +49,12 @@ Tensor dropout(const Tensor& x, double p, uint64_t seed);
 // Rows x[index[i]]; an index may repeat.
 Tensor gather_rows(const Tensor& x, std::vector<int64_t> index);
 
-// Rotary position embedding, in place of x's storage: use only the result. x: [rows, heads *
-// head_dim]
 struct RopeAngles {
   Tensor cosine, sine;  // [rows, head_dim / 2]
 };
 RopeAngles rope_angles(std::span<const int64_t> positions, int head_dim, double theta);
+// Rotary position embedding of the first `heads` heads of each row (Su et al. 2021), in place of
+// x's storage: use only the result. x: [rows, at least heads * head_dim]
 Tensor rope(const Tensor& x, int heads, const RopeAngles& angles);
 
 }  // namespace alambic

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
-#include <numeric>
 
 #include "alambic/base/error.h"
 #include "alambic/kernels/table.h"
@@ -13,6 +13,8 @@ namespace alambic {
 namespace {
 
 constexpr int kQueryBlock = 32;
+constexpr int64_t kKeyBlock = 256;
+constexpr int64_t kSerialWork = 1 << 17;  // multiplications that one thread does sooner than two
 
 // [heads, head_dim, stride] with a key per column; the stride is kept off powers of two, which
 // would put all rows of a column block into one cache set.
@@ -24,18 +26,25 @@ struct Columns {
   }
 };
 
-Columns columns_of(const Tensor& t, int heads, int dim) {
+// Of the heads that lie side by side from `first` on in the rows of t.
+Columns columns_of(const Tensor& t, int64_t first, int heads, int dim) {
   const int64_t stride = (t.rows() + 15) / 16 * 16 + 16;
   Columns columns{Tensor::empty({heads, dim, stride}), stride};
   constexpr int64_t kRows = 64;
-  const int64_t blocks = (t.rows() + kRows - 1) / kRows;
-  parallel_for(blocks * heads, [&](int64_t task) {
+  const auto transpose = [&](int64_t task) {
     const int64_t row = task / heads * kRows;
     const auto head = static_cast<int>(task % heads);
     kernels::kernels().transpose(
-        t.row(row) + head * dim, t.cols(), static_cast<int>(std::min(kRows, t.rows() - row)), dim,
+        t.row(row) + first + int64_t{head} * dim, t.cols(),
+        static_cast<int>(std::min(kRows, t.rows() - row)), dim,
         columns.data.data() + static_cast<int64_t>(head) * dim * stride + row, stride);
-  });
+  };
+  const int64_t tasks = (t.rows() + kRows - 1) / kRows * heads;
+  if (t.rows() <= kRows) {
+    for (int64_t task = 0; task < tasks; ++task) transpose(task);
+  } else {
+    parallel_for(tasks, transpose);
+  }
   return columns;
 }
 
@@ -50,193 +59,243 @@ struct Segment {
 };
 
 struct Problem {
-  Tensor q, k, v;
+  Tensor qkv;
   AttentionShape shape;
-  std::vector<AttentionGroup> groups;
   Columns key_columns;
-  int64_t q_stride() const { return int64_t{shape.heads} * shape.head_dim; }
-  int64_t kv_stride() const { return int64_t{shape.kv_heads} * shape.head_dim; }
+
+  int64_t ld() const { return shape.width(); }
   int heads_per_kv() const { return shape.heads / shape.kv_heads; }
   float scale() const { return 1.0F / std::sqrt(static_cast<float>(shape.head_dim)); }
+  int64_t query_at(int64_t row, int head) const {
+    return row * ld() + int64_t{head} * shape.head_dim;
+  }
+  int64_t key_at(int64_t row, int kv_head) const {
+    return row * ld() + shape.query_width() + int64_t{kv_head} * shape.head_dim;
+  }
+  int64_t value_at(int64_t row, int kv_head) const {
+    return key_at(row, kv_head) + shape.key_width();
+  }
+};
 
-  // Segments for the query rows [0, last) of a group: everything before the group, then its own
-  // rows.
-  std::vector<Segment> segments(const AttentionGroup& group, int kv_head, int64_t last) const {
-    std::vector<Segment> list;
-    const int dim = shape.head_dim;
+// The keys that the query rows [0, last) of a group meet, in order: everything before the group,
+// then its own rows.
+class KeySequence {
+ public:
+  KeySequence(const Problem& p, const AttentionGroup& group, int kv_head, int64_t last) {
+    segments_.clear();
+    const int dim = p.shape.head_dim;
     if (group.cached.rows > 0) {
-      list.push_back({group.cached.keys + int64_t{kv_head} * dim * group.cached.stride,
-                      group.cached.stride, group.cached.values + kv_head * dim, kv_stride(),
-                      group.cached.rows, -1});
+      add({group.cached.keys + int64_t{kv_head} * dim * group.cached.stride, group.cached.stride,
+           group.cached.values + int64_t{kv_head} * dim, p.shape.key_width(), group.cached.rows,
+           -1});
     }
     const auto own = [&](int64_t begin, int64_t rows) {
-      if (rows > 0) {
-        list.push_back({key_columns.at(kv_head, dim, begin), key_columns.stride,
-                        v.row(begin) + kv_head * dim, kv_stride(), rows, begin});
-      }
+      if (rows == 0) return;
+      add({p.key_columns.at(kv_head, dim, begin), p.key_columns.stride,
+           p.qkv.data() + p.value_at(begin, kv_head), p.ld(), rows, begin});
     };
     for (const KeyRange& range : group.sees) own(range.begin, range.rows);
     own(group.begin, group.causal ? last : group.rows);
-    return list;
   }
+  int64_t size() const { return size_; }
+
+  // visit(segment, first row in it, rows, column) for the parts of keys [first, first + count).
+  template <class Visit>
+  void visit(int64_t first, int64_t count, const Visit& visit) const {
+    int64_t begin = 0;
+    for (const Segment& s : segments_) {
+      const int64_t from = std::max(first, begin), to = std::min(first + count, begin + s.rows);
+      if (from < to) visit(s, from - begin, to - from, from - first);
+      begin += s.rows;
+    }
+  }
+
+ private:
+  void add(const Segment& s) {
+    segments_.push_back(s);
+    size_ += s.rows;
+  }
+  static thread_local std::vector<Segment> segments_;  // one sequence at a time on a thread
+  int64_t size_ = 0;
 };
+thread_local std::vector<Segment> KeySequence::segments_;
 
-int64_t key_count(const std::vector<Segment>& segments) {
-  return std::accumulate(segments.begin(), segments.end(), int64_t{0},
-                         [](int64_t sum, const Segment& s) { return sum + s.rows; });
-}
-
-// A block of query rows of one head, with room for its scores.
+// A block of query rows of a group, all heads of one key head.
 struct QueryBlock {
+  const AttentionGroup* group;
   int64_t first, rows;  // within the group
-  int head;
-  int64_t keys, stride;  // columns of the score block, and its row stride
+  int kv_head;
+
+  int64_t row(int64_t i) const { return group->begin + first + i; }
+  // Of the `keys` that the block meets, those that its row i sees.
+  int64_t visible(int64_t keys, int64_t i) const {
+    return group->causal ? keys - rows + i + 1 : keys;
+  }
+  int64_t last() const { return first + rows; }
 };
 
-// Keys that row `r` of the group sees, of the `keys` that the block does.
-int64_t visible(const AttentionGroup& group, const QueryBlock& block, int64_t r) {
-  return group.causal ? block.keys - (block.first + block.rows) + r + 1 : block.keys;
+// Rows that one small product takes: the rows of a head, or, where the block is a single row, its
+// heads, so that they share each key read.
+struct Band {
+  int head;
+  int64_t rows;
+  bool heads_as_rows;
+};
+
+template <class Visit>
+void for_each_band(const Problem& p, const QueryBlock& block, const Visit& visit) {
+  const int first = block.kv_head * p.heads_per_kv();
+  if (block.rows == 1) return visit(Band{first, p.heads_per_kv(), true});
+  for (int i = 0; i < p.heads_per_kv(); ++i) visit(Band{first + i, block.rows, false});
 }
 
-// Raw scores q kᵀ of a block.
-void score(const Problem& p, const AttentionGroup& group, const QueryBlock& block,
-           const std::vector<Segment>& segments, float* scores) {
-  const float* q = p.q.row(group.begin + block.first) + int64_t{block.head} * p.shape.head_dim;
-  int64_t column = 0;
-  for (const Segment& s : segments) {
-    kernels::kernels().matmul_small(q, p.q_stride(), 1, s.keys, s.key_stride,
-                                    static_cast<int>(block.rows), static_cast<int>(s.rows),
-                                    p.shape.head_dim, scores + column, block.stride, false);
-    column += s.rows;
-  }
+float* workspace(int slot, size_t floats) {
+  thread_local std::vector<float> buffers[3];
+  auto& buffer = buffers[slot];
+  if (buffer.size() < floats) buffer.resize(floats);
+  return buffer.data();
+}
+
+// Scores q kᵀ of keys [first, first + count), row stride kKeyBlock.
+void score(const Problem& p, const KeySequence& keys, int64_t first, int64_t count, const float* q,
+           int64_t q_stride, int64_t rows, float* scores) {
+  keys.visit(first, count, [&](const Segment& s, int64_t from, int64_t some, int64_t column) {
+    kernels::kernels().matmul_small(q, q_stride, 1, s.keys + from, s.key_stride,
+                                    static_cast<int>(rows), static_cast<int>(some),
+                                    p.shape.head_dim, scores + column, kKeyBlock, false);
+  });
 }
 
 struct RowStatistics {
-  Tensor shift, inv_sum;  // [rows, heads]
+  Tensor shift, inv_sum;  // [rows, heads]; undefined where nothing is saved
 };
 
-// Scores -> exp(scale (s - shift)) with zeros where a row must not see, and the row's shift and
-// sum.
-void exponentiate(const AttentionGroup& group, const QueryBlock& block, float scale, float* scores,
-                  RowStatistics& statistics, int heads) {
-  for (int64_t i = 0; i < block.rows; ++i) {
-    float* row = scores + i * block.stride;
-    const int64_t seen = visible(group, block, block.first + i);
-    const float shift = kernels::kernels().max(row, seen);
-    const float sum = kernels::kernels().exp_sum(row, shift, scale, seen, row);
-    std::fill(row + seen, row + block.keys, 0.0F);
-    const int64_t at = (group.begin + block.first + i) * heads + block.head;
-    statistics.shift.data()[at] = shift;
-    statistics.inv_sum.data()[at] = 1.0F / sum;
-  }
-}
-
-std::vector<float>& workspace(size_t floats) {
-  thread_local std::vector<float> buffer;
-  if (buffer.size() < floats) buffer.resize(floats);
-  return buffer;
-}
-
-template <class Visit>
-void for_each_block(const Problem& p, const AttentionGroup& group, int kv_head,
-                    const Visit& visit) {
-  for (int64_t first = 0; first < group.rows; first += kQueryBlock) {
-    const int64_t rows = std::min<int64_t>(kQueryBlock, group.rows - first);
-    const std::vector<Segment> segments = p.segments(group, kv_head, first + rows);
-    const int64_t keys = key_count(segments);
-    for (int i = 0; i < p.heads_per_kv(); ++i) {
-      const int head = kv_head * p.heads_per_kv() + i;
-      visit(QueryBlock{first, rows, head, keys, (keys + 15) / 16 * 16}, segments);
+// One row of a block of scores -> exp(scale (s - shift)), zeros behind what it sees; the output so
+// far and its sum follow the maximum.
+void exponentiate(float scale, int64_t seen, int64_t count, float* scores, float& shift, float& sum,
+                  float* out, int64_t dim) {
+  if (seen > 0) {
+    const auto& kernel = kernels::kernels();
+    const float before = shift;
+    shift = std::max(shift, kernel.max(scores, seen));
+    if (shift > before && sum > 0) {
+      float shrink = 0;
+      kernel.exp_sum(&before, shift, scale, 1, &shrink);
+      kernel.scale(shrink, dim, out);
+      sum *= shrink;
     }
+    sum += kernel.exp_sum(scores, shift, scale, seen, scores);
   }
+  std::fill(scores + seen, scores + count, 0.0F);
 }
 
-void forward_group(const Problem& p, const AttentionGroup& group, int kv_head, Tensor& out,
-                   RowStatistics& statistics) {
-  for_each_block(
-      p, group, kv_head, [&](const QueryBlock& block, const std::vector<Segment>& segments) {
-        float* scores = workspace(static_cast<size_t>(block.rows * block.stride)).data();
-        score(p, group, block, segments, scores);
-        exponentiate(group, block, p.scale(), scores, statistics, p.shape.heads);
-        float* o = out.row(group.begin + block.first) + int64_t{block.head} * p.shape.head_dim;
-        int64_t column = 0;
-        for (const Segment& s : segments) {
-          kernels::kernels().matmul_small(scores + column, block.stride, 1, s.values,
-                                          s.value_stride, static_cast<int>(block.rows),
-                                          p.shape.head_dim, static_cast<int>(s.rows), o,
-                                          p.q_stride(), column > 0);
-          column += s.rows;
-        }
-        for (int64_t i = 0; i < block.rows; ++i) {
-          const int64_t at = (group.begin + block.first + i) * p.shape.heads + block.head;
-          kernels::kernels().scale(statistics.inv_sum.data()[at], p.shape.head_dim,
-                                   o + i * p.q_stride());
-        }
+void attend(const Problem& p, const QueryBlock& block, Tensor& out, RowStatistics& statistics) {
+  const auto& kernel = kernels::kernels();
+  const int dim = p.shape.head_dim;
+  const int64_t out_ld = p.shape.query_width();
+  const KeySequence keys(p, *block.group, block.kv_head, block.last());
+  const auto states = static_cast<size_t>(block.rows * p.heads_per_kv());
+  float* shifts = workspace(0, 2 * states);
+  float* sums = shifts + states;
+  std::fill_n(shifts, states, -std::numeric_limits<float>::infinity());
+  std::fill_n(sums, states, 0.0F);
+  for (int64_t first = 0; first < keys.size(); first += kKeyBlock) {
+    const int64_t count = std::min(kKeyBlock, keys.size() - first);
+    int64_t state = 0;
+    for_each_band(p, block, [&](const Band& band) {
+      float* scores = workspace(1, static_cast<size_t>(band.rows * kKeyBlock));
+      const int64_t q_stride = band.heads_as_rows ? dim : p.ld();
+      const int64_t o_stride = band.heads_as_rows ? dim : out_ld;
+      float* o = out.row(block.row(0)) + int64_t{band.head} * dim;
+      score(p, keys, first, count, p.qkv.data() + p.query_at(block.row(0), band.head), q_stride,
+            band.rows, scores);
+      for (int64_t i = 0; i < band.rows; ++i, ++state) {
+        const int64_t visible = block.visible(keys.size(), band.heads_as_rows ? 0 : i);
+        exponentiate(p.scale(), std::clamp<int64_t>(visible - first, 0, count), count,
+                     scores + i * kKeyBlock, shifts[state], sums[state], o + i * o_stride, dim);
+      }
+      keys.visit(first, count, [&](const Segment& s, int64_t from, int64_t some, int64_t column) {
+        kernel.matmul_small(scores + column, kKeyBlock, 1, s.values + from * s.value_stride,
+                            s.value_stride, static_cast<int>(band.rows), dim,
+                            static_cast<int>(some), o, o_stride, first + column > 0);
       });
+    });
+  }
+  int64_t state = 0;
+  for_each_band(p, block, [&](const Band& band) {
+    for (int64_t i = 0; i < band.rows; ++i, ++state) {
+      const int64_t row = block.row(band.heads_as_rows ? 0 : i);
+      const int64_t head = band.heads_as_rows ? band.head + i : band.head;
+      const float inverse = 1.0F / sums[state];
+      kernel.scale(inverse, dim, out.row(row) + head * dim);
+      if (!statistics.shift.defined()) continue;
+      statistics.shift.data()[row * p.shape.heads + head] = shifts[state];
+      statistics.inv_sum.data()[row * p.shape.heads + head] = inverse;
+    }
+  });
 }
 
 struct Gradients {
   const Tensor& dout;
   const Tensor& out;
+  const RowStatistics& statistics;
   Columns value_columns;
-  float *dq, *dk, *dv;
+  float* dqkv;  // keys and values zeroed
 };
 
-void backward_group(const Problem& p, const AttentionGroup& group, int kv_head,
-                    const RowStatistics& statistics, const Gradients& g) {
+// One head of a block.
+void attend_backward(const Problem& p, const QueryBlock& block, const KeySequence& keys, int head,
+                     const Gradients& g) {
   const auto& kernel = kernels::kernels();
   const int dim = p.shape.head_dim;
-  for_each_block(
-      p, group, kv_head, [&](const QueryBlock& block, const std::vector<Segment>& segments) {
-        const size_t area = static_cast<size_t>(block.rows * block.stride);
-        float* probability = workspace(2 * area).data();
-        float* slope = probability + area;  // dP, then dS
-        const int64_t row0 = group.begin + block.first;
-        const int64_t q_offset = row0 * p.q_stride() + int64_t{block.head} * dim;
-        const float* dout = g.dout.data() + q_offset;
-        const auto rows = static_cast<int>(block.rows);
-        score(p, group, block, segments, probability);
-        int64_t column = 0;
-        for (const Segment& s : segments) {
-          ALAMBIC_CHECK(s.begin >= 0);
-          kernel.matmul_small(dout, p.q_stride(), 1, g.value_columns.at(kv_head, dim, s.begin),
-                              g.value_columns.stride, rows, static_cast<int>(s.rows), dim,
-                              slope + column, block.stride, false);
-          column += s.rows;
-        }
-        for (int64_t i = 0; i < block.rows; ++i) {
-          float* prob = probability + i * block.stride;
-          float* ds = slope + i * block.stride;
-          const int64_t at = (row0 + i) * p.shape.heads + block.head;
-          const int64_t seen = visible(group, block, block.first + i);
-          kernel.exp_sum(prob, statistics.shift.data()[at], p.scale(), seen, prob);
-          kernel.scale(statistics.inv_sum.data()[at], seen, prob);
-          const float mean =
-              kernel.dot(dout + i * p.q_stride(), g.out.data() + q_offset + i * p.q_stride(), dim);
-          kernel.softmax_backward(prob, ds, mean, p.scale(), seen, ds);
-          std::fill(prob + seen, prob + block.keys, 0.0F);
-          std::fill(ds + seen, ds + block.keys, 0.0F);
-        }
-        column = 0;
-        const float* q = p.q.data() + q_offset;
-        for (const Segment& s : segments) {
-          const int64_t kv_offset = s.begin * p.kv_stride() + int64_t{kv_head} * dim;
-          const auto keys = static_cast<int>(s.rows);
-          kernel.matmul_small(slope + column, block.stride, 1, p.k.data() + kv_offset,
-                              p.kv_stride(), rows, dim, keys, g.dq + q_offset, p.q_stride(),
-                              column > 0);
-          kernel.matmul_small(slope + column, 1, block.stride, q, p.q_stride(), keys, dim, rows,
-                              g.dk + kv_offset, p.kv_stride(), true);
-          kernel.matmul_small(probability + column, 1, block.stride, dout, p.q_stride(), keys, dim,
-                              rows, g.dv + kv_offset, p.kv_stride(), true);
-          column += s.rows;
-        }
-      });
+  const int64_t out_ld = p.shape.query_width(),
+                out_at = block.row(0) * out_ld + int64_t{head} * dim;
+  const int64_t q_at = p.query_at(block.row(0), head);
+  const auto rows = static_cast<int>(block.rows);
+  const float* dout = g.dout.data() + out_at;
+  const float* q = p.qkv.data() + q_at;
+  float* probability = workspace(1, static_cast<size_t>(block.rows * kKeyBlock));
+  float* slope = workspace(2, static_cast<size_t>(block.rows * kKeyBlock));  // dP, then dS
+  float* means = workspace(0, static_cast<size_t>(block.rows));
+  for (int64_t i = 0; i < block.rows; ++i)
+    means[i] = kernel.dot(dout + i * out_ld, g.out.data() + out_at + i * out_ld, dim);
+  for (int64_t first = 0; first < keys.size(); first += kKeyBlock) {
+    const int64_t count = std::min(kKeyBlock, keys.size() - first);
+    score(p, keys, first, count, q, p.ld(), block.rows, probability);
+    keys.visit(first, count, [&](const Segment& s, int64_t from, int64_t some, int64_t column) {
+      ALAMBIC_CHECK(s.begin >= 0);
+      kernel.matmul_small(dout, out_ld, 1, g.value_columns.at(block.kv_head, dim, s.begin + from),
+                          g.value_columns.stride, rows, static_cast<int>(some), dim, slope + column,
+                          kKeyBlock, false);
+    });
+    for (int64_t i = 0; i < block.rows; ++i) {
+      float* prob = probability + i * kKeyBlock;
+      float* ds = slope + i * kKeyBlock;
+      const int64_t at = block.row(i) * p.shape.heads + head;
+      const int64_t seen = std::clamp<int64_t>(block.visible(keys.size(), i) - first, 0, count);
+      kernel.exp_sum(prob, g.statistics.shift.data()[at], p.scale(), seen, prob);
+      kernel.scale(g.statistics.inv_sum.data()[at], seen, prob);
+      kernel.softmax_backward(prob, ds, means[i], p.scale(), seen, ds);
+      std::fill(prob + seen, prob + count, 0.0F);
+      std::fill(ds + seen, ds + count, 0.0F);
+    }
+    keys.visit(first, count, [&](const Segment& s, int64_t from, int64_t some, int64_t column) {
+      const int64_t k_at = p.key_at(s.begin + from, block.kv_head);
+      const int64_t v_at = p.value_at(s.begin + from, block.kv_head);
+      const auto n = static_cast<int>(some);
+      kernel.matmul_small(slope + column, kKeyBlock, 1, p.qkv.data() + k_at, p.ld(), rows, dim, n,
+                          g.dqkv + q_at, p.ld(), first + column > 0);
+      kernel.matmul_small(slope + column, 1, kKeyBlock, q, p.ld(), n, dim, rows, g.dqkv + k_at,
+                          p.ld(), true);
+      kernel.matmul_small(probability + column, 1, kKeyBlock, dout, out_ld, n, dim, rows,
+                          g.dqkv + v_at, p.ld(), true);
+    });
+  }
 }
 
 // Runs of groups that see each other: different runs touch different key rows, so they may run in
 // parallel.
-std::vector<std::pair<size_t, size_t>> independent_runs(const std::vector<AttentionGroup>& groups) {
+std::vector<std::pair<size_t, size_t>> independent_runs(std::span<const AttentionGroup> groups) {
   std::vector<std::pair<size_t, size_t>> runs;
   for (size_t i = 0; i < groups.size(); ++i) {
     size_t first = i;
@@ -252,7 +311,7 @@ std::vector<std::pair<size_t, size_t>> independent_runs(const std::vector<Attent
   return runs;
 }
 
-void check_groups(const std::vector<AttentionGroup>& groups, int64_t rows) {
+void check_groups(std::span<const AttentionGroup> groups, int64_t rows) {
   int64_t next = 0;
   for (const AttentionGroup& group : groups) {
     ALAMBIC_CHECK(group.begin == next && group.rows > 0);
@@ -264,44 +323,81 @@ void check_groups(const std::vector<AttentionGroup>& groups, int64_t rows) {
   ALAMBIC_CHECK(next == rows);
 }
 
+Problem problem_of(const Tensor& qkv, const AttentionShape& shape) {
+  return {qkv, shape, columns_of(qkv, shape.query_width(), shape.kv_heads, shape.head_dim)};
+}
+
+// A block of queries is a task: what it reads is shared, what it writes is its own.
+void attend_all(const Problem& p, std::span<const AttentionGroup> groups, Tensor& out,
+                RowStatistics& statistics) {
+  thread_local std::vector<QueryBlock> blocks;
+  blocks.clear();
+  int64_t work = 0;
+  for (const AttentionGroup& group : groups) {
+    for (int64_t first = 0; first < group.rows; first += kQueryBlock) {
+      const int64_t rows = std::min<int64_t>(kQueryBlock, group.rows - first);
+      for (int kv_head = 0; kv_head < p.shape.kv_heads; ++kv_head)
+        blocks.push_back({&group, first, rows, kv_head});
+      work += rows * (group.cached.rows + first + rows) * p.shape.query_width();
+    }
+  }
+  const std::span<const QueryBlock> tasks(blocks);
+  const auto run = [&, tasks](int64_t i) {
+    attend(p, tasks[static_cast<size_t>(i)], out, statistics);
+  };
+  if (work <= kSerialWork) {
+    for (size_t i = 0; i < tasks.size(); ++i) run(static_cast<int64_t>(i));
+  } else {
+    parallel_for(static_cast<int64_t>(tasks.size()), run);
+  }
+}
+
+Tensor attention_gradient(const Problem& p, std::span<const AttentionGroup> groups,
+                          const RowStatistics& statistics, const Tensor& out, const Tensor& dout) {
+  Tensor dqkv = Tensor::zeros(p.qkv.shape());
+  const Gradients gradients{dout, out, statistics,
+                            columns_of(p.qkv, p.shape.query_width() + p.shape.key_width(),
+                                       p.shape.kv_heads, p.shape.head_dim),
+                            dqkv.data()};
+  const auto runs = independent_runs(groups);
+  parallel_for(static_cast<int64_t>(runs.size()) * p.shape.kv_heads, [&](int64_t task) {
+    const auto [from, to] = runs[static_cast<size_t>(task / p.shape.kv_heads)];
+    const auto kv_head = static_cast<int>(task % p.shape.kv_heads);
+    for (const AttentionGroup& group : groups.subspan(from, to - from)) {
+      for (int64_t first = 0; first < group.rows; first += kQueryBlock) {
+        const QueryBlock block{&group, first, std::min<int64_t>(kQueryBlock, group.rows - first),
+                               kv_head};
+        const KeySequence keys(p, group, kv_head, block.last());
+        for (int i = 0; i < p.heads_per_kv(); ++i)
+          attend_backward(p, block, keys, kv_head * p.heads_per_kv() + i, gradients);
+      }
+    }
+  });
+  return dqkv;
+}
+
 }  // namespace
 
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape,
-                 std::vector<AttentionGroup> groups) {
-  check_groups(groups, q.rows());
-  const bool save = recording({&q, &k, &v});
-  auto problem = std::make_shared<Problem>(
-      Problem{q, k, v, shape, std::move(groups), columns_of(k, shape.kv_heads, shape.head_dim)});
-  Tensor out = Tensor::empty(q.shape());
-  RowStatistics statistics{Tensor::empty({q.rows(), shape.heads}),
-                           Tensor::empty({q.rows(), shape.heads})};
-  const auto count = static_cast<int64_t>(problem->groups.size());
-  parallel_for(count * shape.kv_heads, [&](int64_t task) {
-    forward_group(*problem, problem->groups[static_cast<size_t>(task / shape.kv_heads)],
-                  static_cast<int>(task % shape.kv_heads), out, statistics);
-  });
+Tensor attention(const Tensor& qkv, const AttentionShape& shape,
+                 std::span<const AttentionGroup> groups) {
+  check_groups(groups, qkv.rows());
+  ALAMBIC_CHECK(qkv.cols() == shape.width());
+  Tensor out = Tensor::empty({qkv.rows(), shape.query_width()});
+  RowStatistics statistics;
+  const bool save = recording({&qkv});
+  if (save) {
+    statistics = {Tensor::empty({qkv.rows(), shape.heads}),
+                  Tensor::empty({qkv.rows(), shape.heads})};
+  }
+  attend_all(problem_of(qkv, shape), groups, out, statistics);
   if (!save) return out;
-  problem->key_columns = {};  // cheaper to rebuild than to keep
-  return record(out, {q, k, v}, [problem, statistics, saved = out.alias()](const Tensor& dout) {
-    Problem& p = *problem;
-    p.key_columns = columns_of(p.k, p.shape.kv_heads, p.shape.head_dim);
-    Tensor dq = Tensor::empty(p.q.shape()), dk = Tensor::zeros(p.k.shape()),
-           dv = Tensor::zeros(p.v.shape());
-    const Gradients gradients{
-        dout,      saved,     columns_of(p.v, p.shape.kv_heads, p.shape.head_dim),
-        dq.data(), dk.data(), dv.data()};
-    const auto runs = independent_runs(p.groups);
-    parallel_for(static_cast<int64_t>(runs.size()) * p.shape.kv_heads, [&](int64_t task) {
-      const auto [first, last] = runs[static_cast<size_t>(task / p.shape.kv_heads)];
-      for (size_t i = first; i < last; ++i) {
-        backward_group(p, p.groups[i], static_cast<int>(task % p.shape.kv_heads), statistics,
-                       gradients);
-      }
-    });
-    pass_gradient(p.q, dq);
-    pass_gradient(p.k, dk);
-    pass_gradient(p.v, dv);
-  });
+  return record(out, {qkv},
+                [qkv, shape, statistics, kept = std::vector(groups.begin(), groups.end()),
+                 saved = out.alias()](const Tensor& dout) {
+                  // Key columns are cheaper to rebuild than to keep.
+                  pass_gradient(qkv, attention_gradient(problem_of(qkv, shape), kept, statistics,
+                                                        saved, dout));
+                });
 }
 
 }  // namespace alambic

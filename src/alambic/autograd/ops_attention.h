@@ -3,13 +3,15 @@
 //
 // The rows of one forward are cut into consecutive groups. A row of a group sees, in this order:
 // the rows that the group's cache already holds, the rows of earlier groups that it lists, and its
-// own group, causally or whole. Keys are visited in that order with one summation chain each, so a
-// row's result does not depend on which other rows are computed with it, nor on whether a key came
-// from the cache or from the same forward. Scores of a block of query rows are kept, never a whole
-// [rows, rows] matrix (Dao 2023 recomputes them likewise in the backward pass from the saved row
-// statistics).
+// own group, causally or whole. Keys are visited in that order with one summation chain each, in
+// blocks that begin at fixed places of the order, so a row's result does not depend on which other
+// rows are computed with it, nor on whether a key came from the cache or from the same forward.
+// Scores exist for a block of query rows and a block of keys, under a running maximum; the backward
+// pass recomputes them from the saved row statistics (Dao 2023). The heads that share a key head
+// meet a block of keys together.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "alambic/autograd/graph.h"
@@ -37,11 +39,15 @@ struct AttentionGroup {
 
 struct AttentionShape {
   int heads, kv_heads, head_dim;
+  int64_t query_width() const { return int64_t{heads} * head_dim; }
+  int64_t key_width() const { return int64_t{kv_heads} * head_dim; }
+  int64_t width() const { return query_width() + 2 * key_width(); }
 };
 
 // softmax(q kᵀ / sqrt(head_dim)) v per head; query head h reads key head h / (heads / kv_heads).
-// q: [rows, heads * head_dim], k, v: [rows, kv_heads * head_dim] -> [rows, heads * head_dim]
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionShape& shape,
-                 std::vector<AttentionGroup> groups);
+// qkv: [rows, (heads + 2 kv_heads) * head_dim], queries, keys and values of a row side by side
+// -> [rows, heads * head_dim]
+Tensor attention(const Tensor& qkv, const AttentionShape& shape,
+                 std::span<const AttentionGroup> groups);
 
 }  // namespace alambic

@@ -40,7 +40,7 @@ Tensor embedding(const Tensor& table, std::span<const TokenId> ids) {
 
 Tensor add(const Tensor& a, const Tensor& b) {
   ALAMBIC_CHECK(a.size() == b.size());
-  Tensor out = Tensor::empty(a.shape());
+  Tensor out = b.alias();
   parallel_rows(a.size(), kElementGrain, [&](int64_t begin, int64_t end) {
     kernels::kernels().add(a.data() + begin, b.data() + begin, end - begin, out.data() + begin);
   });
@@ -110,18 +110,19 @@ RopeAngles rope_angles(std::span<const int64_t> positions, int head_dim, double 
 }
 
 Tensor rope(const Tensor& x, int heads, const RopeAngles& angles) {
-  const auto rotate = [heads, angles](float* data, int64_t rows, int64_t cols, bool inverse) {
-    const int dim = static_cast<int>(cols) / heads;
-    parallel_rows(rows, 64, [&](int64_t begin, int64_t end) {
-      kernels::kernels().rope(data + begin * cols, cols, static_cast<int>(end - begin), heads, dim,
+  const auto dim = static_cast<int>(2 * angles.cosine.cols());
+  ALAMBIC_CHECK(x.cols() >= int64_t{heads} * dim);
+  const auto rotate = [heads, dim, angles](Tensor& t, bool inverse) {
+    parallel_rows(t.rows(), 64, [&](int64_t begin, int64_t end) {
+      kernels::kernels().rope(t.row(begin), t.cols(), static_cast<int>(end - begin), heads, dim,
                               angles.cosine.row(begin), angles.sine.row(begin), inverse);
     });
   };
   Tensor out = x.alias();
-  rotate(out.data(), out.rows(), out.cols(), false);
+  rotate(out, false);
   return record(out, {x}, [x, rotate](const Tensor& grad) {
     Tensor rotated = grad;  // the result's gradient is ours alone by now
-    rotate(rotated.data(), rotated.rows(), rotated.cols(), true);
+    rotate(rotated, true);
     pass_gradient(x, rotated);
   });
 }

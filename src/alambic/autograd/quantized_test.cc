@@ -51,21 +51,28 @@ TEST(Embedding, LooksUpTablesInBf16) {
 
 TEST(InputWatch, SeesWhatEveryProductIsMadeOf) {
   const Tensor x = normal_values({3, 6}, 5), gate = normal_values({8, 6}, 6),
-               up = normal_values({8, 6}, 7), down = normal_values({6, 8}, 8);
+               up = normal_values({8, 6}, 7), down = normal_values({6, 8}, 8),
+               norm = normal_values({6}, 10);
+  constexpr float kEps = 1e-5F;
   std::vector<std::pair<Tensor, Tensor>> seen;
   {
     const InputWatch watch(
         [&](const Tensor& w, const Tensor& rows) { seen.emplace_back(w, rows); });
-    gated_mlp(linear(x, normal_values({6, 6}, 9), Precision::kFp32), gate, up, down,
+    gated_mlp(linear(x, normal_values({6, 6}, 9), Precision::kFp32), {norm, gate, up, down}, kEps,
               Precision::kFp32);
+    norm_linear(x, norm, kEps, {gate, up}, Precision::kFp32);
   }
   linear(x, gate, Precision::kFp32);  // nobody watches any more
-  ASSERT_EQ(seen.size(), 4U);
+  ASSERT_EQ(seen.size(), 6U);
   EXPECT_TRUE(seen[0].second.same_as(x));
   EXPECT_TRUE(seen[1].first.same_as(gate) && seen[2].first.same_as(up));
   EXPECT_TRUE(seen[1].second.same_as(seen[2].second));
   EXPECT_TRUE(seen[3].first.same_as(down));
   EXPECT_EQ(seen[3].second.cols(), 8);
+  EXPECT_TRUE(seen[4].first.same_as(gate) && seen[5].first.same_as(up));
+  const Tensor normed = rms_norm(x, norm, kEps);
+  EXPECT_EQ(0, std::memcmp(seen[4].second.data(), normed.data(),
+                           static_cast<size_t>(normed.size()) * sizeof(float)));
 }
 
 }  // namespace

@@ -104,7 +104,7 @@ class PositionModel final : public LanguageModel {
     for (const RowGroup& group : forward.groups) {
       if (group.causal && group.cache != nullptr) {
         const std::vector<float> nothing(static_cast<size_t>(group.rows));
-        group.cache->stage(0, nothing.data(), nothing.data(), group.rows);
+        group.cache->stage(0, nothing.data(), nothing.data(), 1, group.rows);
       }
       const auto group_tokens =
           tokens.subspan(static_cast<size_t>(row), static_cast<size_t>(group.rows));

@@ -66,10 +66,10 @@ Transformer::Transformer(ModelConfig config, Weights weights) : config_(std::mov
   if (!config_.tied_head) head_ = matrix("head", config_.vocab_size, d);
   for (int i = 0; i < config_.layers; ++i) {
     const std::string prefix = "layers." + std::to_string(i) + ".";
-    layers_.push_back({vector(prefix + "attention_norm", d),
+    layers_.push_back({{vector(prefix + "attention_norm", d), matrix(prefix + "query", q, d),
+                        matrix(prefix + "key", kv, d), matrix(prefix + "value", kv, d),
+                        matrix(prefix + "output", d, q)},
                        vector(prefix + "mlp_norm", d),
-                       {matrix(prefix + "query", q, d), matrix(prefix + "key", kv, d),
-                        matrix(prefix + "value", kv, d), matrix(prefix + "output", d, q)},
                        matrix(prefix + "gate", f, d),
                        matrix(prefix + "up", f, d),
                        matrix(prefix + "down", d, f)});
@@ -79,7 +79,7 @@ Transformer::Transformer(ModelConfig config, Weights weights) : config_(std::mov
 void Transformer::visit(const ParameterVisitor& visitor) {
   visitor(embedding_);
   for (Layer& layer : layers_) {
-    visitor(layer.attention_norm);
+    visitor(layer.attention.norm);
     visitor(layer.attention.query);
     visitor(layer.attention.key);
     visitor(layer.attention.value);
@@ -126,14 +126,14 @@ Tensor Transformer::hidden(std::span<const TokenId> tokens, const Forward& forwa
       rope_angles(row_positions(forward), config_.head_dim, config_.rope_theta);
   uint64_t site = forward.dropout_seed;
   const auto drop = [&](const Tensor& t) { return dropout(t, forward.dropout, ++site); };
+  std::vector<AttentionGroup> groups = attention_groups(forward);
   Tensor x = drop(embedding(embedding_.value, tokens));
   for (int i = 0; i < config_.layers; ++i) {
     const Layer& layer = layers_[static_cast<size_t>(i)];
-    const Tensor a = rms_norm(x, layer.attention_norm.value, config_.norm_eps);
-    x = add(x, drop(layer.attention(a, shape, angles, forward, i)));
-    const Tensor m = rms_norm(x, layer.mlp_norm.value, config_.norm_eps);
-    x = add(x, drop(gated_mlp(m, layer.gate.value, layer.up.value, layer.down.value,
-                              forward.precision)));
+    x = add(x, drop(layer.attention(x, shape, config_.norm_eps, angles, forward, groups, i)));
+    x = add(x, drop(gated_mlp(
+                   x, {layer.mlp_norm.value, layer.gate.value, layer.up.value, layer.down.value},
+                   config_.norm_eps, forward.precision)));
   }
   return rms_norm(x, final_norm_.value, config_.norm_eps);
 }
@@ -161,7 +161,7 @@ double Transformer::inherit(const Transformer& teacher) {
   for (size_t i = 0; i < std::min(layers_.size(), teacher.layers_.size()); ++i) {
     Layer& own = layers_[i];
     const Layer& given = teacher.layers_[i];
-    take(own.attention_norm, given.attention_norm);
+    take(own.attention.norm, given.attention.norm);
     take(own.mlp_norm, given.mlp_norm);
     take(own.attention.query, given.attention.query);
     take(own.attention.key, given.attention.key);

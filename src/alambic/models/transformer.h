@@ -35,9 +35,8 @@ class Transformer final : public LanguageModel {
 
  private:
   struct Layer {
-    Parameter attention_norm, mlp_norm;
     SelfAttention attention;
-    Parameter gate, up, down;
+    Parameter mlp_norm, gate, up, down;
   };
 
   ModelConfig config_;

@@ -30,18 +30,16 @@ void KvCache::reserve(int rows) {
   capacity_ = capacity;
 }
 
-void KvCache::stage(int layer, const float* keys, const float* values, int rows) {
+void KvCache::stage(int layer, const float* keys, const float* values, int64_t ld, int rows) {
   reserve(length_ + rows);
   staged_ = rows;
   Layer& l = layers_[static_cast<size_t>(layer)];
   for (int r = 0; r < rows; ++r) {
-    for (int c = 0; c < width_; ++c) {
-      l.keys[static_cast<size_t>(c) * capacity_ + static_cast<size_t>(length_ + r)] =
-          keys[static_cast<int64_t>(r) * width_ + c];
-    }
+    const int64_t at = length_ + r;
+    for (int c = 0; c < width_; ++c)
+      l.keys[static_cast<size_t>(int64_t{c} * capacity_ + at)] = keys[r * ld + c];
+    std::copy_n(values + r * ld, width_, l.values.data() + at * width_);
   }
-  std::copy_n(values, static_cast<int64_t>(rows) * width_,
-              l.values.data() + static_cast<int64_t>(length_) * width_);
 }
 
 void KvCache::commit(int rows) {

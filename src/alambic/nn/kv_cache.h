@@ -20,8 +20,8 @@ class KvCache {
   int length() const { return length_; }
   // The committed rows of a layer; valid until the next stage() or commit().
   CachedKeys keys(int layer) const;
-  // Writes rows [rows, kv_heads * head_dim] behind the committed ones.
-  void stage(int layer, const float* keys, const float* values, int rows);
+  // Writes rows [rows, kv_heads * head_dim] of row stride `ld` behind the committed ones.
+  void stage(int layer, const float* keys, const float* values, int64_t ld, int rows);
   void commit(int rows);
   void truncate(int length);
   int64_t bytes() const;

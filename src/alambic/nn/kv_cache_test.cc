@@ -19,7 +19,7 @@ void stage(KvCache& cache, int first, int rows, int layers) {
         values.push_back(-keys.back());
       }
     }
-    cache.stage(layer, keys.data(), values.data(), rows);
+    cache.stage(layer, keys.data(), values.data(), kWidth, rows);
   }
 }
 

@@ -3,10 +3,10 @@
 #include "alambic/base/error.h"
 
 namespace alambic {
-namespace {
 
-std::vector<AttentionGroup> attention_groups(const Forward& forward, int layer) {
+std::vector<AttentionGroup> attention_groups(const Forward& forward) {
   std::vector<AttentionGroup> groups;
+  groups.reserve(forward.groups.size());
   int64_t begin = 0;
   for (const RowGroup& row_group : forward.groups) {
     AttentionGroup group{begin, row_group.rows, row_group.causal, {}, {}};
@@ -15,30 +15,32 @@ std::vector<AttentionGroup> attention_groups(const Forward& forward, int layer) 
       ALAMBIC_CHECK(sight.rows <= seen.rows);
       if (sight.rows > 0) group.sees.push_back({seen.begin, sight.rows});
     }
-    if (row_group.cache != nullptr) group.cached = row_group.cache->keys(layer);
     begin += row_group.rows;
     groups.push_back(std::move(group));
   }
   return groups;
 }
 
-}  // namespace
-
-Tensor SelfAttention::operator()(const Tensor& x, const AttentionShape& shape,
+Tensor SelfAttention::operator()(const Tensor& x, const AttentionShape& shape, float eps,
                                  const RopeAngles& angles, const Forward& forward,
-                                 int layer) const {
-  const Tensor q = rope(linear(x, query.value, forward.precision), shape.heads, angles);
-  const Tensor k = rope(linear(x, key.value, forward.precision), shape.kv_heads, angles);
-  const Tensor v = linear(x, value.value, forward.precision);
+                                 std::vector<AttentionGroup>& groups, int layer) const {
+  const Tensor qkv = rope(
+      norm_linear(x, norm.value, eps, {query.value, key.value, value.value}, forward.precision),
+      shape.heads + shape.kv_heads, angles);
   // Stage first: growing a cache moves what keys() points at.
   int64_t begin = 0;
   for (const RowGroup& group : forward.groups) {
-    if (group.cache != nullptr && group.causal)
-      group.cache->stage(layer, k.row(begin), v.row(begin), group.rows);
+    if (group.cache != nullptr && group.causal) {
+      const float* keys = qkv.row(begin) + shape.query_width();
+      group.cache->stage(layer, keys, keys + shape.key_width(), shape.width(), group.rows);
+    }
     begin += group.rows;
   }
-  return linear(attention(q, k, v, shape, attention_groups(forward, layer)), output.value,
-                forward.precision);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const KvCache* cache = forward.groups[i].cache;
+    if (cache != nullptr) groups[i].cached = cache->keys(layer);
+  }
+  return linear(attention(qkv, shape, groups), output.value, forward.precision);
 }
 
 std::vector<int64_t> row_positions(const Forward& forward) {

@@ -9,13 +9,18 @@
 namespace alambic {
 
 struct SelfAttention {
+  Parameter norm;  // [dim]
   Parameter query, key, value,
       output;  // [heads * head_dim | kv_heads * head_dim, dim]; output: [dim, heads * head_dim]
 
-  // x: [rows, dim], normalised -> [rows, dim]
-  Tensor operator()(const Tensor& x, const AttentionShape& shape, const RopeAngles& angles,
-                    const Forward& forward, int layer) const;
+  // x: [rows, dim], which the block norms itself -> [rows, dim]. `groups` are the forward's, from
+  // attention_groups(); what their caches hold is filled in here.
+  Tensor operator()(const Tensor& x, const AttentionShape& shape, float eps,
+                    const RopeAngles& angles, const Forward& forward,
+                    std::vector<AttentionGroup>& groups, int layer) const;
 };
+
+std::vector<AttentionGroup> attention_groups(const Forward& forward);
 
 // Positions of all rows of a forward, group after group.
 std::vector<int64_t> row_positions(const Forward& forward);

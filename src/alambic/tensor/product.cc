@@ -26,8 +26,8 @@ int ceil_div(int a, int b) { return (a + b - 1) / b; }
 // Products smaller than this (multiplications) take less time than handing a task to another
 // thread.
 constexpr int64_t kSerialWork = 1 << 17;
-bool serial(const Product& p) {
-  return thread_count() == 1 || int64_t{p.m} * p.n * p.k <= kSerialWork;
+bool serial(int m, int n, int k) {
+  return thread_count() == 1 || int64_t{m} * n * k <= kSerialWork;
 }
 
 template <class Task>
@@ -62,11 +62,6 @@ void pack_whole_b(const kernels::Gemm& gemm, const Matrix& b, int k, int n, std:
   });
 }
 
-struct PanelsOfB {
-  const std::byte* data;  // all blocks
-  size_t full_block;      // bytes of one whole k-block
-};
-
 // How C is cut into tasks. Blocks of about 240 x 256 reuse both operands from cache; a small C is
 // cut finer, so that every thread has work. An element's sum is the same however C is cut.
 struct Cut {
@@ -93,35 +88,75 @@ Cut cut_of(const kernels::Gemm& gemm, int m, int n, bool serially) {
   return cut;
 }
 
-void multiply(const kernels::Gemm& gemm, const Product& p, const Matrix& a, const PanelsOfB& b,
-              float* c, int64_t ldc) {
-  const bool serially = serial(p);
-  const auto [row_step, col_step] = cut_of(gemm, p.m, p.n, serially);
-  const int row_tasks = ceil_div(p.m, row_step), col_tasks = ceil_div(p.n, col_step);
-  const int row_panels = ceil_div(p.m, gemm.mr);
-  const size_t a_full =
-      gemm.panel_bytes_a(std::min(p.k, kBlockK)) * static_cast<size_t>(row_panels);
-  Tensor packed_a = Tensor::empty({static_cast<int64_t>(a_full)}, DType::kU8);
-  for (int index = 0; index < k_blocks(p.k); ++index) {
-    const int kb = block_extent(p.k, index);
-    const size_t panel_a = gemm.panel_bytes_a(kb), panel_b = gemm.panel_bytes_b(kb);
-    std::byte* panels_a = packed_a.raw();
-    for_tasks(serially, row_tasks, [&, row_step = row_step](int64_t task) {
-      const int row = static_cast<int>(task) * row_step;
-      gemm.pack_a(shifted(a, row, int64_t{index} * kBlockK), std::min(row_step, p.m - row), kb,
-                  panels_a + panel_a * static_cast<size_t>(row / gemm.mr));
+// The left operand in panels: block after block of k, each with the panels of all rows.
+struct PanelsOfA {
+  Tensor data;
+  size_t full_block;  // bytes of one whole k-block
+
+  PanelsOfA(const kernels::Gemm& gemm, const LeftOperand& a, int m, int k, int row_step,
+            bool serially)
+      : full_block(gemm.panel_bytes_a(std::min(k, kBlockK)) *
+                   static_cast<size_t>(ceil_div(m, gemm.mr))) {
+    const int blocks = k_blocks(k), row_tasks = ceil_div(m, row_step);
+    data = Tensor::empty({static_cast<int64_t>(full_block) * blocks}, DType::kU8);
+    std::byte* panels = data.raw();
+    const auto pack = [&, panels](const Matrix& rows, int row, int count, int index) {
+      const int kb = block_extent(k, index);
+      gemm.pack_a(shifted(rows, 0, int64_t{index} * kBlockK), count, kb,
+                  panels + full_block * static_cast<size_t>(index) +
+                      gemm.panel_bytes_a(kb) * static_cast<size_t>(row / gemm.mr));
+    };
+    if (a.norm == nullptr) {
+      for_tasks(serially || row_tasks * blocks == 1, int64_t{row_tasks} * blocks,
+                [&](int64_t task) {
+                  const int row = static_cast<int>(task / blocks) * row_step;
+                  pack(shifted(a.rows, row, 0), row, std::min(row_step, m - row),
+                       static_cast<int>(task % blocks));
+                });
+      return;
+    }
+    // As many rows as stay in the first cache level between norm and panel.
+    const int step = gemm.mr * std::max(1, 16 / gemm.mr), tasks = ceil_div(m, step);
+    for_tasks(serially || tasks == 1, tasks, [&](int64_t task) {
+      const int row = static_cast<int>(task) * step, count = std::min(step, m - row);
+      const float* normed = a.normed(row, count, k);
+      for (int index = 0; index < blocks; ++index)
+        pack({normed, kernels::Element::kF32, k, 1}, row, count, index);
     });
-    const std::byte* panels_b = b.data + b.full_block * static_cast<size_t>(index);
-    for_tasks(serially, int64_t{row_tasks} * col_tasks,
-              [&, row_step = row_step, col_step = col_step](int64_t task) {
-                const int row = static_cast<int>(task / col_tasks) * row_step;
-                const int col = static_cast<int>(task % col_tasks) * col_step;
-                gemm.multiply(panels_a + panel_a * static_cast<size_t>(row / gemm.mr),
-                              panels_b + panel_b * static_cast<size_t>(col / gemm.nr),
-                              std::min(row_step, p.m - row), std::min(col_step, p.n - col), kb,
-                              c + row * ldc + col, ldc, p.accumulate || index > 0);
-              });
   }
+};
+
+void multiply(int m, const LeftOperand& a, std::span<const PackedMatrix* const> bs, float* c,
+              int64_t ldc, bool accumulate) {
+  const kernels::Gemm& gemm = kernels::kernels().gemm[static_cast<int>(bs.front()->precision())];
+  const int k = bs.front()->k();
+  int n = 0;
+  for (const PackedMatrix* b : bs) n += b->n();
+  const bool serially = serial(m, n, k);
+  const auto [row_step, col_step] = cut_of(gemm, m, n, serially);
+  const PanelsOfA panels(gemm, a, m, k, row_step, serially || m <= gemm.mr);
+  int col_tasks = 0;
+  for (const PackedMatrix* b : bs) col_tasks += ceil_div(b->n(), col_step);
+  for_tasks(serially, int64_t{ceil_div(m, row_step)} * col_tasks,
+            [&, row_step = row_step, col_step = col_step](int64_t task) {
+              const int row = static_cast<int>(task / col_tasks) * row_step;
+              // The weight that this task's columns belong to.
+              int of_weight = static_cast<int>(task % col_tasks), first = 0;
+              const PackedMatrix* const* at = bs.data();
+              for (; of_weight >= ceil_div((*at)->n(), col_step); first += (*at++)->n())
+                of_weight -= ceil_div((*at)->n(), col_step);
+              const PackedMatrix& b = **at;
+              const int col = of_weight * col_step;
+              for (int index = 0; index < k_blocks(k); ++index) {
+                const int kb = block_extent(k, index);
+                gemm.multiply(
+                    panels.data.raw() + panels.full_block * static_cast<size_t>(index) +
+                        gemm.panel_bytes_a(kb) * static_cast<size_t>(row / gemm.mr),
+                    b.block(index) + b.panel_bytes(index) * static_cast<size_t>(col / gemm.nr),
+                    std::min(row_step, m - row), std::min(col_step, b.n() - col), kb,
+                    c + row * ldc + first + col, ldc, accumulate || index > 0);
+              }
+            });
 }
 
 }  // namespace
@@ -170,16 +205,42 @@ void product(const Product& p, const Matrix& a, const Matrix& b, float* c, int64
 
 void product(int m, const Matrix& a, const PackedMatrix& b, float* c, int64_t ldc,
              bool accumulate) {
-  ALAMBIC_CHECK(b.usable());
-  if (m == 0 || b.n() == 0) return;
-  if (const QuantizedMatrix* quantized = b.quantized(); quantized != nullptr) {
-    ALAMBIC_CHECK(a.element == kernels::Element::kF32 && a.col_stride == 1 && !accumulate);
-    quantized->product(m, static_cast<const float*>(a.data), a.row_stride, c, ldc);
+  const PackedMatrix* const one[] = {&b};
+  if (b.quantized() != nullptr) {
+    ALAMBIC_CHECK(!accumulate);
+    products(m, {a}, one, c, ldc);
     return;
   }
-  const kernels::Gemm& gemm = kernels::kernels().gemm[static_cast<int>(b.precision())];
-  const size_t full_block = b.panel_bytes(0) * static_cast<size_t>(ceil_div(b.n(), gemm.nr));
-  multiply(gemm, {m, b.n(), b.k(), b.precision(), accumulate}, a, {b.block(0), full_block}, c, ldc);
+  ALAMBIC_CHECK(b.usable());
+  if (m > 0 && b.n() > 0) multiply(m, {a}, one, c, ldc, accumulate);
+}
+
+void products(int m, const LeftOperand& a, std::span<const PackedMatrix* const> bs, float* c,
+              int64_t ldc) {
+  if (m == 0) return;
+  const PackedMatrix& first = *bs.front();
+  bool alike = true;
+  for (const PackedMatrix* b : bs) {
+    ALAMBIC_CHECK(b->usable() && b->k() == first.k());
+    alike = alike && b->precision() == first.precision() && b->format() == first.format();
+  }
+  if (!alike) {
+    for (const PackedMatrix* const& b : bs) {
+      products(m, a, {&b, 1}, c, ldc);
+      c += b->n();
+    }
+    return;
+  }
+  if (first.quantized() == nullptr) {
+    multiply(m, a, bs, c, ldc, false);
+    return;
+  }
+  ALAMBIC_CHECK(a.rows.element == kernels::Element::kF32 && a.rows.col_stride == 1);
+  const QuantizedRows rows(*first.format(), m, first.k(), a);
+  const QuantizedMatrix* weights[kMostProducts];
+  ALAMBIC_CHECK(bs.size() <= kMostProducts);
+  for (size_t i = 0; i < bs.size(); ++i) weights[i] = bs[i]->quantized();
+  product(rows, {weights, bs.size()}, c, ldc);
 }
 
 Tensor floats_of(const Tensor& weight) {

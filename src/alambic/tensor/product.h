@@ -7,14 +7,15 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "alambic/kernels/table.h"
+#include "alambic/tensor/left_operand.h"
 #include "alambic/tensor/quantized_matrix.h"
 #include "alambic/tensor/tensor.h"
 
 namespace alambic {
 
-using kernels::Matrix;
 using kernels::Precision;
 
 // Row-major views of an fp32 tensor [rows, cols], as it is and transposed.
@@ -37,6 +38,9 @@ class PackedMatrix {
   // True where products of this precision may use it.
   bool serves(Precision precision) const;
   const QuantizedMatrix* quantized() const { return quantized_ ? &*quantized_ : nullptr; }
+  std::optional<WeightFormat> format() const {
+    return quantized_ ? std::optional(quantized_->format()) : std::nullopt;
+  }
   const std::byte* block(int index) const;  // panels of k-block `index`
   size_t panel_bytes(int index) const;
 
@@ -56,6 +60,12 @@ struct Product {
 void product(const Product& p, const Matrix& a, const Matrix& b, float* c, int64_t ldc);
 // A quantised b wants fp32 rows that are contiguous, and cannot accumulate.
 void product(int m, const Matrix& a, const PackedMatrix& b, float* c, int64_t ldc, bool accumulate);
+
+// Several weights, one left operand of k columns: the results stand side by side in the columns of
+// c. The operand is packed (or quantised) once, and all weights share one parallel loop.
+inline constexpr size_t kMostProducts = 8;
+void products(int m, const LeftOperand& a, std::span<const PackedMatrix* const> bs, float* c,
+              int64_t ldc);
 
 // The numbers of a weight, dequantised where it exists in that form alone.
 Tensor floats_of(const Tensor& weight);

@@ -174,52 +174,82 @@ Tensor QuantizedMatrix::dequantized() const {
   return w;
 }
 
-void QuantizedMatrix::product(int m, const float* x, int64_t ldx, float* c, int64_t ldc) const {
-  if (m == 0 || out_ == 0) return;
-  const auto& table = kernels::kernels();
-  const int64_t size = kernels::group_size(format_), count = groups(), width = count * size;
-  Tensor rows = Tensor::empty({m, width}, DType::kU8);
-  Tensor scales = Tensor::empty({m, count}), sums = Tensor::empty({m, count}, DType::kI32);
-  auto* values = reinterpret_cast<int8_t*>(rows.raw());
-  auto* totals = reinterpret_cast<int32_t*>(sums.raw());
-  constexpr int64_t kQuantizeGrain = 16;
+QuantizedRows::QuantizedRows(WeightFormat format, int m, int k, const LeftOperand& rows)
+    : format_(format), m_(m), groups_(static_cast<int>(groups_of(format, k))) {
+  const int size = kernels::group_size(format);
+  const int64_t width = int64_t{groups_} * size;
+  values_ = Tensor::empty({m, width}, DType::kU8);
+  scales_ = Tensor::empty({m, groups_});
+  sums_ = Tensor::empty({m, groups_}, DType::kI32);
+  auto* values = reinterpret_cast<int8_t*>(values_.raw());
+  auto* sums = reinterpret_cast<int32_t*>(sums_.raw());
+  constexpr int64_t kGrain = 16;
   const auto quantize = [&](int64_t task) {
-    const int64_t first = task * kQuantizeGrain, some = std::min(kQuantizeGrain, m - first);
-    table.quantize_rows(x + first * ldx, ldx, static_cast<int>(some), static_cast<int>(in_),
-                        static_cast<int>(size), values + first * width, scales.row(first),
-                        totals + first * count);
+    const int64_t first = task * kGrain;
+    const auto count = static_cast<int>(std::min(kGrain, m - first));
+    const float* x = rows.norm == nullptr ? rows.row(first) : rows.normed(first, count, k);
+    const int64_t ld = rows.norm == nullptr ? rows.rows.row_stride : k;
+    kernels::kernels().quantize_rows(x, ld, count, k, size, values + first * width,
+                                     scales_.row(first), sums + first * groups_);
   };
-  const int64_t quantize_tasks = (m + kQuantizeGrain - 1) / kQuantizeGrain;
-  if (quantize_tasks == 1) {
+  const int64_t tasks = (m + kGrain - 1) / kGrain;
+  if (tasks == 1) {
     quantize(0);
   } else {
-    parallel_for(quantize_tasks, quantize);
+    parallel_for(tasks, quantize);
   }
+}
+
+kernels::Int8Rows QuantizedRows::from_row(int64_t first) const {
+  const int64_t width = int64_t{groups_} * kernels::group_size(format_);
+  return {reinterpret_cast<const int8_t*>(values_.raw()) + first * width, scales_.row(first),
+          reinterpret_cast<const int32_t*>(sums_.raw()) + first * groups_, groups_};
+}
+
+kernels::WeightPanels QuantizedMatrix::from_panel(int64_t panel) const {
+  const int64_t group = panel * groups();
+  return {values_.raw() + group * kernels::group_bytes(format_),
+          reinterpret_cast<const uint16_t*>(scales_.raw()) + group * kPanelColumns,
+          zeros_.defined() ? reinterpret_cast<const uint8_t*>(zeros_.raw()) + group * kPanelColumns
+                           : nullptr};
+}
+
+void product(const QuantizedRows& rows, std::span<const QuantizedMatrix* const> weights, float* c,
+             int64_t ldc) {
   // Few rows: a task is a long run of weights, read once. Many rows: enough panels to share what a
   // kernel unpacks, and enough tasks for every thread.
-  constexpr int64_t kRowsPerTask = 192, kLeastWork = 1 << 18, kTasksPerThread = 8;
-  const int64_t panels = panels_of(out_), row_tasks = (m + kRowsPerTask - 1) / kRowsPerTask;
-  const int64_t work_per_panel = width * kPanelColumns * std::min<int64_t>(m, kRowsPerTask);
-  const int64_t work = std::max(
-      kLeastWork, work_per_panel * panels * row_tasks / (kTasksPerThread * thread_count()));
-  const int64_t at_once = std::clamp<int64_t>(work / work_per_panel, 1, panels);
-  const int64_t panel_tasks = (panels + at_once - 1) / at_once;
-  parallel_for(row_tasks * panel_tasks, [&](int64_t task) {
-    const int64_t first = task / panel_tasks * kRowsPerTask;
-    const int64_t panel = task % panel_tasks * at_once, column = panel * kPanelColumns;
-    const int64_t columns = std::min(at_once * kPanelColumns, out_ - column);
-    const kernels::Int8Rows left{values + first * width, scales.row(first), totals + first * count,
-                                 static_cast<int>(count)};
-    const kernels::WeightPanels right{
-        values_.raw() + panel * count * kernels::group_bytes(format_),
-        reinterpret_cast<const uint16_t*>(scales_.raw()) + panel * count * kPanelColumns,
-        zeros_.defined()
-            ? reinterpret_cast<const uint8_t*>(zeros_.raw()) + panel * count * kPanelColumns
-            : nullptr};
-    table.multiply_quantized[static_cast<int>(format_)](
-        left, right, static_cast<int>(std::min(kRowsPerTask, m - first)), static_cast<int>(columns),
-        c + first * ldc + column, ldc);
-  });
+  constexpr int64_t kRowsPerTask = 192, kLeastWork = 1 << 17, kTasksPerThread = 8;
+  const int64_t m = rows.rows(), row_tasks = (m + kRowsPerTask - 1) / kRowsPerTask;
+  const int64_t width = weights.front()->groups() * kernels::group_size(rows.format());
+  int64_t panels = 0;
+  for (const QuantizedMatrix* w : weights) panels += panels_of(w->out());
+  const int64_t panel_work = width * kPanelColumns * std::min(m, kRowsPerTask);
+  const int64_t wanted = std::clamp<int64_t>(panel_work * panels * row_tasks / kLeastWork, 1,
+                                             kTasksPerThread * thread_count());
+  const int64_t at_once = std::max<int64_t>(1, panels * row_tasks / wanted);
+  const auto tasks_of = [at_once](const QuantizedMatrix& w) {
+    return (panels_of(w.out()) + at_once - 1) / at_once;
+  };
+  int64_t panel_tasks = 0;
+  for (const QuantizedMatrix* w : weights) panel_tasks += tasks_of(*w);
+  const auto multiply = kernels::kernels().multiply_quantized[static_cast<int>(rows.format())];
+  const auto run = [&](int64_t task) {
+    const int64_t row = task / panel_tasks * kRowsPerTask;
+    // The weight that this task's panels belong to.
+    int64_t of_weight = task % panel_tasks, first = 0;
+    const QuantizedMatrix* const* at = weights.data();
+    for (; of_weight >= tasks_of(**at); first += (*at++)->out()) of_weight -= tasks_of(**at);
+    const int64_t panel = of_weight * at_once, column = panel * kPanelColumns;
+    multiply(rows.from_row(row), (*at)->from_panel(panel),
+             static_cast<int>(std::min(kRowsPerTask, m - row)),
+             static_cast<int>(std::min(at_once * kPanelColumns, (*at)->out() - column)),
+             c + row * ldc + first + column, ldc);
+  };
+  if (wanted == 1) {
+    for (int64_t task = 0; task < row_tasks * panel_tasks; ++task) run(task);
+  } else {
+    parallel_for(row_tasks * panel_tasks, run);
+  }
 }
 
 QuantizedMatrixBuilder::QuantizedMatrixBuilder(WeightFormat format, int64_t out, int64_t in)

@@ -13,6 +13,7 @@
 
 #include "alambic/kernels/quantized.h"
 #include "alambic/kernels/table.h"
+#include "alambic/tensor/left_operand.h"
 #include "alambic/tensor/tensor.h"
 
 namespace alambic {
@@ -57,14 +58,32 @@ class QuantizedMatrix {
   int64_t bytes() const;
 
   Tensor dequantized() const;  // [out, in] fp32
-  // c[m, out] = x[m, in] wᵀ, row stride ldc.
-  void product(int m, const float* x, int64_t ldx, float* c, int64_t ldc) const;
+  kernels::WeightPanels from_panel(int64_t panel) const;
 
  private:
   WeightFormat format_;
   int64_t out_, in_;
   Tensor values_, scales_, zeros_;
 };
+
+// The rows [m, k] of a left operand in 8 bits, for products with weights of one format.
+class QuantizedRows {
+ public:
+  QuantizedRows(WeightFormat format, int m, int k, const LeftOperand& rows);
+  WeightFormat format() const { return format_; }
+  int rows() const { return m_; }
+  kernels::Int8Rows from_row(int64_t first) const;
+
+ private:
+  WeightFormat format_;
+  int m_, groups_;
+  Tensor values_, scales_, sums_;
+};
+
+// c[m, sum of out] = rows times each weight's transpose, side by side; row stride ldc. One parallel
+// loop over all weights, which have the rows' format.
+void product(const QuantizedRows& rows, std::span<const QuantizedMatrix* const> weights, float* c,
+             int64_t ldc);
 
 // Fills the panels of a QuantizedMatrix row by row; rows may be set from many threads.
 class QuantizedMatrixBuilder {

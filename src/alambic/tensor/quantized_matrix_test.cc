@@ -21,6 +21,14 @@ Tensor normal(Shape shape, uint64_t seed) {
   return t;
 }
 
+// c[m, out] = x wᵀ
+void multiply(const QuantizedMatrix& w, int m, const float* x, float* c) {
+  const QuantizedRows rows(w.format(), m, static_cast<int>(w.in()),
+                           {{x, kernels::Element::kF32, w.in(), 1}});
+  const QuantizedMatrix* const one[] = {&w};
+  product(rows, one, c, w.out());
+}
+
 // Half a step of the grid: the range over its points, widened by the scale's rounding to bf16. The
 // search for int4 may cut the range by a third, where that makes the sum of squares smaller, so
 // there the bound is on the mean square: that of an even error over half a step.
@@ -76,7 +84,7 @@ TEST(QuantizedMatrix, ProductsAreThoseOfTheDequantisedWeights) {
       const QuantizedMatrix q = QuantizedMatrix::rounded(format, w);
       const Tensor back = q.dequantized();
       Tensor c = Tensor::empty({m, n});
-      q.product(m, x.data(), k, c.data(), n);
+      multiply(q, m, x.data(), c.data());
       for (int r = 0; r < m; ++r) {
         float most = 0;
         for (int i = 0; i < k; ++i) most = std::max(most, std::fabs(x.row(r)[i]));
@@ -102,12 +110,12 @@ TEST(QuantizedMatrix, ThreadsTablesAndNeighboursChangeNoBit) {
     const QuantizedMatrix q = QuantizedMatrix::rounded(format, w);
     Tensor want = Tensor::empty({m, n}), c = Tensor::empty({m, n});
     set_thread_count(1);
-    for (int r = 0; r < m; ++r) q.product(1, x.row(r), k, want.row(r), n);
+    for (int r = 0; r < m; ++r) multiply(q, 1, x.row(r), want.row(r));
     for (const kernels::KernelTable& table : kernels::supported_kernels()) {
       kernels::use_kernels(table.isa);
       for (const int count : {1, 2, 3}) {
         set_thread_count(count);
-        q.product(m, x.data(), k, c.data(), n);
+        multiply(q, m, x.data(), c.data());
         EXPECT_TRUE(std::equal(c.values().begin(), c.values().end(), want.values().begin()));
       }
     }
@@ -122,7 +130,7 @@ TEST(QuantizedMatrix, AsPackedMatrixItServesEveryPrecisionAndTable) {
   EXPECT_TRUE(packed.serves(Precision::kFp32) && packed.serves(Precision::kBf16));
   Tensor c = Tensor::empty({3, 20}), want = Tensor::empty({3, 20});
   product(3, view(x), packed, c.data(), 20, false);
-  packed.quantized()->product(3, x.data(), 40, want.data(), 20);
+  multiply(*packed.quantized(), 3, x.data(), want.data());
   EXPECT_TRUE(std::equal(c.values().begin(), c.values().end(), want.values().begin()));
 }
 
