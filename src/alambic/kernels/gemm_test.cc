@@ -2,8 +2,10 @@
 // k roundings, (k + 4) 2^-24 sum |a b|, plus the smallest normal.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -142,6 +144,14 @@ TEST(GemmTest, ManyRowsCrossTheCacheBlocks) {
     for (Precision precision : kPrecisions) {
       check_product(named, precision, {241, 18, 5, false, true, Element::kF32, false});
     }
+  }
+}
+
+TEST(GemmTest, PanelsOfBInBf16TakeHalfTheBytes) {
+  for (const NamedTable& named : tables_under_test()) {
+    const auto& [fp32, bf16] = named.table.gemm;
+    EXPECT_EQ(bf16.panel_bytes_b(64), size_t{64} * bf16.nr * sizeof(uint16_t)) << named.name;
+    EXPECT_EQ(fp32.panel_bytes_b(64), size_t{64} * fp32.nr * sizeof(float)) << named.name;
   }
 }
 
@@ -286,6 +296,24 @@ TEST(MatmulSmallTest, RowsDoNotDependOnTheirNeighbours) {
                                n, false);
     }
     EXPECT_EQ(together, alone) << named.name;
+  }
+}
+
+TEST(MatmulSmallTest, RowsAndColumnsDoNotDependOnTheirNeighbours) {
+  const int m = 9, n = 161, k = 48;
+  const auto a = random_floats(m * k, 41), b = random_floats(k * n, 42);
+  for (const NamedTable& named : tables_under_test()) {
+    std::vector<float> whole(m * n), piece(m * n);
+    named.table.matmul_small(a.data(), k, 1, b.data(), n, m, n, k, whole.data(), n, false);
+    for (int rows = 1; rows <= 4; ++rows) {
+      for (int r = 0; r < m; r += rows) {
+        for (int j = 0; j < n; j += 23) {
+          named.table.matmul_small(a.data() + r * k, k, 1, b.data() + j, n, std::min(rows, m - r),
+                                   std::min(23, n - j), k, piece.data() + r * n + j, n, false);
+        }
+      }
+      EXPECT_EQ(whole, piece) << named.name << " rows " << rows;
+    }
   }
 }
 
