@@ -299,6 +299,40 @@ TEST(MatmulSmallTest, RowsDoNotDependOnTheirNeighbours) {
   }
 }
 
+// Ranges with their own end, so that a sanitiser sees any read behind the last element.
+TEST(MatmulSmallBf16Test, HasTheBitsOfTheWidenedProduct) {
+  for (const NamedTable& named : tables_under_test()) {
+    for (int m : {1, 2, 3, 4, 5, 9, 33}) {
+      for (int n : {1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 65, 100, 129, 256}) {
+        for (int k : {0, 1, 5, 64}) {
+          for (bool transposed : {false, true}) {
+            const int64_t a_row = transposed ? 1 : k + 2, a_col = transposed ? m + 2 : 1;
+            const int64_t ldb = n + 3, ldc = n + 1;
+            const auto a = random_floats(1 + (m + 2) * (k + 2), 31);
+            std::vector<uint16_t> b;
+            std::vector<float> widened;
+            for (float x : random_floats(k == 0 ? 0 : (k - 1) * ldb + n, 32)) {
+              b.push_back(bf16_of(x));
+              widened.push_back(float_of(b.back()));
+            }
+            b.shrink_to_fit();
+            const auto before = random_floats(m * ldc, 33);
+            for (bool accumulate : {false, true}) {
+              auto got = before, want = before;
+              named.table.matmul_small_bf16(a.data() + 1, a_row, a_col, b.data(), ldb, m, n, k,
+                                            got.data(), ldc, accumulate);
+              named.table.matmul_small(a.data() + 1, a_row, a_col, widened.data(), ldb, m, n, k,
+                                       want.data(), ldc, accumulate);
+              ASSERT_EQ(0, std::memcmp(got.data(), want.data(), got.size() * sizeof(float)))
+                  << named.name << " m " << m << " n " << n << " k " << k;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(MatmulSmallTest, RowsAndColumnsDoNotDependOnTheirNeighbours) {
   const int m = 9, n = 161, k = 48;
   const auto a = random_floats(m * k, 41), b = random_floats(k * n, 42);

@@ -166,6 +166,7 @@ KernelTable region_table(Isa isa) {
   return {isa,
           {gemm<Precision::kFp32>(), gemm<Precision::kBf16>()},
           matmul_small<float>,
+          matmul_small<uint16_t>,
           quantize_rows,
           {multiply_quantized<WeightFormat::kInt8>, multiply_quantized<WeightFormat::kInt4>},
           transpose,
