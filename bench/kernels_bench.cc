@@ -22,8 +22,19 @@ struct Shape {
 };
 constexpr Shape kShapes[] = {{2048, 288, 288}, {2048, 768, 288},   {2048, 1152, 288},
                              {288, 768, 2048}, {2048, 32000, 288}, {1024, 1536, 576},
-                             {1, 1536, 576},   {4, 1536, 576},     {32, 1536, 576}};
-constexpr Shape kBlocks[] = {{16, 16, 48}, {16, 64, 48}, {64, 64, 48}, {64, 48, 64}, {64, 64, 64}};
+                             {1, 1536, 576},   {2, 1536, 576},     {4, 1536, 576},
+                             {32, 1536, 576},  {1, 32000, 576}};
+constexpr Shape kBlocks[] = {{16, 16, 48},
+                             {16, 64, 48},
+                             {64, 64, 48},
+                             {64, 48, 64},
+                             {64, 64, 64},
+                             // One step of a few sequences: scores, then values.
+                             {1, 128, 64},
+                             {3, 256, 64},
+                             {9, 100, 64},
+                             {1, 64, 256},
+                             {3, 64, 256}};
 
 std::string text(const Shape& s) {
   return std::to_string(s.m) + "x" + std::to_string(s.n) + "x" + std::to_string(s.k);
@@ -96,13 +107,22 @@ void quantized_bench(benchmark::State& state, const KernelTable& table, WeightFo
   report(state, s, peak);
 }
 
-void small_bench(benchmark::State& state, const KernelTable& table, Shape s, bool transposed) {
+void small_bench(benchmark::State& state, const KernelTable& table, Shape s, bool transposed,
+                 Element element) {
   const auto a = random_floats(size_t(s.m) * s.k), b = random_floats(size_t(s.k) * s.n);
+  std::vector<uint16_t> half(b.size());
+  table.to_bf16(b.data(), static_cast<int64_t>(b.size()), half.data());
   std::vector<float> c(size_t(s.m) * s.n);
+  const int a_row = transposed ? 1 : s.k, a_col = transposed ? s.m : 1;
   const double peak = fp32_peak_flops(table.isa, 20);
   for (auto _ : state) {
-    table.matmul_small(a.data(), transposed ? 1 : s.k, transposed ? s.m : 1, b.data(), s.n, s.m,
-                       s.n, s.k, c.data(), s.n, false);
+    if (element == Element::kF32) {
+      table.matmul_small(a.data(), a_row, a_col, b.data(), s.n, s.m, s.n, s.k, c.data(), s.n,
+                         false);
+    } else {
+      table.matmul_small_bf16(a.data(), a_row, a_col, half.data(), s.n, s.m, s.n, s.k, c.data(),
+                              s.n, false);
+    }
     benchmark::ClobberMemory();
   }
   report(state, s, peak);
@@ -184,10 +204,14 @@ void register_all() {
     }
     for (const Shape& s : kBlocks) {
       for (bool transposed : {false, true}) {
-        const std::string name = "small/" + isa + "/" + text(s) + (transposed ? "/transposed" : "");
-        benchmark::RegisterBenchmark(name.c_str(), [&table, s, transposed](auto& state) {
-          small_bench(state, table, s, transposed);
-        });
+        for (Element element : {Element::kF32, Element::kBf16}) {
+          const std::string name = std::string("small/") +
+                                   (element == Element::kBf16 ? "bf16/" : "fp32/") + isa + "/" +
+                                   text(s) + (transposed ? "/transposed" : "");
+          benchmark::RegisterBenchmark(name.c_str(), [&table, s, transposed, element](auto& state) {
+            small_bench(state, table, s, transposed, element);
+          });
+        }
       }
     }
     register_rowwise(table);

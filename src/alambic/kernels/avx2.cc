@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "alambic/kernels/tables.h"
 
@@ -27,6 +28,9 @@ struct Tail {
   __m256i mask;
 };
 inline Vector load(const float* p, Tail tail) { return _mm256_maskload_ps(p, tail.mask); }
+inline Vector load_pairs(const uint16_t* p, Tail tail) {
+  return _mm256_castsi256_ps(_mm256_maskload_epi32(reinterpret_cast<const int*>(p), tail.mask));
+}
 inline void store(float* p, Vector v, Tail tail) { _mm256_maskstore_ps(p, tail.mask, v); }
 inline Vector keep(Vector v, Vector otherwise, Tail tail) {
   return _mm256_blendv_ps(otherwise, v, _mm256_castsi256_ps(tail.mask));
@@ -35,6 +39,8 @@ inline Vector keep(Vector v, Vector otherwise, Tail tail) {
 #include "alambic/kernels/vec.inl"
 //
 #include "alambic/kernels/rowwise.inl"
+//
+#include "alambic/kernels/columns.inl"
 //
 #include "alambic/kernels/gemm.inl"
 //

@@ -3,6 +3,8 @@
 #include <immintrin.h>
 
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "alambic/kernels/tables.h"
 
@@ -25,6 +27,8 @@ constexpr int kMr = 14;
 #include "alambic/kernels/vec.inl"
 //
 #include "alambic/kernels/rowwise.inl"
+//
+#include "alambic/kernels/columns.inl"
 //
 #include "alambic/kernels/gemm.inl"
 //

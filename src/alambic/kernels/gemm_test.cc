@@ -2,8 +2,10 @@
 // k roundings, (k + 4) 2^-24 sum |a b|, plus the smallest normal.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -142,6 +144,14 @@ TEST(GemmTest, ManyRowsCrossTheCacheBlocks) {
     for (Precision precision : kPrecisions) {
       check_product(named, precision, {241, 18, 5, false, true, Element::kF32, false});
     }
+  }
+}
+
+TEST(GemmTest, PanelsOfBInBf16TakeHalfTheBytes) {
+  for (const NamedTable& named : tables_under_test()) {
+    const auto& [fp32, bf16] = named.table.gemm;
+    EXPECT_EQ(bf16.panel_bytes_b(64), size_t{64} * bf16.nr * sizeof(uint16_t)) << named.name;
+    EXPECT_EQ(fp32.panel_bytes_b(64), size_t{64} * fp32.nr * sizeof(float)) << named.name;
   }
 }
 
@@ -286,6 +296,58 @@ TEST(MatmulSmallTest, RowsDoNotDependOnTheirNeighbours) {
                                n, false);
     }
     EXPECT_EQ(together, alone) << named.name;
+  }
+}
+
+// Ranges with their own end, so that a sanitiser sees any read behind the last element.
+TEST(MatmulSmallBf16Test, HasTheBitsOfTheWidenedProduct) {
+  for (const NamedTable& named : tables_under_test()) {
+    for (int m : {1, 2, 3, 4, 5, 9, 33}) {
+      for (int n : {1, 2, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 65, 100, 129, 256}) {
+        for (int k : {0, 1, 5, 64}) {
+          for (bool transposed : {false, true}) {
+            const int64_t a_row = transposed ? 1 : k + 2, a_col = transposed ? m + 2 : 1;
+            const int64_t ldb = n + 3, ldc = n + 1;
+            const auto a = random_floats(1 + (m + 2) * (k + 2), 31);
+            std::vector<uint16_t> b;
+            std::vector<float> widened;
+            for (float x : random_floats(k == 0 ? 0 : (k - 1) * ldb + n, 32)) {
+              b.push_back(bf16_of(x));
+              widened.push_back(float_of(b.back()));
+            }
+            b.shrink_to_fit();
+            const auto before = random_floats(m * ldc, 33);
+            for (bool accumulate : {false, true}) {
+              auto got = before, want = before;
+              named.table.matmul_small_bf16(a.data() + 1, a_row, a_col, b.data(), ldb, m, n, k,
+                                            got.data(), ldc, accumulate);
+              named.table.matmul_small(a.data() + 1, a_row, a_col, widened.data(), ldb, m, n, k,
+                                       want.data(), ldc, accumulate);
+              ASSERT_EQ(0, std::memcmp(got.data(), want.data(), got.size() * sizeof(float)))
+                  << named.name << " m " << m << " n " << n << " k " << k;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(MatmulSmallTest, RowsAndColumnsDoNotDependOnTheirNeighbours) {
+  const int m = 9, n = 161, k = 48;
+  const auto a = random_floats(m * k, 41), b = random_floats(k * n, 42);
+  for (const NamedTable& named : tables_under_test()) {
+    std::vector<float> whole(m * n), piece(m * n);
+    named.table.matmul_small(a.data(), k, 1, b.data(), n, m, n, k, whole.data(), n, false);
+    for (int rows = 1; rows <= 4; ++rows) {
+      for (int r = 0; r < m; r += rows) {
+        for (int j = 0; j < n; j += 23) {
+          named.table.matmul_small(a.data() + r * k, k, 1, b.data() + j, n, std::min(rows, m - r),
+                                   std::min(23, n - j), k, piece.data() + r * n + j, n, false);
+        }
+      }
+      EXPECT_EQ(whole, piece) << named.name << " rows " << rows;
+    }
   }
 }
 

@@ -1,6 +1,11 @@
-// Packing for gemm.inl: A in panels of kMr rows, B in panels of kNr columns, both fp32, k
-// outermost, zero padded. For Precision::kBf16 every operand is rounded to bf16 here, and the
-// product of two bf16 numbers is exact in fp32, so one micro-kernel serves both precisions.
+// Packing for gemm.inl: A in panels of kMr rows, B in panels of kNr columns, k outermost, zero
+// padded. For Precision::kBf16 every operand is rounded to bf16 here; B's panels then hold bf16,
+// half the bytes to read, and A's hold the rounded numbers in fp32, ready to multiply. The product
+// of two bf16 numbers is exact in fp32.
+
+// What a panel of B is made of.
+template <Precision kind>
+using PanelItem = std::conditional_t<kind == Precision::kFp32, float, uint16_t>;
 
 struct FromFloat {
   using Item = float;
@@ -104,8 +109,30 @@ inline void pack(const Matrix& in, int64_t across, int64_t along, int count, int
   }
 }
 
+// Panels of B in bf16, by way of a piece in fp32 that stays in the first-level cache.
+template <class Source>
+inline void pack_panels_in_bf16(const Matrix& b, int n, int k, std::byte* panels) {
+  constexpr int kPiece = 64;
+  alignas(64) float piece[kPiece * kNr];
+  const auto* in = static_cast<const typename Source::Item*>(b.data);
+  auto* out = reinterpret_cast<uint16_t*>(panels);
+  for (int64_t j = 0; j < n; j += kNr) {
+    const int some = n - j < kNr ? static_cast<int>(n - j) : kNr;
+    for (int64_t p = 0; p < k; p += kPiece) {
+      const int depth = k - p < kPiece ? static_cast<int>(k - p) : kPiece;
+      pack_panel<kNr, Precision::kFp32, Source>(in + j * b.col_stride + p * b.row_stride,
+                                                b.col_stride, b.row_stride, some, depth, piece);
+      to_bf16(piece, int64_t{depth} * kNr, out);
+      out += int64_t{depth} * kNr;
+    }
+  }
+}
+
 size_t panel_bytes_a(int k) noexcept { return sizeof(float) * kMr * static_cast<size_t>(k); }
-size_t panel_bytes_b(int k) noexcept { return sizeof(float) * kNr * static_cast<size_t>(k); }
+template <Precision kind>
+size_t panel_bytes_b(int k) noexcept {
+  return sizeof(PanelItem<kind>) * kNr * static_cast<size_t>(k);
+}
 
 template <Precision kind>
 void pack_a(const Matrix& a, int m, int k, std::byte* panels) noexcept {
@@ -114,19 +141,32 @@ void pack_a(const Matrix& a, int m, int k, std::byte* panels) noexcept {
 
 template <Precision kind>
 void pack_b(const Matrix& b, int k, int n, std::byte* panels) noexcept {
-  pack<kNr, kind>(b, b.col_stride, b.row_stride, n, k, panels);
+  if constexpr (kind == Precision::kFp32) {
+    pack<kNr, kind>(b, b.col_stride, b.row_stride, n, k, panels);
+  } else if (b.element == Element::kF32) {
+    pack_panels_in_bf16<FromFloat>(b, n, k, panels);
+  } else {
+    pack_panels_in_bf16<FromBf16>(b, n, k, panels);
+  }
 }
 
 template <Precision kind>
 Gemm gemm() {
-  return {kMr, kNr, panel_bytes_a, panel_bytes_b, pack_a<kind>, pack_b<kind>, multiply};
+  return {kMr,
+          kNr,
+          panel_bytes_a,
+          panel_bytes_b<kind>,
+          pack_a<kind>,
+          pack_b<kind>,
+          multiply<PanelItem<kind>>};
 }
 
 // Every entry of a table from this region's code.
 KernelTable region_table(Isa isa) {
   return {isa,
           {gemm<Precision::kFp32>(), gemm<Precision::kBf16>()},
-          matmul_small,
+          matmul_small<float>,
+          matmul_small<uint16_t>,
           quantize_rows,
           {multiply_quantized<WeightFormat::kInt8>, multiply_quantized<WeightFormat::kInt4>},
           transpose,

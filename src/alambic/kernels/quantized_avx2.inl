@@ -130,7 +130,7 @@ void multiply_few_rows(const Int8Rows& a, const WeightPanels& w, int m, int n, f
   for (int64_t first = 0; first < n; first += kPanelColumns) {
     const int64_t panel = first / kPanelColumns * a.groups;
     const int columns = n - first < kPanelColumns ? static_cast<int>(n - first) : kPanelColumns;
-    with_rows<kQuantizedRows>(m, [=, &a, &w](auto count) {
+    with_count<kQuantizedRows>(m, [=, &a, &w](auto count) {
       quantized_tile<kFormat, decltype(count)::value>(a, 0, w, panel, columns, c + first, ldc);
     });
   }

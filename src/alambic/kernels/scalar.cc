@@ -3,6 +3,8 @@
 // in the last bits.
 #include <cmath>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "alambic/kernels/tables.h"
 
@@ -20,6 +22,8 @@ inline Vector fma(Vector a, Vector b, Vector c) { return a * b + c; }
 #include "alambic/kernels/vec.inl"
 //
 #include "alambic/kernels/rowwise.inl"
+//
+#include "alambic/kernels/columns.inl"
 //
 #include "alambic/kernels/gemm.inl"
 //

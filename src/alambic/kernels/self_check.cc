@@ -88,6 +88,14 @@ std::vector<Entry> entries() {
          t.matmul_small(x.data(), 1, 7, y.data(), 11, 7, 11, 7, c.data(), 11, false);
          return c;
        }},
+      {"matmul_small_bf16",
+       [=](const KernelTable& t) {
+         std::vector<uint16_t> half(kLength);
+         t.to_bf16(y.data(), kLength, half.data());
+         Floats c(7 * 11);
+         t.matmul_small_bf16(x.data(), 1, 7, half.data(), 11, 7, 11, 7, c.data(), 11, false);
+         return c;
+       }},
       {"transpose",
        [=](const KernelTable& t) {
          Floats out(kLength);

@@ -68,6 +68,10 @@ struct KernelTable {
   // at a[i * a_row + p * a_col]; rows of b and c are contiguous with strides ldb, ldc.
   void (*matmul_small)(const float* a, int64_t a_row, int64_t a_col, const float* b, int64_t ldb,
                        int m, int n, int k, float* c, int64_t ldc, bool accumulate) noexcept;
+  // The same with b in bf16: each element has the bits that matmul_small gives for b widened.
+  void (*matmul_small_bf16)(const float* a, int64_t a_row, int64_t a_col, const uint16_t* b,
+                            int64_t ldb, int m, int n, int k, float* c, int64_t ldc,
+                            bool accumulate) noexcept;
   // Rows of x (row stride ld) in 8 bits, in groups of `group` along k; the last group is padded.
   // Outputs as Int8Rows has them.
   void (*quantize_rows)(const float* x, int64_t ld, int rows, int k, int group, int8_t* values,

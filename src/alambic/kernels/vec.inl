@@ -1,7 +1,8 @@
 // A vector of kWidth floats on GCC vector extensions. Included inside a namespace and a target
 // region that has defined `constexpr int kWidth` (4, 8 or 16); the region then adds what the
-// extensions lack: fma(), sqrt(), and Tail, the mask of a last partial vector. Plain loads and
-// stores take any 4-byte alignment.
+// extensions lack: fma(), sqrt(), and Tail, the mask of a last partial vector, with its load(),
+// store(), keep() and load_pairs() (words of two bf16). Plain loads and stores take any 4-byte
+// alignment.
 
 using V = float __attribute__((vector_size(4 * kWidth)));
 using VU = uint32_t __attribute__((vector_size(4 * kWidth)));
@@ -11,6 +12,7 @@ using VU4 = uint32_t __attribute__((vector_size(16)));
 
 using LooseV = float __attribute__((vector_size(4 * kWidth), aligned(4), may_alias));
 using LooseV4 = float __attribute__((vector_size(16), aligned(4), may_alias));
+using LooseVU = uint32_t __attribute__((vector_size(4 * kWidth), aligned(2), may_alias));
 using LooseH = uint16_t __attribute__((vector_size(2 * kWidth), aligned(2), may_alias));
 using LooseH4 = uint16_t __attribute__((vector_size(8), aligned(2), may_alias));
 

@@ -11,6 +11,9 @@ struct Tail {
   __mmask16 mask;
 };
 inline Vector load(const float* p, Tail tail) { return _mm512_maskz_loadu_ps(tail.mask, p); }
+inline Vector load_pairs(const uint16_t* p, Tail tail) {
+  return _mm512_maskz_loadu_ps(tail.mask, p);
+}
 inline void store(float* p, Vector v, Tail tail) { _mm512_mask_storeu_ps(p, tail.mask, v); }
 inline Vector keep(Vector v, Vector otherwise, Tail tail) {
   return _mm512_mask_blend_ps(tail.mask, otherwise, v);

@@ -16,6 +16,15 @@ inline Vector load(const float* p, Tail tail) {
   for (int i = 0; i < tail.count; ++i) v[i] = p[i];
   return v;
 }
+inline Vector load_pairs(const uint16_t* p, Tail tail) {
+  Vector v{};
+  for (int i = 0; i < tail.count; ++i) {
+    float pair;
+    __builtin_memcpy(&pair, p + 2 * i, sizeof pair);
+    v[i] = pair;
+  }
+  return v;
+}
 inline void store(float* p, Vector v, Tail tail) {
   for (int i = 0; i < tail.count; ++i) p[i] = v[i];
 }

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "alambic/kernels/test_tables.h"
 
@@ -28,6 +29,8 @@ __attribute__((noinline)) Vector fma(Vector a, Vector b, Vector c) {
 #include "alambic/kernels/vec.inl"
 //
 #include "alambic/kernels/rowwise.inl"
+//
+#include "alambic/kernels/columns.inl"
 //
 #include "alambic/kernels/gemm.inl"
 //
