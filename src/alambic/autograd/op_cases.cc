@@ -89,7 +89,7 @@ OpCase norm_linear_case(LinearShape s, Precision precision) {
   const bool bf16 = precision == Precision::kBf16;
   const int64_t widths[] = {s.out, s.out / 3 + 1, s.out / 3 + 1};
   const auto run = [=](const Tensor& x, const std::vector<Tensor>& in) {
-    return norm_linear(x, in[1], kEps, {in[2], in[3], in[4]}, precision);
+    return norm_linear(x, in[1], kEps, std::span(in).subspan(2), precision);
   };
   OpCase op{.name = fmt::format("norm_linear/{}x{}x{}{}", s.rows, s.in, s.out, bf16 ? "/bf16" : ""),
             .inputs = {{s.rows, s.in}, {s.in}},
@@ -175,7 +175,7 @@ OpCase gather_case(int64_t rows, int64_t dim) {
               },
           .row_alone =
               [=](const std::vector<Tensor>& in, int64_t row) {
-                return gather_rows(in[0], {index[static_cast<size_t>(row)]});
+                return gather_rows(in[0], std::span(index).subspan(static_cast<size_t>(row), 1));
               }};
 }
 
@@ -252,6 +252,18 @@ OpCase rope_case(int64_t rows, int heads, int head_dim) {
               }};
 }
 
+// The reference leaves the numbers as they are: rounding is off by at most 2^-8 of each.
+OpCase round_case(int64_t rows, int64_t cols, int64_t first) {
+  return {
+      .name = fmt::format("round_to_bf16/{}x{}", rows, cols),
+      .inputs = {{rows, cols}},
+      .run = [=](const std::vector<Tensor>& in) { return round_to_bf16(copied(in[0]), first); },
+      .reference = [](const std::vector<Doubles>& in) { return in[0]; },
+      .row_alone = [=](const std::vector<Tensor>& in,
+                       int64_t row) { return round_to_bf16(copied(one_row(in[0], row)), first); },
+      .tolerance = 1.0 / 256};
+}
+
 OpCase timed(OpCase op) {
   op.timed = true;
   return op;
@@ -286,6 +298,7 @@ void add_row_cases(std::vector<OpCase>& table) {
   table.push_back(rope_case(70, 3, 16));
   table.push_back(rope_case(5, 1, 10));
   table.push_back(timed(rope_case(2048, 6, 48)));
+  table.push_back(round_case(70, 45, 20));
 }
 
 const std::vector<OpCase>& op_cases() {

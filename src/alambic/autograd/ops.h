@@ -28,7 +28,7 @@ Tensor rms_norm(const Tensor& x, const Tensor& w, float eps);
 
 // rms_norm(x) times each weight's transpose, side by side: [rows, sum of out]. The normed rows are
 // recomputed in the backward pass rather than kept. weights: [out, dim] each
-Tensor norm_linear(const Tensor& x, const Tensor& norm, float eps, std::vector<Tensor> weights,
+Tensor norm_linear(const Tensor& x, const Tensor& norm, float eps, std::span<const Tensor> weights,
                    Precision precision);
 
 // (silu(n gateᵀ) * (n upᵀ)) downᵀ with n = rms_norm(x): the SwiGLU block (Shazeer 2020). The normed
@@ -47,7 +47,7 @@ Tensor add(const Tensor& a, const Tensor& b);
 Tensor dropout(const Tensor& x, double p, uint64_t seed);
 
 // Rows x[index[i]]; an index may repeat.
-Tensor gather_rows(const Tensor& x, std::vector<int64_t> index);
+Tensor gather_rows(const Tensor& x, std::span<const int64_t> index);
 
 struct RopeAngles {
   Tensor cosine, sine;  // [rows, head_dim / 2]
@@ -56,5 +56,9 @@ RopeAngles rope_angles(std::span<const int64_t> positions, int head_dim, double 
 // Rotary position embedding of the first `heads` heads of each row (Su et al. 2021), in place of
 // x's storage: use only the result. x: [rows, at least heads * head_dim]
 Tensor rope(const Tensor& x, int heads, const RopeAngles& angles);
+
+// The columns from `first` on to the nearest bf16, in place of x's storage: use only the result.
+// The gradient passes as it is.
+Tensor round_to_bf16(const Tensor& x, int64_t first);
 
 }  // namespace alambic

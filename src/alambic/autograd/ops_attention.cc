@@ -48,11 +48,38 @@ Columns columns_of(const Tensor& t, int64_t first, int heads, int dim) {
   return columns;
 }
 
+// Elements of one of two sizes, wherever they lie.
+struct Elements {
+  const std::byte* data;
+  kernels::Element element;
+
+  static Elements of(const float* p) {
+    return {reinterpret_cast<const std::byte*>(p), kernels::Element::kF32};
+  }
+  Elements operator+(int64_t count) const {
+    return {data + count * (element == kernels::Element::kF32 ? 4 : 2), element};
+  }
+};
+
+// c[m, n] (+)= a[m, k] b[k, n]
+void small_product(const float* a, int64_t a_row, const Elements& b, int64_t ldb, int64_t m,
+                   int64_t n, int64_t k, float* c, int64_t ldc, bool accumulate) {
+  const auto& kernel = kernels::kernels();
+  const int rows = static_cast<int>(m), cols = static_cast<int>(n), depth = static_cast<int>(k);
+  if (b.element == kernels::Element::kF32) {
+    kernel.matmul_small(a, a_row, 1, reinterpret_cast<const float*>(b.data), ldb, rows, cols, depth,
+                        c, ldc, accumulate);
+  } else {
+    kernel.matmul_small_bf16(a, a_row, 1, reinterpret_cast<const uint16_t*>(b.data), ldb, rows,
+                             cols, depth, c, ldc, accumulate);
+  }
+}
+
 // A run of keys as one query block meets it.
 struct Segment {
-  const float* keys;  // [head_dim, stride]
+  Elements keys;  // [head_dim, stride]
   int64_t key_stride;
-  const float* values;  // [rows, value_stride]
+  Elements values;  // [rows, value_stride]
   int64_t value_stride;
   int64_t rows;
   int64_t begin;  // first row in this forward, -1 in a cache
@@ -85,14 +112,15 @@ class KeySequence {
     segments_.clear();
     const int dim = p.shape.head_dim;
     if (group.cached.rows > 0) {
-      add({group.cached.keys + int64_t{kv_head} * dim * group.cached.stride, group.cached.stride,
-           group.cached.values + int64_t{kv_head} * dim, p.shape.key_width(), group.cached.rows,
-           -1});
+      const CachedKeys& cached = group.cached;
+      add({Elements{cached.keys, cached.element} + int64_t{kv_head} * dim * cached.stride,
+           cached.stride, Elements{cached.values, cached.element} + int64_t{kv_head} * dim,
+           p.shape.key_width(), cached.rows, -1});
     }
     const auto own = [&](int64_t begin, int64_t rows) {
       if (rows == 0) return;
-      add({p.key_columns.at(kv_head, dim, begin), p.key_columns.stride,
-           p.qkv.data() + p.value_at(begin, kv_head), p.ld(), rows, begin});
+      add({Elements::of(p.key_columns.at(kv_head, dim, begin)), p.key_columns.stride,
+           Elements::of(p.qkv.data() + p.value_at(begin, kv_head)), p.ld(), rows, begin});
     };
     for (const KeyRange& range : group.sees) own(range.begin, range.rows);
     own(group.begin, group.causal ? last : group.rows);
@@ -160,9 +188,8 @@ float* workspace(int slot, size_t floats) {
 void score(const Problem& p, const KeySequence& keys, int64_t first, int64_t count, const float* q,
            int64_t q_stride, int64_t rows, float* scores) {
   keys.visit(first, count, [&](const Segment& s, int64_t from, int64_t some, int64_t column) {
-    kernels::kernels().matmul_small(q, q_stride, 1, s.keys + from, s.key_stride,
-                                    static_cast<int>(rows), static_cast<int>(some),
-                                    p.shape.head_dim, scores + column, kKeyBlock, false);
+    small_product(q, q_stride, s.keys + from, s.key_stride, rows, some, p.shape.head_dim,
+                  scores + column, kKeyBlock, false);
   });
 }
 
@@ -215,9 +242,8 @@ void attend(const Problem& p, const QueryBlock& block, Tensor& out, RowStatistic
                      scores + i * kKeyBlock, shifts[state], sums[state], o + i * o_stride, dim);
       }
       keys.visit(first, count, [&](const Segment& s, int64_t from, int64_t some, int64_t column) {
-        kernel.matmul_small(scores + column, kKeyBlock, 1, s.values + from * s.value_stride,
-                            s.value_stride, static_cast<int>(band.rows), dim,
-                            static_cast<int>(some), o, o_stride, first + column > 0);
+        small_product(scores + column, kKeyBlock, s.values + from * s.value_stride, s.value_stride,
+                      band.rows, dim, some, o, o_stride, first + column > 0);
       });
     });
   }

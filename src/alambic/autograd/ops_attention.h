@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "alambic/autograd/graph.h"
+#include "alambic/kernels/table.h"
 
 namespace alambic {
 
@@ -24,8 +25,9 @@ struct KeyRange {
 
 // Keys and values of earlier forwards, post-rotation. Read only; owned by a decoding session.
 struct CachedKeys {
-  const float* keys = nullptr;    // [kv_heads, head_dim, stride]: a key is a column
-  const float* values = nullptr;  // [rows, kv_heads * head_dim]
+  const std::byte* keys = nullptr;    // [kv_heads, head_dim, stride]: a key is a column
+  const std::byte* values = nullptr;  // [rows, kv_heads * head_dim]
+  kernels::Element element = kernels::Element::kF32;
   int64_t stride = 0;
   int64_t rows = 0;
 };

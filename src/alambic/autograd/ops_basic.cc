@@ -25,6 +25,7 @@ Tensor embedding(const Tensor& table, std::span<const TokenId> ids) {
       std::copy_n(table.row(ids[r]), dim, row);
     }
   }
+  if (!recording({&table})) return out;
   return record(out, {table},
                 [table, kept = std::vector<TokenId>(ids.begin(), ids.end())](const Tensor& grad) {
                   const auto [sink, accumulate] = table.grad_sink();
@@ -44,6 +45,7 @@ Tensor add(const Tensor& a, const Tensor& b) {
   parallel_rows(a.size(), kElementGrain, [&](int64_t begin, int64_t end) {
     kernels::kernels().add(a.data() + begin, b.data() + begin, end - begin, out.data() + begin);
   });
+  if (!recording({&a, &b})) return out;
   return record(out, {a, b}, [a, b](const Tensor& grad) {
     add_gradient(b, grad);
     pass_gradient(a, grad);
@@ -75,13 +77,14 @@ Tensor dropout(const Tensor& x, double p, uint64_t seed) {
   });
 }
 
-Tensor gather_rows(const Tensor& x, std::vector<int64_t> index) {
+Tensor gather_rows(const Tensor& x, std::span<const int64_t> index) {
   Tensor out = Tensor::empty({static_cast<int64_t>(index.size()), x.cols()});
   for (size_t i = 0; i < index.size(); ++i) {
     ALAMBIC_CHECK(index[i] >= 0 && index[i] < x.rows());
     std::copy_n(x.row(index[i]), x.cols(), out.row(static_cast<int64_t>(i)));
   }
-  return record(out, {x}, [x, index = std::move(index)](const Tensor& grad) {
+  if (!recording({&x})) return out;
+  return record(out, {x}, [x, index = std::vector(index.begin(), index.end())](const Tensor& grad) {
     const auto [sink, accumulate] = x.grad_sink();
     if (!accumulate) std::fill_n(sink, x.size(), 0.0F);
     for (size_t i = 0; i < index.size(); ++i) {
@@ -95,12 +98,14 @@ RopeAngles rope_angles(std::span<const int64_t> positions, int head_dim, double 
   const auto rows = static_cast<int64_t>(positions.size());
   const int half = head_dim / 2;
   RopeAngles angles{Tensor::empty({rows, half}), Tensor::empty({rows, half})};
-  std::vector<double> frequency(static_cast<size_t>(half));
+  thread_local std::vector<double> frequency;
+  frequency.resize(static_cast<size_t>(half));
   for (int i = 0; i < half; ++i) frequency[i] = std::pow(theta, -2.0 * i / head_dim);
-  parallel_rows(rows, 64, [&](int64_t begin, int64_t end) {
+  const std::span<const double> steps(frequency);  // this thread's, for all
+  parallel_rows(rows, 64, [&, steps](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       for (int i = 0; i < half; ++i) {
-        const double angle = static_cast<double>(positions[r]) * frequency[i];
+        const double angle = static_cast<double>(positions[r]) * steps[i];
         angles.cosine.row(r)[i] = static_cast<float>(std::cos(angle));
         angles.sine.row(r)[i] = static_cast<float>(std::sin(angle));
       }
@@ -120,11 +125,27 @@ Tensor rope(const Tensor& x, int heads, const RopeAngles& angles) {
   };
   Tensor out = x.alias();
   rotate(out, false);
+  if (!recording({&x})) return out;
   return record(out, {x}, [x, rotate](const Tensor& grad) {
     Tensor rotated = grad;  // the result's gradient is ours alone by now
     rotate(rotated, true);
     pass_gradient(x, rotated);
   });
+}
+
+Tensor round_to_bf16(const Tensor& x, int64_t first) {
+  Tensor out = x.alias();
+  parallel_rows(x.rows(), 64, [&](int64_t begin, int64_t end) {
+    thread_local std::vector<uint16_t> halves;
+    const int64_t count = x.cols() - first;
+    halves.resize(static_cast<size_t>(count));
+    for (int64_t r = begin; r < end; ++r) {
+      kernels::kernels().to_bf16(out.row(r) + first, count, halves.data());
+      kernels::kernels().from_bf16(halves.data(), count, out.row(r) + first);
+    }
+  });
+  if (!recording({&x})) return out;
+  return record(out, {x}, [x](const Tensor& grad) { pass_gradient(x, grad); });
 }
 
 }  // namespace alambic

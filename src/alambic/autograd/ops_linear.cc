@@ -18,7 +18,6 @@ Tensor linear(const Tensor& x, const Tensor& w, Precision precision, const Tenso
   Tensor y = Tensor::empty({x.rows(), w.rows()});
   const auto panels = panels_of(w, precision);
   product(static_cast<int>(x.rows()), view(x), *panels, y.data(), y.cols(), false);
-  std::vector<Tensor> inputs{x, w};
   if (bias.defined()) {
     ALAMBIC_CHECK(bias.size() == w.rows());
     parallel_rows(y.rows(), kRowGrain, [&](int64_t begin, int64_t end) {
@@ -26,8 +25,10 @@ Tensor linear(const Tensor& x, const Tensor& w, Precision precision, const Tenso
         kernels::kernels().axpy(1.0F, bias.data(), bias.size(), y.row(r));
       }
     });
-    inputs.push_back(bias);
   }
+  if (!recording({&x, &w, &bias})) return y;
+  std::vector<Tensor> inputs{x, w};
+  if (bias.defined()) inputs.push_back(bias);
   return record(y, std::move(inputs), [x, w, bias, precision](const Tensor& dy) mutable {
     const GradientColumns all{dy, 0, dy.cols()};
     weight_gradient(all, x, precision, w);
@@ -46,12 +47,13 @@ Tensor linear(const Tensor& x, const Tensor& w, Precision precision, const Tenso
 Tensor rms_norm(const Tensor& x, const Tensor& w, float eps) {
   ALAMBIC_CHECK(w.size() == x.cols());
   const NormedRows normed(x, w, eps);
+  if (!recording({&x, &w})) return normed.rows;
   return record(normed.rows, {x, w}, [x, w, inv_rms = normed.inv_rms](const Tensor& dy) {
     norm_gradient(dy, x, w, inv_rms);
   });
 }
 
-Tensor norm_linear(const Tensor& x, const Tensor& norm, float eps, std::vector<Tensor> weights,
+Tensor norm_linear(const Tensor& x, const Tensor& norm, float eps, std::span<const Tensor> weights,
                    Precision precision) {
   ALAMBIC_CHECK(norm.size() == x.cols() && weights.size() <= kMostProducts);
   if (const InputWatch* watch = InputWatch::on_this_thread(); watch != nullptr) {
@@ -71,11 +73,12 @@ Tensor norm_linear(const Tensor& x, const Tensor& norm, float eps, std::vector<T
   products(static_cast<int>(x.rows()), {view(x), norm.data(), eps}, {operands, weights.size()},
            y.data(), out);
   if (!grad_enabled()) return y;
-  std::vector<Tensor> inputs = weights;
+  std::vector<Tensor> inputs(weights.begin(), weights.end());
   inputs.push_back(x);
   inputs.push_back(norm);
   return record(y, std::move(inputs),
-                [x, norm, eps, weights = std::move(weights), precision](const Tensor& dy) {
+                [x, norm, eps, weights = std::vector(weights.begin(), weights.end()),
+                 precision](const Tensor& dy) {
                   const NormedRows normed(x, norm, eps);
                   Tensor dnormed = Tensor::empty(x.shape());
                   int64_t first = 0;

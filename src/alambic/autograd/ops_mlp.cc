@@ -83,7 +83,7 @@ Tensor gated_mlp(const Tensor& x, const GatedMlpWeights& w, float eps, Precision
   const bool save = recording({&x, &w.norm, &w.gate, &w.up, &w.down});
   const Tensor saved = save ? kept(gate_up, precision) : Tensor();
   // In place, unless the backward pass wants to read gate and up where they are.
-  const bool in_place = !saved.same_as(gate_up);
+  const bool in_place = !save || !saved.same_as(gate_up);
   Tensor hidden = in_place ? gate_up : Tensor::empty({rows, ffn});
   activate(gate_up, hidden.data(), hidden.cols());
   if (watch != nullptr) {
@@ -94,6 +94,7 @@ Tensor gated_mlp(const Tensor& x, const GatedMlpWeights& w, float eps, Precision
   Tensor y = Tensor::empty({rows, w.down.rows()});
   product(static_cast<int>(rows), view(hidden), *panels_of(w.down, precision), y.data(), y.cols(),
           false);
+  if (!save) return y;
   return record(y, {x, w.norm, w.gate, w.up, w.down},
                 [x, w, eps, precision, saved](const Tensor& dy) {
                   mlp_gradients(dy, x, w, eps, precision, saved);

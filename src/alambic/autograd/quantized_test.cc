@@ -60,7 +60,7 @@ TEST(InputWatch, SeesWhatEveryProductIsMadeOf) {
         [&](const Tensor& w, const Tensor& rows) { seen.emplace_back(w, rows); });
     gated_mlp(linear(x, normal_values({6, 6}, 9), Precision::kFp32), {norm, gate, up, down}, kEps,
               Precision::kFp32);
-    norm_linear(x, norm, kEps, {gate, up}, Precision::kFp32);
+    norm_linear(x, norm, kEps, std::vector{gate, up}, Precision::kFp32);
   }
   linear(x, gate, Precision::kFp32);  // nobody watches any more
   ASSERT_EQ(seen.size(), 6U);

@@ -68,7 +68,7 @@ class Pool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   // 1 <= count <= Ticket::kMostTasks
-  void run(uint64_t count, const std::function<void(int64_t)>& task) {
+  void run(uint64_t count, const TaskRef& task) {
     task_ = &task;
     done_.store(0, std::memory_order_relaxed);
     const uint64_t job = Ticket::read(ticket_.load(std::memory_order_relaxed)).job + 1;
@@ -128,7 +128,7 @@ class Pool {
   std::atomic<uint64_t> ticket_{0};
   std::atomic<uint64_t> done_{0};
   std::atomic<bool> stopping_{false};
-  const std::function<void(int64_t)>* task_ = nullptr;
+  const TaskRef* task_ = nullptr;
 };
 
 std::unique_ptr<Pool>& pool() {
@@ -147,7 +147,7 @@ void set_thread_count(int count) {
   if (count != thread_count()) pool() = std::make_unique<Pool>(count);
 }
 
-void parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
+void parallel_for(int64_t count, TaskRef task) {
   if (count <= 0) return;
   if (count == 1 || inside_task || thread_count() == 1) {
     for (int64_t i = 0; i < count; ++i) task(i);
@@ -156,7 +156,7 @@ void parallel_for(int64_t count, const std::function<void(int64_t)>& task) {
   // More tasks than a ticket can count are handed out several at a time.
   const auto most = static_cast<int64_t>(Ticket::kMostTasks);
   const int64_t stride = (count + most - 1) / most;
-  const std::function<void(int64_t)> marked = [&](int64_t first) {
+  const auto marked = [&](int64_t first) {
     inside_task = true;
     for (int64_t i = first * stride; i < std::min(count, (first + 1) * stride); ++i) task(i);
     inside_task = false;

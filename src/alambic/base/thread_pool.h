@@ -5,8 +5,8 @@
 // thread at a time; a call from inside a task runs serially.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
-#include <functional>
 
 namespace alambic {
 
@@ -14,8 +14,22 @@ namespace alambic {
 int thread_count();
 void set_thread_count(int count);
 
+// A reference to something that is called with a task's number. Looks at it only.
+class TaskRef {
+ public:
+  template <class Task>
+  requires(!std::same_as<Task, TaskRef>)
+      TaskRef(const Task& task)  // implicit: loops hand over their lambda
+      : task_(&task), call_([](const void* t, int64_t i) { (*static_cast<const Task*>(t))(i); }) {}
+  void operator()(int64_t i) const { call_(task_, i); }
+
+ private:
+  const void* task_;
+  void (*call_)(const void*, int64_t);
+};
+
 // Calls task(i) once for every i in [0, count), in any order, and returns when all are done. `task`
 // must not throw.
-void parallel_for(int64_t count, const std::function<void(int64_t)>& task);
+void parallel_for(int64_t count, TaskRef task);
 
 }  // namespace alambic

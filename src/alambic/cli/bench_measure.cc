@@ -114,11 +114,11 @@ Measurement measure_prompt(const BenchShape& shape, Precision precision, bool qu
   const int64_t last = shape.prompt_tokens - 1;
   const double seconds = median_seconds(
       [&] {
-        KvCache cache = make_cache(shape.config);
+        KvCache cache = make_cache(shape.config, precision);
         Forward forward{.groups = {{.rows = shape.prompt_tokens, .position = 0}},
                         .precision = precision};
         forward.groups.front().cache = &cache;
-        model->logits(gather_rows(model->hidden(tokens, forward), {last}), precision);
+        model->logits(gather_rows(model->hidden(tokens, forward), {&last, 1}), precision);
       },
       quick);
   const double head = static_cast<double>(shape.config.vocab_size) * shape.config.dim;

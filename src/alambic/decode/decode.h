@@ -100,7 +100,8 @@ struct BatchOptions {
   std::string progress;  // label of the progress line; empty: none
 };
 
-// The generation of every prompt, in order, equal to generate() of each alone but for `seconds`.
+// The generation of every prompt, in order: the tokens and log-probabilities of generate() of each
+// alone. In `ar`, tokens that all prompts begin with are read once, and count for none of them.
 // Throws kInterrupted between forwards after Ctrl-C.
 std::vector<Generation> generate_all(DecodeMode mode, const LanguageModel& model,
                                      std::span<const Prompt> prompts,

@@ -100,6 +100,30 @@ TEST(Autoregressive, ARaggedBatchEqualsOneByOne) {
   }
 }
 
+// What all prompts begin with is read once; what is written stays the same.
+TEST(Autoregressive, ASharedBeginningIsReadOnce) {
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    const auto model = random_model(6, 3, precision);
+    std::vector<Prompt> prompts = random_prompts(9, 7);
+    const std::vector<TokenId> beginning = {1, 5, 9, 2, 8, 8, 3, 30, 4, 4, 7};
+    for (Prompt& prompt : prompts)
+      prompt.tokens.insert(prompt.tokens.begin(), beginning.begin(), beginning.end());
+    prompts[4].tokens = beginning;  // one of them is nothing else
+    GenerateOptions options;
+    options.max_tokens = 12;
+    options.precision = precision;
+    const auto batch =
+        generate_all(DecodeMode::kAutoregressive, *model, prompts, options, {.batch = 4});
+    for (size_t i = 0; i < prompts.size(); ++i) {
+      const Generation alone = write(DecodeMode::kAutoregressive, *model, prompts[i], options);
+      EXPECT_EQ(batch[i].tokens, alone.tokens);
+      EXPECT_EQ(batch[i].log_probability, alone.log_probability);
+      // All of it but its last token, which the shortest prompt keeps for itself.
+      EXPECT_EQ(batch[i].rows, alone.rows - static_cast<int64_t>(beginning.size()) + 1);
+    }
+  }
+}
+
 TEST(Speculative, WritesWhatAutoregressiveDecodingWrites) {
   int64_t forwards = 0, decided = 0, compared = 0;
   uint64_t prompt_seed = 100;

@@ -63,7 +63,7 @@ void validate_choices(const TokenTrie& trie, const ModelConfig& config, int voca
 
 Session::Session(const LanguageModel& model, const Prompt& prompt, const GenerateOptions& options,
                  const TokenSink& sink)
-    : cache(make_cache(model.config())),
+    : cache(make_cache(model.config(), options.precision)),
       pending(prompt.tokens),
       options_(options),
       sink_(sink),
@@ -82,7 +82,15 @@ Session::Session(const LanguageModel& model, const Prompt& prompt, const Generat
            "[decode] one choice is the beginning of another; want a stop token that can end it");
     }
   }
+  constexpr int kReserved = 4096;  // more is grown into
+  result_.tokens.reserve(static_cast<size_t>(std::clamp(limit_, 0, kReserved)));
   done_ = limit_ == 0;
+}
+
+void Session::adopt(const KvCache& prefix) {
+  ALAMBIC_CHECK(cache.length() == 0 && static_cast<size_t>(prefix.length()) < pending.size());
+  cache.copy_from(prefix, prefix.length());
+  pending.erase(pending.begin(), pending.begin() + prefix.length());
 }
 
 bool Session::is_stop(TokenId token) const {
@@ -170,7 +178,7 @@ Tensor logits_of(const LanguageModel& model, const Tensor& hidden, int64_t first
                  Precision precision) {
   std::vector<int64_t> index(static_cast<size_t>(rows));
   std::iota(index.begin(), index.end(), first);
-  return model.logits(gather_rows(hidden, std::move(index)), precision);
+  return model.logits(gather_rows(hidden, index), precision);
 }
 
 }  // namespace alambic

@@ -22,6 +22,9 @@ class Session {
   Session(const LanguageModel& model, const Prompt& prompt, const GenerateOptions& options,
           const TokenSink& sink);
 
+  // Starts behind a prefix of the prompt, shorter than it, that another forward has read.
+  void adopt(const KvCache& prefix);
+
   bool done() const { return done_; }
   int remaining() const { return limit_ - static_cast<int>(result_.tokens.size()); }
   // Number of the next token of the text.

@@ -159,10 +159,8 @@ void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows) const {
   const int vocab = std::min(model_.config().vocab_size, tokenizer_.vocab_size());
   for (size_t first = 0; first < index.size(); first += kRows) {
     const size_t last = std::min(index.size(), first + kRows);
-    const Tensor logits =
-        model_.logits(gather_rows(hidden, {index.begin() + static_cast<int64_t>(first),
-                                           index.begin() + static_cast<int64_t>(last)}),
-                      options_.precision);
+    const Tensor logits = model_.logits(
+        gather_rows(hidden, std::span(index).subspan(first, last - first)), options_.precision);
     parallel_rows(static_cast<int64_t>(last - first), 4, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const Place& place = places[first + static_cast<size_t>(r)];

@@ -100,7 +100,7 @@ const TensorEntry& float_entry(const SafetensorsFile& file, const std::string& n
                                const Shape& shape, const std::string& path) {
   const TensorEntry* entry = file.find(name);
   if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
-  if (entry->shape != shape) fail_shape(path, name, entry->shape, shape);
+  if (shape != entry->shape) fail_shape(path, name, entry->shape, shape);
   return *entry;
 }
 
@@ -207,7 +207,7 @@ LoadedModel load_model(const std::string& directory, Quantized quantized) {
     const std::string name = family.tensor_name(p.name);
     const TensorEntry* entry = stored(file, family, config, p.name);
     if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
-    if (entry->shape != p.value.shape()) {
+    if (p.value.shape() != entry->shape) {
       fail_shape(path, name, entry->shape, p.value.shape());
     }
     to_floats(*entry, p.value.values());
@@ -259,7 +259,7 @@ void save_model(LanguageModel& model, const ModelCard& card, const std::string& 
   std::vector<TensorEntry> entries;
   model.visit([&](Parameter& p) {
     bytes.push_back(pack_floats(p.value.values(), dtype));
-    entries.push_back({family.tensor_name(p.name), dtype, p.value.shape(), {}});
+    entries.push_back({family.tensor_name(p.name), dtype, p.value.shape().vector(), {}});
   });
   for (size_t i = 0; i < entries.size(); ++i) entries[i].bytes = bytes[i];
   write_safetensors(in(directory, "model.safetensors"), entries);
@@ -290,7 +290,7 @@ void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights,
     rest.emplace_back(family.tensor_name(p.name), p.value.shape());
   });
   for (size_t i = 0; i < rest.size(); ++i)
-    entries.push_back({rest[i].first, DType::kBf16, rest[i].second, bytes[i]});
+    entries.push_back({rest[i].first, DType::kBf16, rest[i].second.vector(), bytes[i]});
   write_safetensors(in(directory, "model.safetensors"), entries, {{"format", "pt"}},
                     kPanelAlignment);
 }

@@ -29,8 +29,8 @@ void set_trainable(LanguageModel& model, bool trainable) {
   });
 }
 
-KvCache make_cache(const ModelConfig& config) {
-  return {config.layers, config.kv_heads, config.head_dim};
+KvCache make_cache(const ModelConfig& config, Precision precision) {
+  return {config.layers, config.kv_heads, config.head_dim, precision};
 }
 
 }  // namespace alambic

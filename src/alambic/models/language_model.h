@@ -37,6 +37,7 @@ bool is_quantized(const Parameter& p);
 void freeze_for_inference(LanguageModel& model, Precision precision);
 // kUnsupported where weights are quantised: they have no gradients.
 void set_trainable(LanguageModel& model, bool trainable);
-KvCache make_cache(const ModelConfig& config);
+// For forwards of this precision.
+KvCache make_cache(const ModelConfig& config, Precision precision);
 
 }  // namespace alambic

@@ -138,7 +138,7 @@ TEST_F(Tinystories, GreedyContinuationsEqualTransformers) {
   for (const Json& recorded : cases_) {
     auto tokens = recorded.at("prompt").get<std::vector<TokenId>>();
     const auto want = recorded.at("greedy").get<std::vector<TokenId>>();
-    KvCache cache = make_cache(loaded_.model->config());
+    KvCache cache = make_cache(loaded_.model->config(), Precision::kFp32);
     std::vector<TokenId> fresh = tokens, got;
     while (got.size() < want.size()) {
       const int rows = static_cast<int>(fresh.size());

@@ -127,7 +127,7 @@ TEST_P(QuantizedDirectory, CachedRowsEqualTheWholeForward) {
   const LanguageModel& model = *loaded.model;
   const auto tokens = random_tokens(20, model.config().vocab_size, 9);
   const Tensor whole = logits_of(model);
-  KvCache cache = make_cache(model.config());
+  KvCache cache = make_cache(model.config(), Precision::kFp32);
   for (int i = 0; i < 20; ++i) {
     Forward forward{.groups = {{.rows = 1, .position = i}}};
     forward.groups.front().cache = &cache;

@@ -16,15 +16,17 @@ std::string renamed(const std::string& tensor, const char* part) {
 }
 
 TensorEntry entry_of(const std::string& name, const Tensor& t) {
-  return {
-      name, t.dtype(), t.shape(), {t.raw(), static_cast<size_t>(t.size()) * dtype_size(t.dtype())}};
+  return {name,
+          t.dtype(),
+          t.shape().vector(),
+          {t.raw(), static_cast<size_t>(t.size()) * dtype_size(t.dtype())}};
 }
 
 Tensor part_of(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name,
                DType dtype, const Shape& shape, std::string_view path) {
   const TensorEntry* entry = file->find(name);
   if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
-  if (entry->dtype != dtype || entry->shape != shape) {
+  if (entry->dtype != dtype || shape != entry->shape) {
     fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {} [{}], want {} [{}]", path, name,
          dtype_name(entry->dtype), fmt::join(entry->shape, ", "), dtype_name(dtype),
          fmt::join(shape, ", "));
@@ -38,8 +40,8 @@ Tensor lent_or_copied(const std::shared_ptr<const SafetensorsFile>& file,
                       const TensorEntry& entry) {
   const bool aligned =
       reinterpret_cast<uintptr_t>(entry.bytes.data()) % dtype_size(entry.dtype) == 0;
-  if (aligned) return Tensor::lent(entry.shape, entry.dtype, entry.bytes.data(), file);
-  Tensor copy = Tensor::empty(entry.shape, entry.dtype);
+  if (aligned) return Tensor::lent(Shape(entry.shape), entry.dtype, entry.bytes.data(), file);
+  Tensor copy = Tensor::empty(Shape(entry.shape), entry.dtype);
   std::memcpy(copy.raw(), entry.bytes.data(), entry.bytes.size());
   return copy;
 }

@@ -122,11 +122,14 @@ void Transformer::initialise(uint64_t seed) {
 Tensor Transformer::hidden(std::span<const TokenId> tokens, const Forward& forward) const {
   ALAMBIC_CHECK(row_count(forward) == static_cast<int>(tokens.size()));
   const AttentionShape shape{config_.heads, config_.kv_heads, config_.head_dim};
-  const RopeAngles angles =
-      rope_angles(row_positions(forward), config_.head_dim, config_.rope_theta);
+  // Kept from one forward to the next, so that a decoding step allocates nothing.
+  thread_local std::vector<int64_t> positions;
+  thread_local std::vector<AttentionGroup> groups;
+  row_positions(forward, positions);
+  attention_groups(forward, groups);
+  const RopeAngles angles = rope_angles(positions, config_.head_dim, config_.rope_theta);
   uint64_t site = forward.dropout_seed;
   const auto drop = [&](const Tensor& t) { return dropout(t, forward.dropout, ++site); };
-  std::vector<AttentionGroup> groups = attention_groups(forward);
   Tensor x = drop(embedding(embedding_.value, tokens));
   for (int i = 0; i < config_.layers; ++i) {
     const Layer& layer = layers_[static_cast<size_t>(i)];

@@ -58,7 +58,7 @@ TEST_P(TransformerRows, PackedDocumentsEqualEachAlone) {
 TEST_P(TransformerRows, PrefillAndTokenByTokenEqualTheWholeForward) {
   const auto tokens = random_tokens(90, config_.vocab_size, 4);
   const Tensor whole = hidden(tokens, {{90, 0}});
-  KvCache cache = make_cache(config_);
+  KvCache cache = make_cache(config_, precision());
   int done = 0;
   for (const int rows : {33, 1, 1, 20, 1, 2, 31, 1}) {  // the cache grows on the way
     const std::vector<TokenId> piece(tokens.begin() + done, tokens.begin() + done + rows);
@@ -75,7 +75,7 @@ TEST_P(TransformerRows, RejectedRowsLeaveNoTraceInTheCache) {
   const auto tokens = random_tokens(40, config_.vocab_size, 5),
              wrong = random_tokens(9, config_.vocab_size, 6);
   const Tensor whole = hidden(tokens, {{40, 0}});
-  KvCache cache = make_cache(config_);
+  KvCache cache = make_cache(config_, precision());
   const std::vector<TokenId> first(tokens.begin(), tokens.begin() + 20),
       rest(tokens.begin() + 20, tokens.end());
   hidden(first, {{.rows = 20, .position = 0, .cache = &cache}});
@@ -94,7 +94,7 @@ TEST_P(TransformerRows, AMaskedGroupSeesCleanRowsAsItSeesACache) {
   const Tensor joint =
       hidden(joined(clean, masked),
              {{24, 0}, {.rows = 8, .position = 16, .causal = false, .sees = {{0, 16}}}});
-  KvCache cache = make_cache(config_);
+  KvCache cache = make_cache(config_, precision());
   hidden({clean.begin(), clean.begin() + 16}, {{.rows = 16, .position = 0, .cache = &cache}});
   cache.commit(16);
   const Tensor decoded =

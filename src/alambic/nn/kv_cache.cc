@@ -1,17 +1,34 @@
 #include "alambic/nn/kv_cache.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "alambic/base/error.h"
 
 namespace alambic {
+namespace {
 
-KvCache::KvCache(int layers, int kv_heads, int head_dim)
-    : width_(kv_heads * head_dim), layers_(static_cast<size_t>(layers)) {}
+// Key columns: rows [at, at + rows) of `keys` become columns.
+template <class Element>
+void scatter(const Element* keys, int64_t ld, int rows, int width, std::byte* columns,
+             int64_t capacity, int64_t at) {
+  auto* out = reinterpret_cast<Element*>(columns);
+  for (int c = 0; c < width; ++c) {
+    for (int r = 0; r < rows; ++r) out[c * capacity + at + r] = keys[r * ld + c];
+  }
+}
+
+}  // namespace
+
+KvCache::KvCache(int layers, int kv_heads, int head_dim, kernels::Precision precision)
+    : width_(kv_heads * head_dim),
+      element_(precision == kernels::Precision::kBf16 ? 2 : 4),
+      layers_(static_cast<size_t>(layers)) {}
 
 CachedKeys KvCache::keys(int layer) const {
   const Layer& l = layers_[static_cast<size_t>(layer)];
-  return {l.keys.data(), l.values.data(), capacity_, length_};
+  return {l.keys.data(), l.values.data(),
+          element_ == 2 ? kernels::Element::kBf16 : kernels::Element::kF32, capacity_, length_};
 }
 
 void KvCache::reserve(int rows) {
@@ -19,13 +36,13 @@ void KvCache::reserve(int rows) {
   const int capacity =
       std::max(rows, std::max(48, capacity_ * 2 + 16));  // odd multiples of 16: see Columns
   for (Layer& layer : layers_) {
-    std::vector<float> keys(static_cast<size_t>(width_) * capacity);
+    std::vector<std::byte> keys(bytes_of(int64_t{width_} * capacity));
     for (int c = 0; c < width_ && length_ > 0; ++c) {
-      std::copy_n(layer.keys.data() + static_cast<int64_t>(c) * capacity_, length_,
-                  keys.data() + static_cast<int64_t>(c) * capacity);
+      std::memcpy(keys.data() + bytes_of(int64_t{c} * capacity),
+                  layer.keys.data() + bytes_of(int64_t{c} * capacity_), bytes_of(length_));
     }
     layer.keys = std::move(keys);
-    layer.values.resize(static_cast<size_t>(width_) * capacity);
+    layer.values.resize(bytes_of(int64_t{width_} * capacity));
   }
   capacity_ = capacity;
 }
@@ -34,12 +51,22 @@ void KvCache::stage(int layer, const float* keys, const float* values, int64_t l
   reserve(length_ + rows);
   staged_ = rows;
   Layer& l = layers_[static_cast<size_t>(layer)];
-  for (int r = 0; r < rows; ++r) {
-    const int64_t at = length_ + r;
-    for (int c = 0; c < width_; ++c)
-      l.keys[static_cast<size_t>(int64_t{c} * capacity_ + at)] = keys[r * ld + c];
-    std::copy_n(values + r * ld, width_, l.values.data() + at * width_);
+  std::byte* values_at = l.values.data() + bytes_of(int64_t{length_} * width_);
+  if (element_ == sizeof(float)) {
+    scatter(keys, ld, rows, width_, l.keys.data(), capacity_, length_);
+    for (int r = 0; r < rows; ++r)
+      std::memcpy(values_at + bytes_of(int64_t{r} * width_), values + r * ld, bytes_of(width_));
+    return;
   }
+  thread_local std::vector<uint16_t> halves;
+  halves.resize(static_cast<size_t>(width_) * static_cast<size_t>(rows));
+  const auto& kernel = kernels::kernels();
+  for (int r = 0; r < rows; ++r) {
+    kernel.to_bf16(keys + r * ld, width_, halves.data() + int64_t{r} * width_);
+    kernel.to_bf16(values + r * ld, width_,
+                   reinterpret_cast<uint16_t*>(values_at) + int64_t{r} * width_);
+  }
+  scatter(halves.data(), width_, rows, width_, l.keys.data(), capacity_, length_);
 }
 
 void KvCache::commit(int rows) {
@@ -54,9 +81,24 @@ void KvCache::truncate(int length) {
   staged_ = 0;
 }
 
+void KvCache::copy_from(const KvCache& other, int length) {
+  ALAMBIC_CHECK(other.width_ == width_ && other.element_ == element_ &&
+                other.layers_.size() == layers_.size() && length <= other.length_);
+  truncate(0);
+  reserve(length);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const Layer& from = other.layers_[i];
+    for (int c = 0; c < width_; ++c) {
+      std::memcpy(layers_[i].keys.data() + bytes_of(int64_t{c} * capacity_),
+                  from.keys.data() + bytes_of(int64_t{c} * other.capacity_), bytes_of(length));
+    }
+    std::memcpy(layers_[i].values.data(), from.values.data(), bytes_of(int64_t{length} * width_));
+  }
+  length_ = length;
+}
+
 int64_t KvCache::bytes() const {
-  return static_cast<int64_t>(layers_.size()) * 2 * width_ * capacity_ *
-         static_cast<int64_t>(sizeof(float));
+  return static_cast<int64_t>(layers_.size() * bytes_of(int64_t{2} * width_ * capacity_));
 }
 
 }  // namespace alambic

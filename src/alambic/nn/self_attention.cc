@@ -4,29 +4,34 @@
 
 namespace alambic {
 
-std::vector<AttentionGroup> attention_groups(const Forward& forward) {
-  std::vector<AttentionGroup> groups;
-  groups.reserve(forward.groups.size());
+void attention_groups(const Forward& forward, std::vector<AttentionGroup>& groups) {
+  groups.resize(forward.groups.size());
   int64_t begin = 0;
-  for (const RowGroup& row_group : forward.groups) {
-    AttentionGroup group{begin, row_group.rows, row_group.causal, {}, {}};
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const RowGroup& row_group = forward.groups[i];
+    AttentionGroup& group = groups[i];
+    group.begin = begin;
+    group.rows = row_group.rows;
+    group.causal = row_group.causal;
+    group.cached = {};
+    group.sees.clear();
     for (const Sight& sight : row_group.sees) {
       const AttentionGroup& seen = groups[static_cast<size_t>(sight.group)];
       ALAMBIC_CHECK(sight.rows <= seen.rows);
       if (sight.rows > 0) group.sees.push_back({seen.begin, sight.rows});
     }
     begin += row_group.rows;
-    groups.push_back(std::move(group));
   }
-  return groups;
 }
 
 Tensor SelfAttention::operator()(const Tensor& x, const AttentionShape& shape, float eps,
                                  const RopeAngles& angles, const Forward& forward,
                                  std::vector<AttentionGroup>& groups, int layer) const {
-  const Tensor qkv = rope(
-      norm_linear(x, norm.value, eps, {query.value, key.value, value.value}, forward.precision),
-      shape.heads + shape.kv_heads, angles);
+  const Tensor weights[] = {query.value, key.value, value.value};
+  Tensor qkv = rope(norm_linear(x, norm.value, eps, weights, forward.precision),
+                    shape.heads + shape.kv_heads, angles);
+  // As a cache keeps them, so that nobody can tell where a key came from.
+  if (forward.precision == Precision::kBf16) qkv = round_to_bf16(qkv, shape.query_width());
   // Stage first: growing a cache moves what keys() points at.
   int64_t begin = 0;
   for (const RowGroup& group : forward.groups) {
@@ -43,12 +48,11 @@ Tensor SelfAttention::operator()(const Tensor& x, const AttentionShape& shape, f
   return linear(attention(qkv, shape, groups), output.value, forward.precision);
 }
 
-std::vector<int64_t> row_positions(const Forward& forward) {
-  std::vector<int64_t> positions;
+void row_positions(const Forward& forward, std::vector<int64_t>& positions) {
+  positions.clear();
   for (const RowGroup& group : forward.groups) {
     for (int r = 0; r < group.rows; ++r) positions.push_back(group.position + r);
   }
-  return positions;
 }
 
 int row_count(const Forward& forward) {

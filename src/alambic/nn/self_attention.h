@@ -20,10 +20,11 @@ struct SelfAttention {
                     std::vector<AttentionGroup>& groups, int layer) const;
 };
 
-std::vector<AttentionGroup> attention_groups(const Forward& forward);
+// `groups` keep their memory from one forward to the next.
+void attention_groups(const Forward& forward, std::vector<AttentionGroup>& groups);
 
 // Positions of all rows of a forward, group after group.
-std::vector<int64_t> row_positions(const Forward& forward);
+void row_positions(const Forward& forward, std::vector<int64_t>& positions);
 int row_count(const Forward& forward);
 
 }  // namespace alambic

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "alambic/base/error.h"
+#include "alambic/tensor/recycler.h"
 #include "alambic/tensor/storage.h"
 
 namespace alambic {
@@ -39,10 +40,10 @@ struct Tensor::Impl {
 
 Tensor Tensor::empty(Shape shape, DType dtype) {
   Tensor tensor;
-  tensor.impl_ = std::make_shared<Impl>();
+  tensor.impl_ = std::allocate_shared<Impl>(Recycler<Impl>());
   tensor.impl_->size = element_count(shape);
-  tensor.impl_->storage =
-      std::make_shared<Storage>(static_cast<size_t>(tensor.impl_->size) * dtype_size(dtype));
+  tensor.impl_->storage = std::allocate_shared<Storage>(
+      Recycler<Storage>(), static_cast<size_t>(tensor.impl_->size) * dtype_size(dtype));
   tensor.impl_->shape = std::move(shape);
   tensor.impl_->dtype = dtype;
   return tensor;
@@ -64,7 +65,7 @@ Tensor Tensor::from(Shape shape, std::span<const float> values) {
 Tensor Tensor::lent(Shape shape, DType dtype, const std::byte* bytes,
                     std::shared_ptr<const void> owner) {
   Tensor tensor;
-  tensor.impl_ = std::make_shared<Impl>();
+  tensor.impl_ = std::allocate_shared<Impl>(Recycler<Impl>());
   tensor.impl_->size = element_count(shape);
   tensor.impl_->storage = std::make_shared<Storage>(bytes, std::move(owner));
   tensor.impl_->shape = std::move(shape);
@@ -74,7 +75,7 @@ Tensor Tensor::lent(Shape shape, DType dtype, const std::byte* bytes,
 
 Tensor Tensor::unstored(Shape shape) {
   Tensor tensor;
-  tensor.impl_ = std::make_shared<Impl>();
+  tensor.impl_ = std::allocate_shared<Impl>(Recycler<Impl>());
   tensor.impl_->size = element_count(shape);
   tensor.impl_->shape = std::move(shape);
   return tensor;
@@ -108,7 +109,7 @@ Tensor Tensor::clone() const {
 
 Tensor Tensor::alias() const {
   Tensor other;
-  other.impl_ = std::make_shared<Impl>();
+  other.impl_ = std::allocate_shared<Impl>(Recycler<Impl>());
   other.impl_->storage = impl_->storage;
   other.impl_->shape = impl_->shape;
   other.impl_->dtype = impl_->dtype;

@@ -15,10 +15,9 @@
 #include <vector>
 
 #include "alambic/tensor/dtype.h"
+#include "alambic/tensor/shape.h"
 
 namespace alambic {
-
-using Shape = std::vector<int64_t>;
 
 class PackedMatrix;
 struct Node;

@@ -12,7 +12,7 @@ std::span<const std::byte> bytes_of(const Tensor& t) {
 void read_tensor(const SafetensorsFile& file, const std::string& path, const std::string& name,
                  Tensor& into) {
   const TensorEntry* entry = file.find(name);
-  if (entry == nullptr || entry->shape != into.shape() || entry->dtype != DType::kF32) {
+  if (entry == nullptr || into.shape() != entry->shape || entry->dtype != DType::kF32) {
     fail(ErrorCode::kCorruptData,
          "[{}] tensor {} is missing or has another shape: this checkpoint belongs to another model",
          path, name);
@@ -36,9 +36,10 @@ void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
   std::vector<TensorEntry> entries;
   for (const auto& slot : optimizer.slots()) {
     const Parameter& p = *slot.parameter;
-    entries.push_back({"weight." + p.name, DType::kF32, p.value.shape(), bytes_of(p.value)});
-    entries.push_back({"m." + p.name, DType::kF32, p.value.shape(), bytes_of(slot.m)});
-    entries.push_back({"v." + p.name, DType::kF32, p.value.shape(), bytes_of(slot.v)});
+    entries.push_back(
+        {"weight." + p.name, DType::kF32, p.value.shape().vector(), bytes_of(p.value)});
+    entries.push_back({"m." + p.name, DType::kF32, p.value.shape().vector(), bytes_of(slot.m)});
+    entries.push_back({"v." + p.name, DType::kF32, p.value.shape().vector(), bytes_of(slot.v)});
   }
   write_safetensors(
       path, entries,
