@@ -29,6 +29,8 @@ class Quantized(students.WithRun):
             self.assertEqual(said["calibrated"], calibrated)
             self.assertGreater(said["bytes"]["after"], 0)
             self.assertLessEqual(said["cost"]["agreement"], 1)
+            self.assertLessEqual(said["cost"]["greedy_texts_identical"], said["cost"]["greedy_texts"])
+            self.assertGreater(said["cost"]["greedy_text_kept"], 0.5)
             self.assertGreater(said["cost"]["perplexity_before"], 1)
             self.assertGreater(said["cost"]["perplexity_after"], 1)
             if rows is not None:
@@ -61,7 +63,7 @@ class Quantized(students.WithRun):
 
     def test_people_are_told_the_same(self):
         text = self.succeeds("quantize", self.student, "--weights", "int8", "--out", self.path / "again", "--check", self.text)
-        for words in ("int8 weights, rounded plainly", "perplexity", "greedy choice"):
+        for words in ("int8 weights, rounded plainly", "perplexity", "greedy choice", "greedy texts"):
             self.assertIn(words, text)
 
     def test_mistakes_are_named(self):

@@ -17,7 +17,7 @@ constexpr const char* kEvalExample =
     "category --json";
 
 struct EvalArguments {
-  std::string model, task, decode = "ar", precision = "fp32", outputs;
+  std::string model, task, decode = "ar", precision, outputs;
   DataSource data;
   int max_tokens = 160, block = 0, batch = 32;
   double threshold = 0.9;
@@ -46,9 +46,8 @@ void bind(CLI::App& verb, EvalArguments& o) {
                   "Prompts at a time (ar); 1 measures the speed that one user sees")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  verb.add_option("--precision", o.precision, "Of the products: fp32 or bf16")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
-      ->capture_default_str();
+  verb.add_option("--precision", o.precision, kPrecisionHelp)
+      ->check(CLI::IsMember({"fp32", "bf16"}));
   verb.add_option("--outputs", o.outputs,
                   "Also write prompt, reference and answer of every example here")
       ->type_name("FILE.jsonl");
@@ -106,7 +105,7 @@ void act(const EvalArguments& o, const Invocation&) {
          example.id, "--completion-field");
   }
   TaskOptions options;
-  options.precision = precision_from_name(o.precision);
+  options.precision = precision_from_name(o.precision, o.model);
   const OpenModel open = open_model(o.model, options.precision);
   options.mode = decode_mode_from_name(o.decode);
   options.max_new_tokens = o.max_tokens;

@@ -21,7 +21,7 @@ constexpr const char* kGenerateExample =
     "  alambic generate MODEL --prompts questions.jsonl --json > answers.jsonl";
 
 struct GenerateArguments {
-  std::string model, prompt, prompts, decode = "ar", precision = "fp32";
+  std::string model, prompt, prompts, decode = "ar", precision;
   bool one_prompt = false, json = false, raw = false, free = false;
   GenerateOptions generate;
   int block = 0;
@@ -61,9 +61,8 @@ void bind(CLI::App& verb, GenerateArguments& o) {
                   "one at a time")
       ->check(CLI::Range(0.0, 2.0))
       ->capture_default_str();
-  verb.add_option("--precision", o.precision, "Of the products: fp32 or bf16")
-      ->check(CLI::IsMember({"fp32", "bf16"}))
-      ->capture_default_str();
+  verb.add_option("--precision", o.precision, kPrecisionHelp)
+      ->check(CLI::IsMember({"fp32", "bf16"}));
   verb.add_flag("--raw", o.raw, "Take the prompt as it is, without the model's template");
   verb.add_flag("--free", o.free, "Let a classifier write anything, not only one of its labels");
   verb.add_flag("--json", o.json, "One JSON object a line");
@@ -135,7 +134,7 @@ void act(const GenerateArguments& o, const Invocation&) {
   if (!o.prompts.empty()) examples = read_jsonl(o.prompts);
   if (examples.empty()) fail(ErrorCode::kInvalidArgument, "[{}] holds no prompt", o.prompts);
   GenerateOptions options = o.generate;
-  options.precision = precision_from_name(o.precision);
+  options.precision = precision_from_name(o.precision, o.model);
   const OpenModel open = open_model(o.model, options.precision);
   options.stop = stop_tokens(open);
   options.vocabulary = open.tokenizer.vocab_size();

@@ -14,7 +14,8 @@ OpenModel open_model(const std::string& directory, Precision precision) {
   return open;
 }
 
-Precision precision_from_name(const std::string& name) {
+Precision precision_from_name(const std::string& name, const std::string& directory) {
+  if (name.empty()) return stored_format(directory) ? Precision::kBf16 : Precision::kFp32;
   if (name == "fp32") return Precision::kFp32;
   if (name == "bf16") return Precision::kBf16;
   fail(ErrorCode::kInvalidArgument, "[--precision] got \"{}\"; want fp32 or bf16", name);

@@ -21,8 +21,13 @@ struct OpenModel {
 // throw, and kCorruptData where the tokenizer writes ids that the model does not have.
 OpenModel open_model(const std::string& directory, Precision precision);
 
-// "fp32" or "bf16"; kInvalidArgument for any other name.
-Precision precision_from_name(const std::string& name);
+// "fp32" or "bf16": of the products and of cached keys and values; products with quantised weights
+// have their own. "": fp32 for weights in floating point, bf16 for quantised ones.
+// kInvalidArgument for any other name.
+Precision precision_from_name(const std::string& name, const std::string& directory);
+inline constexpr const char* kPrecisionHelp =
+    "Of the products and the cache: fp32 or bf16; default: fp32, or bf16 where weights are "
+    "quantised";
 
 // Tokens at which a text ends: the tokenizer's, and the one that config.json names.
 std::vector<TokenId> stop_tokens(const OpenModel& model);

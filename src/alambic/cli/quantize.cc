@@ -179,6 +179,54 @@ QuantizedWeights quantize_model(const QuantizeArguments& o, OpenModel& open, con
   return quantize(*open.loaded.model, options);
 }
 
+// How long both models write the same, each choosing its most probable token at every step: a first
+// difference usually changes all that follows.
+struct SameText {
+  size_t texts = 0, identical = 0;
+  double share = 0;  // of the original's tokens, up to the first difference
+};
+
+SameText same_greedy_text(const OpenModel& before, const OpenModel& after,
+                          std::span<const Example> rows) {
+  constexpr size_t kTexts = 32, kOpening = 16;
+  constexpr int kTokens = 64;
+  std::vector<Prompt> prompts;
+  for (const Example& row : rows.first(std::min(rows.size(), kTexts))) {
+    Prompt prompt{encode_prompt(before.tokenizer, before.card(), row.prompt)};
+    if (row.prompt.empty()) {  // the beginning of the text, for the models to go on from
+      const auto text = before.tokenizer.encode(row.completion,
+                                                {.special_prefix = false, .parse_special = false});
+      prompt.tokens.insert(
+          prompt.tokens.end(), text.begin(),
+          text.begin() + static_cast<std::ptrdiff_t>(std::min(text.size(), kOpening)));
+    }
+    if (static_cast<int>(prompt.tokens.size()) < before.model().config().max_positions)
+      prompts.push_back(std::move(prompt));
+  }
+  GenerateOptions options;
+  options.max_tokens = kTokens;
+  options.stop = stop_tokens(before);
+  options.vocabulary = before.tokenizer.vocab_size();
+  options.precision = Precision::kBf16;
+  const auto write = [&](const OpenModel& open) {
+    return generate_all(DecodeMode::kAutoregressive, open.model(), prompts, options);
+  };
+  const std::vector<Generation> original = write(before), now = write(after);
+  SameText same{prompts.size()};
+  int64_t tokens = 0, agreed = 0;
+  for (size_t i = 0; i < original.size(); ++i) {
+    const std::vector<TokenId>&a = original[i].tokens, &b = now[i].tokens;
+    if (a == b) ++same.identical;
+    const size_t room = std::min(a.size(), b.size());
+    const auto differs =
+        std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(room), b.begin()).first;
+    agreed += differs - a.begin();
+    tokens += static_cast<int64_t>(a.size());
+  }
+  same.share = tokens > 0 ? static_cast<double>(agreed) / static_cast<double>(tokens) : 1;
+  return same;
+}
+
 OrderedJson compared(const OpenModel& before, const OpenModel& after, const Texts& texts) {
   OrderedJson result = OrderedJson::object();
   result["text"] = texts.check_name;
@@ -186,7 +234,7 @@ OrderedJson compared(const OpenModel& before, const OpenModel& after, const Text
   if (texts.check.empty()) return result;
   const auto score = [&](Task task, const OpenModel& open) {
     return run_task(task, open.model(), open.tokenizer, open.card(), texts.check,
-                    {.block = open.card().block})
+                    {.block = open.card().block, .precision = Precision::kBf16})
         .score.value;
   };
   const double old_perplexity = score(Task::kPerplexity, before);
@@ -205,8 +253,12 @@ OrderedJson compared(const OpenModel& before, const OpenModel& after, const Text
     }
   }
   result["agreement"] = agreement(before.model(), after.model(), before.tokenizer, before.card(),
-                                  texts.check, Precision::kFp32)
+                                  texts.check, Precision::kBf16)
                             .value;
+  const SameText same = same_greedy_text(before, after, texts.check);
+  result["greedy_texts"] = same.texts;
+  result["greedy_texts_identical"] = same.identical;
+  result["greedy_text_kept"] = same.share;
   return result;
 }
 
@@ -231,8 +283,14 @@ std::string cost_in_words(const OrderedJson& r) {
         fmt::format("{} {:.4f} before, {:.4f} after\n", cost.at("task").get<std::string>(),
                     cost.at("score_before").get<double>(), cost.at("score_after").get<double>());
   }
-  return text + fmt::format("greedy choice of the next token unchanged at {:.2f} % of the places\n",
-                            100 * cost.at("agreement").get<double>());
+  text += fmt::format("greedy choice of the next token unchanged at {:.2f} % of the places\n",
+                      100 * cost.at("agreement").get<double>());
+  return text + fmt::format(
+                    "greedy texts: {} of {} the same; up to the first difference, {:.1f} % of the "
+                    "tokens\n",
+                    cost.at("greedy_texts_identical").get<int64_t>(),
+                    cost.at("greedy_texts").get<int64_t>(),
+                    100 * cost.at("greedy_text_kept").get<double>());
 }
 
 void act(const QuantizeArguments& o, const Invocation&) {
@@ -248,7 +306,9 @@ void act(const QuantizeArguments& o, const Invocation&) {
     save_quantized_model(*before.loaded.model, weights, calibrated, before.card(), o.out);
   }
   const double seconds = watch.seconds();
-  const OpenModel after = open_model(o.out, Precision::kFp32);
+  // Both as they are used: in bf16, which is what the original is worth at half its size.
+  freeze_for_inference(*before.loaded.model, Precision::kBf16);
+  const OpenModel after = open_model(o.out, Precision::kBf16);
   const OrderedJson result = {{"model", o.model},
                               {"out", o.out},
                               {"weights", o.weights},

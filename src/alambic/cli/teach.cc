@@ -127,7 +127,7 @@ void act(const TeachArguments& o, const Invocation&) {
   const std::vector<SignalRequest> requests = requests_for(examples, o);
   LocalTeacherOptions options = o.teacher;
   options.kind = signal_kind_from_name(o.kind, "--kind");
-  options.precision = precision_from_name(o.precision);
+  options.precision = precision_from_name(o.precision, o.model);
   const OpenModel open = open_model(o.model, options.precision);
   options.max_tokens = std::min(options.max_tokens, open.model().config().max_positions);
   LocalTeacher teacher(open.model(), open.tokenizer, open.card(), teacher_id(o.model), options);
