@@ -31,6 +31,11 @@ inline Vector load(const float* p, Tail tail) { return _mm256_maskload_ps(p, tai
 inline Vector load_pairs(const uint16_t* p, Tail tail) {
   return _mm256_castsi256_ps(_mm256_maskload_epi32(reinterpret_cast<const int*>(p), tail.mask));
 }
+// Of a conversion between vectors g++ 12 makes five instructions.
+inline Vector widened(const uint16_t* p) {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
 inline void store(float* p, Vector v, Tail tail) { _mm256_maskstore_ps(p, tail.mask, v); }
 inline Vector keep(Vector v, Vector otherwise, Tail tail) {
   return _mm256_blendv_ps(otherwise, v, _mm256_castsi256_ps(tail.mask));

@@ -169,7 +169,7 @@ inline int64_t few_rows(const float* a, const Item* b, int64_t n, int k, float* 
 }
 
 // Rows from which on it pays to widen a panel of bf16 once for all of them.
-constexpr int64_t kWidenFrom = 2 * kMr + 1;
+constexpr int64_t kWidenFrom = 4 * kMr + 1;
 
 template <class Item>
 void multiply(const std::byte* packed_a, const std::byte* packed_b, int m, int n, int k, float* c,

@@ -173,19 +173,18 @@ void to_bf16(const float* in, int64_t n, uint16_t* out) noexcept {
   using Half = uint16_t __attribute__((vector_size(2 * kWidth)));
   int64_t i = 0;
   for (; i + kWidth <= n; i += kWidth) {
-    const VU words = round_to_bf16<VU>(load(in + i)) >> 16;
+    const VU words = nearest_bf16<VU>(load(in + i)) >> 16;
     *reinterpret_cast<LooseH*>(out + i) = __builtin_convertvector(words, Half);
   }
   for (; i < n; ++i) {
-    out[i] = static_cast<uint16_t>(round_to_bf16<VU>(splat(in[i]))[0] >> 16);
+    out[i] = static_cast<uint16_t>(nearest_bf16<VU>(splat(in[i]))[0] >> 16);
   }
 }
 
 void from_bf16(const uint16_t* in, int64_t n, float* out) noexcept {
   int64_t i = 0;
   for (; i + kWidth <= n; i += kWidth) {
-    const LooseH part = *reinterpret_cast<const LooseH*>(in + i);
-    store(out + i, reinterpret_cast<V>(__builtin_convertvector(part, VU) << 16));
+    store(out + i, widened(in + i));
   }
   for (; i < n; ++i) {
     const uint32_t word = static_cast<uint32_t>(in[i]) << 16;

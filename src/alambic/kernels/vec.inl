@@ -1,8 +1,8 @@
 // A vector of kWidth floats on GCC vector extensions. Included inside a namespace and a target
 // region that has defined `constexpr int kWidth` (4, 8 or 16); the region then adds what the
 // extensions lack: fma(), sqrt(), and Tail, the mask of a last partial vector, with its load(),
-// store(), keep() and load_pairs() (words of two bf16). Plain loads and stores take any 4-byte
-// alignment.
+// store(), keep() and load_pairs() (words of two bf16), and widened(), which loads bf16 in order.
+// Plain loads and stores take any 4-byte alignment.
 
 using V = float __attribute__((vector_size(4 * kWidth)));
 using VU = uint32_t __attribute__((vector_size(4 * kWidth)));
@@ -35,12 +35,16 @@ struct Larger {
   V operator()(V a, V b) const { return larger(a, b); }
 };
 
-// To nearest even in the upper half of each word; a NaN stays a NaN.
+// To nearest even in the upper half of each word, noise in the lower; a NaN stays a NaN.
 template <class U, class F>
-inline U round_to_bf16(F v) {
+inline U nearest_bf16(F v) {
   const U u = reinterpret_cast<U>(v);
   const U rounded = u + 0x7fffu + ((u >> 16) & 1u);
-  return ((v == v ? rounded : (u | 0x400000u)) & 0xffff0000u);
+  return v == v ? rounded : (u | 0x400000u);
+}
+template <class U, class F>
+inline U round_to_bf16(F v) {
+  return nearest_bf16<U>(v) & 0xffff0000u;
 }
 
 // 2^i for -126 <= i <= 127; unsigned, so that the exponent of a NaN, which is noise, overflows

@@ -25,6 +25,12 @@ inline Vector load_pairs(const uint16_t* p, Tail tail) {
   }
   return v;
 }
+inline Vector widened(const uint16_t* p) {
+  using Halves = uint16_t __attribute__((vector_size(2 * kWidth), aligned(2), may_alias));
+  using Words = uint32_t __attribute__((vector_size(4 * kWidth)));
+  const Halves halves = *reinterpret_cast<const Halves*>(p);
+  return reinterpret_cast<Vector>(__builtin_convertvector(halves, Words) << 16);
+}
 inline void store(float* p, Vector v, Tail tail) {
   for (int i = 0; i < tail.count; ++i) p[i] = v[i];
 }
