@@ -25,6 +25,24 @@ std::optional<Ratios> ratios_to(const BenchResult& baseline, const BenchFigure& 
   return std::nullopt;
 }
 
+bool regressed(const BenchResult& baseline, const BenchFigure& figure) {
+  if (figure.measurement.kernels == kOnednn) return false;
+  const std::optional<Ratios> ratios = ratios_to(baseline, figure);
+  return ratios && ratios->share < kRegression;
+}
+
+BenchResult better_of(const BenchResult& first, const BenchResult& again) {
+  BenchResult better = first;
+  better.ceilings_differ = std::max(first.ceilings_differ, again.ceilings_differ);
+  for (BenchFigure& figure : better.figures) {
+    for (const BenchFigure& other : again.figures) {
+      if (same_work(figure.measurement, other.measurement) && other.share > figure.share)
+        figure = other;
+    }
+  }
+  return better;
+}
+
 bool comparable(const BenchResult& baseline, const BenchResult& result) {
   return std::any_of(result.figures.begin(), result.figures.end(), [&](const BenchFigure& figure) {
     return ratios_to(baseline, figure).has_value();
@@ -35,13 +53,11 @@ std::vector<std::string> regressions(const BenchResult& baseline, const BenchRes
   std::vector<std::string> found;
   for (const BenchFigure& figure : result.figures) {
     const Measurement& m = figure.measurement;
-    if (m.kernels == kOnednn) continue;
-    const std::optional<Ratios> ratios = ratios_to(baseline, figure);
-    if (!ratios || ratios->share >= kRegression) continue;
+    if (!regressed(baseline, figure)) continue;
     const std::string name =
         m.what == "product" ? fmt::format("{} {} {} {}", m.what, m.shape, m.dtype, m.kernels)
                             : fmt::format("{} {} {} batch {}", m.what, m.shape, m.dtype, m.batch);
-    found.push_back(fmt::format("{}: {:.2f}", name, ratios->share));
+    found.push_back(fmt::format("{}: {:.2f}", name, ratios_to(baseline, figure)->share));
   }
   return found;
 }

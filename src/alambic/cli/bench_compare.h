@@ -23,10 +23,17 @@ struct Ratios {
 // Nothing where `baseline` has no such measurement.
 std::optional<Ratios> ratios_to(const BenchResult& baseline, const BenchFigure& figure);
 
+// A share below kRegression of the baseline's. oneDNN is not ours to judge.
+bool regressed(const BenchResult& baseline, const BenchFigure& figure);
+
+// Each figure of `first`, or of `again` where that measured the same work at a higher share of its
+// own ceiling: other programs slow a measurement down, and nothing speeds it up.
+BenchResult better_of(const BenchResult& first, const BenchResult& again);
+
 // Whether the two have any measurement in common.
 bool comparable(const BenchResult& baseline, const BenchResult& result);
 
-// What fell below kRegression, as "generate S int8 batch 1: 0.71". oneDNN is not ours to judge.
+// What has regressed, as "generate S int8 batch 1: 0.71".
 std::vector<std::string> regressions(const BenchResult& baseline, const BenchResult& result);
 
 }  // namespace alambic

@@ -51,6 +51,15 @@ TEST(BenchCompare, AFasterMachineHidesNothing) {
   EXPECT_EQ(regressions(result_of({figure("prompt", 0.5)}), result_of({now})).size(), 1u);
 }
 
+TEST(BenchCompare, OfTwoMeasurementsTheHigherShareStands) {
+  const BenchResult better = better_of(result_of({figure("prompt", 0.5), figure("train", 0.3)}),
+                                       result_of({figure("train", 0.4), figure("prompt", 0.2)}));
+  ASSERT_EQ(better.figures.size(), 2u);
+  EXPECT_EQ(better.figures[0].share, 0.5);
+  EXPECT_EQ(better.figures[1].share, 0.4);
+  EXPECT_EQ(better.figures[1].measurement.tokens_per_s, 400);
+}
+
 TEST(BenchCompare, OnednnIsNotJudged) {
   BenchFigure old = figure("product", 0.5), now = figure("product", 0.1);
   old.measurement.kernels = now.measurement.kernels = kOnednn;

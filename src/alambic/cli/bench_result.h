@@ -35,6 +35,9 @@ struct BenchFigure {
 // Of reading weights where a token needs all of them, of products elsewhere.
 BenchFigure figure_of(Measurement m, const Ceilings& ceilings);
 
+// Another program took part of the machine where the ceilings moved by more than this.
+inline constexpr double kBusy = 0.15;
+
 struct BenchResult {
   std::string date, version;
   std::string cpu, isa;

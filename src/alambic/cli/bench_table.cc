@@ -11,8 +11,6 @@
 namespace alambic {
 namespace {
 
-constexpr double kBusy = 0.15;
-
 std::string header_of(const BenchResult& r) {
   const Ceilings& c = r.ceilings;
   std::string text = fmt::format(
