@@ -1,5 +1,5 @@
-// GFLOP/s of the products on one thread, per table, beside the peak measured just before; oneDNN
-// beside them where it was found. Run with OMP_NUM_THREADS=1 so that oneDNN uses one thread too.
+// GFLOP/s of the products on one thread, per table, beside the peak measured just before. On all
+// threads and beside oneDNN: `alambic bench --only product`.
 //   kernels_bench --benchmark_filter=gemm
 #include <benchmark/benchmark.h>
 
@@ -9,10 +9,6 @@
 #include "alambic/base/rng.h"
 #include "alambic/kernels/probe.h"
 #include "alambic/kernels/table.h"
-
-#ifdef ALAMBIC_HAS_ONEDNN
-#include <dnnl.h>
-#endif
 
 namespace alambic::kernels {
 namespace {
@@ -164,19 +160,6 @@ void register_rowwise(const KernelTable& table) {
   });
 }
 
-#ifdef ALAMBIC_HAS_ONEDNN
-void onednn_bench(benchmark::State& state, Shape s) {
-  const auto a = random_floats(size_t(s.m) * s.k), b = random_floats(size_t(s.k) * s.n);
-  std::vector<float> c(size_t(s.m) * s.n);
-  const double peak = fp32_peak_flops(supported_kernels().back().isa, 20);
-  for (auto _ : state) {
-    dnnl_sgemm('N', 'T', s.m, s.n, s.k, 1.0f, a.data(), s.k, b.data(), s.k, 0.0f, c.data(), s.n);
-    benchmark::ClobberMemory();
-  }
-  report(state, s, peak);
-}
-#endif
-
 void register_all() {
   for (const KernelTable& table : supported_kernels()) {
     const std::string isa = isa_name(table.isa);
@@ -216,12 +199,6 @@ void register_all() {
     }
     register_rowwise(table);
   }
-#ifdef ALAMBIC_HAS_ONEDNN
-  for (const Shape& s : kShapes) {
-    benchmark::RegisterBenchmark(("gemm/onednn/fp32/" + text(s)).c_str(),
-                                 [s](auto& state) { onednn_bench(state, s); });
-  }
-#endif
 }
 
 }  // namespace

@@ -61,6 +61,11 @@ class Quantized(students.WithRun):
         self.assertGreater(found["weights"]["stored_as"]["U8"], 0)
         self.assertEqual(found["unusual"], [])
 
+    def test_it_is_benchmarked_in_its_own_format(self):
+        measured = self.json_of("bench", "--quick", "--json", "--only", "generate,train", self.path / "int4")["results"]
+        self.assertEqual([(r["what"], r["dtype"]) for r in measured], [("generate", "int4")])
+        self.fails(2, ["--dtype", "int4", "bf16"], "bench", "--quick", "--dtype", "bf16", self.path / "int4")
+
     def test_people_are_told_the_same(self):
         text = self.succeeds("quantize", self.student, "--weights", "int8", "--out", self.path / "again", "--check", self.text)
         for words in ("int8 weights, rounded plainly", "perplexity", "greedy choice", "greedy texts"):

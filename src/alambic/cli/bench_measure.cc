@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
 
 #include "alambic/base/file.h"
-#include "alambic/base/interrupt.h"
-#include "alambic/base/progress.h"
+#include "alambic/cli/bench_products.h"
+#include "alambic/cli/bench_repeat.h"
 #include "alambic/decode/decode.h"
 #include "alambic/distill/hybrid_objective.h"
 #include "alambic/models/hf_directory.h"
@@ -37,15 +36,16 @@ std::unique_ptr<Transformer> make_model(const BenchShape& shape) {
   return model;
 }
 
-std::unique_ptr<Transformer> make_frozen_model(const BenchShape& shape, Precision precision) {
+std::unique_ptr<Transformer> make_frozen_model(const BenchShape& shape, const BenchDtype& dtype) {
   auto model = make_model(shape);
-  if (shape.weights && shape.directory.empty())
-    use_quantized(*model, quantize(*model, {.format = *shape.weights}));
-  freeze_for_inference(*model, precision);
+  if (dtype.weights && !shape.stored)
+    use_quantized(*model, quantize(*model, {.format = *dtype.weights}));
+  freeze_for_inference(*model, dtype.precision);
   return model;
 }
 
-// Bytes of weights that a token's row meets.
+// Bytes of weights that a token's row meets, in the width of their dtype: a table of kernels that
+// holds bf16 weights in wider panels reads more, and its share of the ceiling shows that.
 double weight_bytes(Transformer& model, Precision precision) {
   double bytes = 0;
   model.visit([&](Parameter& p) {
@@ -84,43 +84,24 @@ double multiplied_weights(const ModelConfig& c) {
   return static_cast<double>(c.parameters() - looked_up);
 }
 
-// The median duration of `work` after warming up.
-double median_seconds(const std::function<void()>& work, bool quick) {
-  const int warm_up = quick ? 1 : 2, fewest = quick ? 3 : 5, most = quick ? 3 : 50;
-  const double enough = quick ? 0 : 3;
-  for (int i = 0; i < warm_up; ++i) work();
-  std::vector<double> seconds;
-  const Stopwatch all;
-  while (static_cast<int>(seconds.size()) < fewest ||
-         (all.seconds() < enough && static_cast<int>(seconds.size()) < most)) {
-    throw_if_interrupted("bench", "no figures were kept");
-    const Stopwatch one;
-    work();
-    seconds.push_back(one.seconds());
-  }
-  std::nth_element(seconds.begin(), seconds.begin() + static_cast<int64_t>(seconds.size() / 2),
-                   seconds.end());
-  return seconds[seconds.size() / 2];
+Repetitions repetitions_of_a_part(bool quick) {
+  return quick ? Repetitions{1, 3, 3, 0} : Repetitions{2, 5, 50, 3};
 }
 
-const char* dtype_of(Precision precision) {
-  return precision == Precision::kBf16 ? "bf16" : "fp32";
-}
-
-Measurement measure_prompt(const BenchShape& shape, Precision precision, bool quick) {
-  const auto model = make_frozen_model(shape, precision);
+Measurement measure_prompt(const BenchShape& shape, const BenchDtype& dtype, bool quick) {
+  const auto model = make_frozen_model(shape, dtype);
   const NoGrad no_grad;
   const std::vector<TokenId> tokens = random_tokens(shape.config, shape.prompt_tokens, 1);
   const int64_t last = shape.prompt_tokens - 1;
   const double seconds = median_seconds(
       [&] {
-        KvCache cache = make_cache(shape.config, precision);
+        KvCache cache = make_cache(shape.config, dtype.precision);
         Forward forward{.groups = {{.rows = shape.prompt_tokens, .position = 0}},
-                        .precision = precision};
+                        .precision = dtype.precision};
         forward.groups.front().cache = &cache;
-        model->logits(gather_rows(model->hidden(tokens, forward), {&last, 1}), precision);
+        model->logits(gather_rows(model->hidden(tokens, forward), {&last, 1}), dtype.precision);
       },
-      quick);
+      repetitions_of_a_part(quick));
   const double head = static_cast<double>(shape.config.vocab_size) * shape.config.dim;
   const double body = multiplied_weights(shape.config) - head;
   Measurement m;
@@ -130,27 +111,78 @@ Measurement measure_prompt(const BenchShape& shape, Precision precision, bool qu
   return m;
 }
 
-Measurement measure_generate(const BenchShape& shape, Precision precision, bool quick) {
-  const auto model = make_frozen_model(shape, precision);
-  const auto decoder = make_decoder(DecodeMode::kAutoregressive, *model);
+GenerateOptions generate_options(const BenchShape& shape, const BenchDtype& dtype) {
   GenerateOptions options;
   options.max_tokens = shape.generate_tokens;
-  options.precision = precision;
+  options.precision = dtype.precision;
   options.block = 0;
-  const Prompt prompt{random_tokens(shape.config, 16, 2)};
+  return options;
+}
+
+// 16 to 64 tokens as streams of unlike lengths have them, fewer where the model has few positions.
+Prompt prompt_of_stream(const BenchShape& shape, int stream) {
+  const int room = std::max(1, shape.config.max_positions - shape.generate_tokens);
+  const int length = std::min(16 + stream * 37 % 49, room);
+  return {random_tokens(shape.config, length, 64 + static_cast<uint64_t>(stream))};
+}
+
+Measurement measure_generate(const BenchShape& shape, const BenchDtype& dtype, bool quick) {
+  const auto model = make_frozen_model(shape, dtype);
+  const auto decoder = make_decoder(DecodeMode::kAutoregressive, *model);
+  const GenerateOptions options = generate_options(shape, dtype);
+  const Prompt prompt = prompt_of_stream(shape, 0);
   int64_t tokens = 0;
   const double seconds = median_seconds(
       [&] { tokens = static_cast<int64_t>(decoder->generate(prompt, options).tokens.size()); },
-      quick);
+      repetitions_of_a_part(quick));
   Measurement m;
   m.tokens = tokens;
   m.tokens_per_s = static_cast<double>(tokens) / seconds;
   m.flops = 2 * multiplied_weights(shape.config) * m.tokens_per_s;
-  m.read_bytes_per_s = weight_bytes(*model, precision) * m.tokens_per_s;
+  m.read_bytes_per_s = weight_bytes(*model, dtype.precision) * m.tokens_per_s;
   return m;
 }
 
-Measurement measure_train(const BenchShape& shape, Precision precision, bool quick, bool hybrid) {
+// Several streams at once; reading the prompts is part of the time and of the operations.
+std::vector<Measurement> measure_batches(const BenchShape& shape, const BenchDtype& dtype,
+                                         bool quick) {
+  const auto model = make_frozen_model(shape, dtype);
+  const double head = static_cast<double>(shape.config.vocab_size) * shape.config.dim;
+  const double body = multiplied_weights(shape.config) - head;
+  std::vector<Measurement> measurements;
+  for (const int streams : {1, 4, 16, 64}) {
+    std::vector<Prompt> prompts;
+    for (int i = 0; i < streams; ++i) prompts.push_back(prompt_of_stream(shape, i));
+    GenerateOptions options = generate_options(shape, dtype);
+    int64_t tokens = 0, rows = 0;
+    const auto work = [&] {
+      tokens = rows = 0;
+      for (const Generation& g : generate_all(DecodeMode::kAutoregressive, *model, prompts, options,
+                                              {.batch = streams})) {
+        tokens += static_cast<int64_t>(g.tokens.size());
+        rows += g.rows;
+      }
+    };
+    // A few tokens warm the caches up as well as all of them, and the largest models take a minute
+    // for all.
+    options.max_tokens = 2;
+    work();
+    options.max_tokens = shape.generate_tokens;
+    const double seconds =
+        median_seconds(work, quick ? Repetitions{0, 1, 1, 0} : Repetitions{0, 1, 20, 3});
+    Measurement m;
+    m.batch = streams;
+    m.tokens = tokens;
+    m.tokens_per_s = static_cast<double>(tokens) / seconds;
+    m.flops = 2 * (body * static_cast<double>(rows) + head * static_cast<double>(tokens)) / seconds;
+    if (streams == 1) m.read_bytes_per_s = weight_bytes(*model, dtype.precision) * m.tokens_per_s;
+    measurements.push_back(m);
+  }
+  return measurements;
+}
+
+Measurement measure_train(const BenchShape& shape, const BenchDtype& dtype, bool quick,
+                          bool hybrid) {
   const auto model = make_model(shape);
   set_trainable(*model, true);
   AdamWOptimizer optimizer(*model, {});
@@ -169,12 +201,12 @@ Measurement measure_train(const BenchShape& shape, Precision precision, bool qui
   int64_t rows = 0;
   const double seconds = median_seconds(
       [&] {
-        const Loss loss = objective.evaluate(*model, batch, {.precision = precision}, rng);
+        const Loss loss = objective.evaluate(*model, batch, {.precision = dtype.precision}, rng);
         backward(loss.sum);
         optimizer.step(1e-4, loss.count);
         rows = loss.rows;
       },
-      quick);
+      quick ? Repetitions{1, 3, 3, 0} : Repetitions{1, 3, 50, 3});
   Measurement m;
   m.batch = shape.train_batch;
   m.tokens = int64_t{shape.train_batch} * shape.train_length;
@@ -183,54 +215,12 @@ Measurement measure_train(const BenchShape& shape, Precision precision, bool qui
   return m;
 }
 
-// The products of one forward, by themselves.
-std::vector<Measurement> measure_products(const BenchShape& shape, Precision precision,
-                                          bool quick) {
-  const ModelConfig& c = shape.config;
-  // Query and output, key and value, gate and up, down, head; shapes that coincide are measured
-  // once.
-  std::vector<std::pair<int, int>> sizes;
-  for (const auto& size : {std::pair{c.dim, c.heads * c.head_dim},
-                           {c.dim, c.kv_heads * c.head_dim},
-                           {c.dim, c.ffn},
-                           {c.ffn, c.dim},
-                           {c.dim, c.vocab_size}}) {
-    if (std::find(sizes.begin(), sizes.end(), size) == sizes.end()) sizes.push_back(size);
-  }
-  std::vector<Measurement> measurements;
-  for (const auto& [k, n] : sizes) {
-    const int rows = n == c.vocab_size ? 256 : quick ? 64 : 1024;
-    Tensor a = Tensor::empty({rows, k}), w = Tensor::empty({n, k}), out = Tensor::empty({rows, n});
-    Rng rng(3);
-    for (float& v : a.values()) v = static_cast<float>(rng.uniform() - 0.5);
-    for (float& v : w.values()) v = static_cast<float>(rng.uniform() - 0.5);
-    const PackedMatrix packed(view_transposed(w), k, n, precision);
-    // Many products per repetition: a single small one is shorter than the clock is exact.
-    const double work = 2.0 * rows * k * n;
-    const int repeats = quick ? 1 : static_cast<int>(std::clamp(2e10 / work, 1.0, 1000.0));
-    const double seconds = median_seconds(
-                               [&, n = n] {
-                                 for (int i = 0; i < repeats; ++i)
-                                   product(rows, view(a), packed, out.data(), n, false);
-                               },
-                               true) /
-                           repeats;
-    Measurement m;
-    m.shape = fmt::format("{} {}x{}x{}", shape.name, rows, k, n);
-    m.tokens = rows;
-    m.tokens_per_s = rows / seconds;
-    m.flops = work / seconds;
-    measurements.push_back(m);
-  }
-  return measurements;
-}
-
 }  // namespace
 
 BenchShape bench_shape(std::string_view name) {
   if (name == "S") return {"S", config_of(288, 6, 6, 6, 768, 32000), "", 512, 128, 8, 256};
   if (name == "M") return {"M", config_of(576, 30, 9, 3, 1536, 49152), "", 512, 128, 4, 256};
-  if (name == "L") return {"L", config_of(1024, 24, 16, 8, 2816, 49152), "", 512, 128, 2, 256};
+  if (name == "L") return {"L", config_of(896, 24, 14, 2, 4864, 151936), "", 512, 128, 2, 256};
   if (name == "tiny") return {"tiny", config_of(64, 2, 4, 4, 128, 512), "", 64, 16, 2, 32};
   fail(ErrorCode::kInvalidArgument, "[--shape] got \"{}\"; want S, M, L or tiny", name);
 }
@@ -248,36 +238,54 @@ BenchShape bench_shape_of_model(const std::string& directory) {
           stored_format(directory)};
 }
 
+const std::vector<std::string>& bench_dtypes() {
+  static const std::vector<std::string> names = {"fp32", "bf16", "int8", "int4"};
+  return names;
+}
+
+BenchDtype bench_dtype(std::string_view name) {
+  if (name == "fp32") return {Precision::kFp32};
+  if (name == "bf16") return {Precision::kBf16};
+  if (const auto format = format_from_name(name)) return {Precision::kBf16, format};
+  fail(ErrorCode::kInvalidArgument, "[--dtype] got \"{}\"; want one of {}", name,
+       fmt::join(bench_dtypes(), ", "));
+}
+
 const std::vector<std::string>& bench_parts() {
-  static const std::vector<std::string> parts = {"prompt", "generate", "train", "train_hybrid",
-                                                 "product"};
+  static const std::vector<std::string> parts = {"prompt", "generate",     "batch",
+                                                 "train",  "train_hybrid", "product"};
   return parts;
 }
 
-bool can_measure(std::string_view part, const BenchShape& shape) {
-  if (shape.weights && part != "prompt" && part != "generate") return false;
+bool can_measure(std::string_view part, const BenchShape& shape, std::string_view dtype) {
+  const bool trains = part == "train" || part == "train_hybrid";
+  if (trains && (shape.stored || bench_dtype(dtype).weights)) return false;
   return part != "train_hybrid" || shape.config.mask >= 0;
 }
 
 std::vector<Measurement> measure_part(std::string_view part, const BenchShape& shape,
-                                      Precision precision, bool quick) {
+                                      std::string_view dtype_name, bool quick) {
+  const BenchDtype dtype = bench_dtype(dtype_name);
   std::vector<Measurement> measurements;
   if (part == "prompt") {
-    measurements = {measure_prompt(shape, precision, quick)};
+    measurements = {measure_prompt(shape, dtype, quick)};
   } else if (part == "generate") {
-    measurements = {measure_generate(shape, precision, quick)};
+    measurements = {measure_generate(shape, dtype, quick)};
+  } else if (part == "batch") {
+    measurements = measure_batches(shape, dtype, quick);
   } else if (part == "train" || part == "train_hybrid") {
-    measurements = {measure_train(shape, precision, quick, part == "train_hybrid")};
+    measurements = {measure_train(shape, dtype, quick, part == "train_hybrid")};
   } else if (part == "product") {
-    measurements = measure_products(shape, precision, quick);
+    measurements = measure_products(shape, dtype, quick);
   } else {
     fail(ErrorCode::kInvalidArgument, "[bench] unknown part \"{}\"; want one of {}", part,
          fmt::join(bench_parts(), ", "));
   }
   for (Measurement& m : measurements) {
     m.what = part;
-    m.dtype = shape.weights ? format_name(*shape.weights) : dtype_of(precision);
+    m.dtype = dtype_name;
     if (m.shape.empty()) m.shape = shape.name;
+    if (m.kernels.empty()) m.kernels = kernels::isa_name(kernels::kernels().isa);
     m.peak_rss_bytes = peak_rss();
   }
   return measurements;
@@ -287,6 +295,7 @@ OrderedJson to_json(const Measurement& m) {
   return {{"what", m.what},
           {"shape", m.shape},
           {"dtype", m.dtype},
+          {"kernels", m.kernels},
           {"batch", m.batch},
           {"tokens", m.tokens},
           {"tokens_per_s", m.tokens_per_s},
@@ -300,6 +309,7 @@ Measurement measurement_from_json(const Json& json, std::string_view where) {
   m.what = require<std::string>(json, "what", where);
   m.shape = require<std::string>(json, "shape", where);
   m.dtype = require<std::string>(json, "dtype", where);
+  m.kernels = require<std::string>(json, "kernels", where);
   m.batch = require<int>(json, "batch", where);
   m.tokens = require<int64_t>(json, "tokens", where);
   m.tokens_per_s = require<double>(json, "tokens_per_s", where);
