@@ -24,6 +24,19 @@ size_t rounded(size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+size_t mapped_bytes(size_t capacity) {
+  constexpr size_t kPage = 4096;
+  return (capacity + kPage - 1) / kPage * kPage;
+}
+
+void release(std::byte* block, size_t capacity) {
+  if (capacity >= kHugePage) {
+    ::munmap(block, mapped_bytes(capacity));
+  } else {
+    std::free(block);
+  }
+}
+
 struct Cache {
   std::mutex mutex;
   struct SizeClass {
@@ -48,7 +61,7 @@ struct Cache {
         if (it->second.blocks.empty()) continue;
         if (oldest == classes.end() || it->second.last_use < oldest->second.last_use) oldest = it;
       }
-      std::free(oldest->second.blocks.back());
+      release(oldest->second.blocks.back(), oldest->first);
       oldest->second.blocks.pop_back();
       cached -= static_cast<int64_t>(oldest->first);
     }
@@ -66,20 +79,37 @@ size_t machine_bytes() {
   return bytes;
 }
 
+// Large blocks are mapped one by one: what is freed goes back to the system whole, where the C
+// library's heap would keep the holes between longer-lived blocks.
+std::byte* map_block(size_t capacity) {
+  const size_t room = capacity + kHugePage;  // to find an aligned beginning in
+  void* mapped = ::mmap(nullptr, room, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return nullptr;
+  auto* begin = static_cast<std::byte*>(mapped);
+  const auto address = reinterpret_cast<uintptr_t>(begin);
+  const size_t before = (kHugePage - address % kHugePage) % kHugePage;
+  if (before > 0) ::munmap(begin, before);
+  std::byte* block = begin + before;
+  const size_t used = mapped_bytes(capacity);
+  if (const size_t after = room - before - used; after > 0) ::munmap(block + used, after);
+  ::madvise(block, used, MADV_HUGEPAGE);
+  return block;
+}
+
 std::byte* allocate(size_t capacity) {
-  const size_t alignment = capacity >= kHugePage ? kHugePage : 64;
+  std::byte* block = nullptr;
   // A block beyond the machine's memory is refused here: the system may promise it and then kill
   // the process.
-  void* block =
-      capacity > machine_bytes()
-          ? nullptr
-          : std::aligned_alloc(alignment, (capacity + alignment - 1) / alignment * alignment);
+  if (capacity <= machine_bytes()) {
+    block = capacity >= kHugePage ? map_block(capacity)
+                                  : static_cast<std::byte*>(std::aligned_alloc(64, capacity));
+  }
   if (block == nullptr) {
     fail(ErrorCode::kResourceExhausted,
          "[memory] cannot allocate {} MiB; use a smaller model or batch", capacity >> 20);
   }
-  if (capacity >= kHugePage) ::madvise(block, capacity, MADV_HUGEPAGE);
-  return static_cast<std::byte*>(block);
+  return block;
 }
 
 }  // namespace
