@@ -1,5 +1,5 @@
-// Quantised products on AVX2 for one to four rows, against both halves of a panel, so that a weight
-// is read and unpacked once for them.
+// Quantised products on AVX2 for few rows: up to four at a time against both halves of a panel, so
+// that a weight is read and unpacked once for them.
 
 constexpr int kQuantizedRows = 4;
 
@@ -130,8 +130,12 @@ void multiply_few_rows(const Int8Rows& a, const WeightPanels& w, int m, int n, f
   for (int64_t first = 0; first < n; first += kPanelColumns) {
     const int64_t panel = first / kPanelColumns * a.groups;
     const int columns = n - first < kPanelColumns ? static_cast<int>(n - first) : kPanelColumns;
-    with_count<kQuantizedRows>(m, [=, &a, &w](auto count) {
-      quantized_tile<kFormat, decltype(count)::value>(a, 0, w, panel, columns, c + first, ldc);
-    });
+    for (int64_t r = 0; r < m; r += kQuantizedRows) {
+      const int rows = m - r < kQuantizedRows ? static_cast<int>(m - r) : kQuantizedRows;
+      with_count<kQuantizedRows>(rows, [=, &a, &w](auto count) {
+        quantized_tile<kFormat, decltype(count)::value>(a, r, w, panel, columns,
+                                                        c + r * ldc + first, ldc);
+      });
+    }
   }
 }

@@ -79,18 +79,39 @@ inline void add_step(__m256i w, __m256i a, __m256i& sum) {
   }
 }
 
+// A panel's numbers for one group and the columns [8 h, 8 h + 8).
+struct GroupOfHalf {
+  __m256 scale;
+  __m256i zero;
+};
 template <WeightFormat kFormat>
-inline void store_sums(std::byte* out, __m256i first, __m256i second) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  constexpr bool kWide = kFormat == WeightFormat::kInt8;
-  store_bytes(out, kWide ? first : _mm256_madd_epi16(first, ones));
-  store_bytes(out + 32, kWide ? second : _mm256_madd_epi16(second, ones));
+inline GroupOfHalf group_of_half(const WeightPanels& w, int64_t group, int h) {
+  const int64_t at = group * kPanelColumns + 8 * h;
+  GroupOfHalf half{load_scales(w.scales + at), {}};
+  if constexpr (kFormat == WeightFormat::kInt4) {
+    half.zero =
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.zeros + at)));
+  }
+  return half;
 }
 
-// Integer sums of one unpacked group for six rows, [6, 16]. Twelve names, since an array of them
-// would not stay in registers.
+// total[8] += the sums of a group of one row, scaled.
 template <WeightFormat kFormat>
-inline void sum_group(const std::byte* rows, const std::byte* w, std::byte* out) {
+inline void settle(__m256i sums, const GroupOfHalf& half, float scale, int32_t sum, float* total) {
+  if constexpr (kFormat == WeightFormat::kInt4) {
+    sums = _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
+    sums = _mm256_sub_epi32(sums, _mm256_madd_epi16(half.zero, _mm256_set1_epi32(sum)));
+  }
+  const __m256 factor = _mm256_mul_ps(_mm256_set1_ps(scale), half.scale);
+  const __m256 part = _mm256_mul_ps(_mm256_cvtepi32_ps(sums), factor);
+  _mm256_store_ps(total, _mm256_add_ps(_mm256_load_ps(total), part));
+}
+
+// total[6, 16] += the scaled sums of one unpacked group for six rows. Twelve names, since an array
+// of them would not stay in registers.
+template <WeightFormat kFormat>
+inline void add_group(const std::byte* rows, const float* scales, const int32_t* sums,
+                      const std::byte* w, const GroupOfHalf (&half)[2], float* total) {
   using Step = StepOf<kFormat>;
   constexpr int kLd = Step::kRowBytes;
   const auto* row = reinterpret_cast<const int8_t*>(rows);
@@ -109,54 +130,16 @@ inline void sum_group(const std::byte* rows, const std::byte* w, std::byte* out)
     meet(4, e0, e1);
     meet(5, f0, f1);
   }
-  store_sums<kFormat>(out, a0, a1);
-  store_sums<kFormat>(out + 64, b0, b1);
-  store_sums<kFormat>(out + 128, c0, c1);
-  store_sums<kFormat>(out + 192, d0, d1);
-  store_sums<kFormat>(out + 256, e0, e1);
-  store_sums<kFormat>(out + 320, f0, f1);
-}
-
-// A panel's numbers for one group and the columns [8 h, 8 h + 8).
-struct GroupOfHalf {
-  __m256 scale;
-  __m256i zero;
-};
-template <WeightFormat kFormat>
-inline GroupOfHalf group_of_half(const WeightPanels& w, int64_t group, int h) {
-  const int64_t at = group * kPanelColumns + 8 * h;
-  GroupOfHalf half{load_scales(w.scales + at), {}};
-  if constexpr (kFormat == WeightFormat::kInt4) {
-    half.zero =
-        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(w.zeros + at)));
-  }
-  return half;
-}
-
-// The sums of a group of one row, scaled.
-template <WeightFormat kFormat>
-inline __m256 scaled(const std::byte* sums, const GroupOfHalf& half, float scale, int32_t sum) {
-  __m256i whole = load_bytes(sums);
-  if constexpr (kFormat == WeightFormat::kInt4) {
-    whole = _mm256_sub_epi32(whole, _mm256_madd_epi16(half.zero, _mm256_set1_epi32(sum)));
-  }
-  return _mm256_mul_ps(_mm256_cvtepi32_ps(whole), _mm256_mul_ps(_mm256_set1_ps(scale), half.scale));
-}
-
-// total[rows, 16] += the scaled sums of group g of the rows from `row` on.
-template <WeightFormat kFormat>
-inline void add_group(const Int8Rows& a, int64_t row, int rows, int g, const std::byte* sums,
-                      const WeightPanels& w, int64_t group, float* total) {
-  const GroupOfHalf half[2] = {group_of_half<kFormat>(w, group, 0),
-                               group_of_half<kFormat>(w, group, 1)};
-  for (int r = 0; r < rows; ++r, sums += 64, total += kPanelColumns) {
-    const int64_t own = (row + r) * a.groups + g;
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      const __m256 part = scaled<kFormat>(sums + 32 * h, half[h], a.scales[own], a.sums[own]);
-      _mm256_store_ps(total + 8 * h, _mm256_add_ps(_mm256_load_ps(total + 8 * h), part));
-    }
-  }
+  const auto keep = [&](int r, __m256i s0, __m256i s1) {
+    settle<kFormat>(s0, half[0], scales[r], sums[r], total + r * kPanelColumns);
+    settle<kFormat>(s1, half[1], scales[r], sums[r], total + r * kPanelColumns + 8);
+  };
+  keep(0, a0, a1);
+  keep(1, b0, b1);
+  keep(2, c0, c1);
+  keep(3, d0, d1);
+  keep(4, e0, e1);
+  keep(5, f0, f1);
 }
 
 // c[rows, columns] = totals of one panel
@@ -174,39 +157,42 @@ inline void store_totals(const float* total, int rows, int columns, float* c, in
 
 // c[rows, columns] of one block: at most kRowBlock rows and kPanelBlock panels. What is read again,
 // unpacked rows and totals, lies together in the first cache level; rows of c, which may be powers
-// of two apart, would not.
+// of two apart, would not. Rows come in sixes; the last six may hold rows that nobody asked for.
 template <WeightFormat kFormat>
 inline void multiply_block(const Int8Rows& a, int64_t row, int rows, const WeightPanels& w,
                            int64_t column, int columns, float* c, int64_t ldc) {
   using Step = StepOf<kFormat>;
   constexpr int kGroup = group_size(kFormat);
   constexpr int kPanelTotals = kRowBlock * kPanelColumns;
-  // What lies behind the last row is multiplied, too, and left unread.
   alignas(64) std::byte left[kRowBlock * Step::kRowBytes] = {};
   alignas(64) std::byte right[Step::kSteps * 64];
-  alignas(64) std::byte sums[kRowTile * 4 * kPanelColumns];
   alignas(64) float totals[kPanelBlock * kPanelTotals] = {};
+  float scales[kRowBlock] = {};
+  int32_t sums[kRowBlock] = {};
   const int64_t ld = int64_t{a.groups} * kGroup;
   const int panels = (columns + kPanelColumns - 1) / kPanelColumns;
   for (int g = 0; g < a.groups; ++g) {
     for (int r = 0; r < rows; ++r) {
       unpack_row<kFormat>(a.values + (row + r) * ld + int64_t{g} * kGroup,
                           left + r * Step::kRowBytes);
+      scales[r] = a.scales[(row + r) * a.groups + g];
+      sums[r] = a.sums[(row + r) * a.groups + g];
     }
     for (int p = 0; p < panels; ++p) {
       const int64_t group = (column / kPanelColumns + p) * a.groups + g;
       unpack_weights<kFormat>(w.values + group * group_bytes(kFormat), right);
+      const GroupOfHalf half[2] = {group_of_half<kFormat>(w, group, 0),
+                                   group_of_half<kFormat>(w, group, 1)};
       for (int r = 0; r < rows; r += kRowTile) {
-        sum_group<kFormat>(left + r * Step::kRowBytes, right, sums);
-        add_group<kFormat>(a, row + r, rows - r < kRowTile ? rows - r : kRowTile, g, sums, w, group,
+        add_group<kFormat>(left + r * Step::kRowBytes, scales + r, sums + r, right, half,
                            totals + p * kPanelTotals + r * kPanelColumns);
       }
     }
   }
   for (int p = 0; p < panels; ++p) {
-    const int left_over = columns - p * kPanelColumns;
-    store_totals(totals + p * kPanelTotals, rows,
-                 left_over < kPanelColumns ? left_over : kPanelColumns, c + p * kPanelColumns, ldc);
+    const int some = columns - p * kPanelColumns;
+    store_totals(totals + p * kPanelTotals, rows, some < kPanelColumns ? some : kPanelColumns,
+                 c + p * kPanelColumns, ldc);
   }
 }
 
@@ -223,11 +209,15 @@ void multiply_many_rows(const Int8Rows& a, const WeightPanels& w, int m, int n, 
   }
 }
 
+// From here on unpacking pays; the last six rows of a block may be partly idle.
+constexpr int least_rows_to_unpack(WeightFormat format) {
+  return format == WeightFormat::kInt8 ? 33 : 16;
+}
+
 template <WeightFormat kFormat>
 void multiply_quantized_avx2(const Int8Rows& a, const WeightPanels& w, int m, int n, float* c,
                              int64_t ldc) noexcept {
-  // Fewer rows do not pay for unpacking.
-  if (m > kQuantizedRows) {
+  if (m >= least_rows_to_unpack(kFormat)) {
     multiply_many_rows<kFormat>(a, w, m, n, c, ldc);
   } else {
     multiply_few_rows<kFormat>(a, w, m, n, c, ldc);
