@@ -60,6 +60,8 @@ class Quantized(students.WithRun):
         self.assertEqual(found["quantized"], "int4")
         self.assertGreater(found["weights"]["stored_as"]["U8"], 0)
         self.assertEqual(found["unusual"], [])
+        self.assertEqual(list(found["needs"]["decode"])[-1], "int4")  # no other form, and no training
+        self.assertNotIn("train", found["needs"])
 
     def test_it_is_benchmarked_in_its_own_format(self):
         measured = self.json_of("bench", "--quick", "--json", "--only", "generate,train", self.path / "int4")["results"]

@@ -14,10 +14,6 @@ namespace {
 constexpr int64_t kChunkFloats = int64_t{1} << 23;  // logits held at once: 32 MiB
 constexpr float kTiny = 1e-30F;
 
-int64_t chunk_rows(int64_t rows, int64_t vocab) {
-  return std::min(rows, std::max<int64_t>(64, kChunkFloats / vocab / 8 * 8));
-}
-
 std::vector<float>& scratch(int slot, int64_t floats) {
   thread_local std::vector<float> buffers[2];
   auto& buffer = buffers[slot];
@@ -139,7 +135,7 @@ class HeadPass {
 
   HeadLoss run() {
     const int64_t rows = hidden_.rows(), vocab = head_.rows();
-    const int64_t step = rows == 0 ? 1 : chunk_rows(rows, vocab);
+    const int64_t step = rows == 0 ? 1 : head_chunk_rows(rows, vocab);
     const auto dim = static_cast<int>(head_.cols());
     const bool keep = head_.packed() != nullptr && head_.packed()->serves(precision_);
     std::optional<PackedMatrix> own_forward, backward, teacher_forward;
@@ -271,6 +267,10 @@ class HeadPass {
 };
 
 }  // namespace
+
+int64_t head_chunk_rows(int64_t rows, int64_t vocab) {
+  return std::min(rows, std::max<int64_t>(64, kChunkFloats / vocab / 8 * 8));
+}
 
 HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets,
                    Precision precision) {

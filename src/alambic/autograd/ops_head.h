@@ -58,6 +58,9 @@ struct HeadLoss {
   std::vector<bool> correct;         // [rows]: the label is the most probable token
 };
 
+// Rows whose logits exist at once.
+int64_t head_chunk_rows(int64_t rows, int64_t vocab);
+
 // hidden: [rows, dim], head: [vocab, dim]. The head's gradient is accumulated at once, the rows' by
 // backward().
 HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets,

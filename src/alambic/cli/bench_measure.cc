@@ -30,16 +30,18 @@ ModelConfig config_of(int dim, int layers, int heads, int kv_heads, int ffn, int
 }
 
 std::unique_ptr<Transformer> make_model(const BenchShape& shape) {
-  if (!shape.directory.empty()) return load_model(shape.directory, Quantized::kMapped).model;
+  if (!shape.directory.empty()) return load_model(shape.directory).model;
   auto model = std::make_unique<Transformer>(shape.config);
   model->initialise(1);
   return model;
 }
 
 std::unique_ptr<Transformer> make_frozen_model(const BenchShape& shape, const BenchDtype& dtype) {
+  const bool as_stored = shape.stored || !dtype.weights;
+  if (!shape.directory.empty() && as_stored)
+    return load_for_inference(shape.directory, dtype.precision).model;
   auto model = make_model(shape);
-  if (dtype.weights && !shape.stored)
-    use_quantized(*model, quantize(*model, {.format = *dtype.weights}));
+  if (dtype.weights) use_quantized(*model, quantize(*model, {.format = *dtype.weights}));
   freeze_for_inference(*model, dtype.precision);
   return model;
 }

@@ -7,9 +7,11 @@
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/data/signal_store.h"
+#include "alambic/decode/session.h"
 #include "alambic/eval/report.h"
 #include "alambic/formats/safetensors.h"
 #include "alambic/models/hf_directory.h"
+#include "alambic/models/memory_needs.h"
 #include "alambic/text/tokenizer.h"
 
 namespace alambic {
@@ -18,13 +20,14 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kInspectExample =
-    "  alambic inspect runs/quickstart/student\n"
+    "  alambic inspect runs/quickstart/student --prompt-tokens 2000 --streams 16\n"
     "  alambic inspect runs/quickstart/signals.sqlite --rows 3\n"
     "  alambic inspect runs/quickstart --json";
 
 struct InspectArguments {
   std::string path;
   int rows = 2;
+  int prompt = 512, generated = 128, streams = 1, step = 2048;
   bool json = false;
 };
 
@@ -34,6 +37,20 @@ void bind(CLI::App& verb, InspectArguments& o) {
       ->type_name("PATH");
   verb.add_option("--rows", o.rows, "Rows of a signal store to show")
       ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  const auto many = CLI::Range(1, 1 << 24);
+  verb.add_option("--prompt-tokens", o.prompt, "For a model's memory needs: tokens of a prompt")
+      ->check(many)
+      ->capture_default_str();
+  verb.add_option("--max-tokens", o.generated, "The same: tokens that follow it")
+      ->check(many)
+      ->capture_default_str();
+  verb.add_option("--streams", o.streams, "The same: texts written at once")
+      ->check(many)
+      ->capture_default_str();
+  verb.add_option("--tokens-per-step", o.step,
+                  "The same: tokens that go through the model at once in training")
+      ->check(many)
       ->capture_default_str();
   verb.add_flag("--json", o.json, "One JSON object");
 }
@@ -73,26 +90,40 @@ OrderedJson config_json(const ModelConfig& c) {
           {"norm_eps", c.norm_eps}};
 }
 
-// Weights, gradients and two moments in fp32; per row of a step the activations that the backward
-// pass reads again (per layer the two normed inputs, queries, keys, values, attention output, gate,
-// up and their product), with four tenths for gradients and blocks kept for reuse; logits and their
-// gradient for a chunk of rows. Measured steps of bench's S (654 MB) and M (3.6 GB) lie within 5 %
-// of it.
-int64_t training_bytes(const ModelConfig& c, int64_t rows) {
-  constexpr int64_t kHeadRows = 256;
-  const int64_t per_layer = 4 * int64_t{c.dim} + 2 * int64_t{c.heads} * c.head_dim +
-                            2 * int64_t{c.kv_heads} * c.head_dim + 3 * int64_t{c.ffn};
-  const int64_t activations = 4 * rows * (c.layers * per_layer + 2 * int64_t{c.dim});
-  return 16 * c.parameters() + activations * 7 / 5 + 8 * kHeadRows * c.vocab_size;
+OrderedJson needs_json(const MemoryNeeds& n) {
+  OrderedJson json = {{"total_bytes", n.total()},
+                      {"weights_bytes", n.weights},
+                      {"activations_bytes", n.activations}};
+  if (n.kv_cache > 0) json["kv_cache_bytes"] = n.kv_cache;
+  if (n.gradients > 0) json["gradients_bytes"] = n.gradients;
+  if (n.optimizer > 0) json["optimizer_bytes"] = n.optimizer;
+  json["process_bytes"] = n.process;
+  return json;
 }
 
-OrderedJson needs_json(const ModelConfig& c) {
-  constexpr int64_t kStepRows = 2048;
-  return {{"weights_fp32_bytes", 4 * c.parameters()},
-          {"weights_bf16_bytes", 2 * c.parameters()},
-          {"kv_cache_bytes_per_1000_tokens",
-           1000 * int64_t{2} * c.layers * c.kv_heads * c.head_dim * 4},
-          {"training_bytes_at_2048_tokens_per_step", training_bytes(c, kStepRows)}};
+// What decoding and training will need, in the forms that the weights have or could have.
+OrderedJson all_needs(const ModelConfig& c, std::optional<WeightFormat> format, int stored_bytes,
+                      const InspectArguments& o) {
+  const DecodingLoad load{o.prompt, o.generated, o.streams, kForwardRows};
+  OrderedJson decode = {
+      {"prompt_tokens", o.prompt}, {"generated_tokens", o.generated}, {"streams", o.streams}};
+  if (!format) {
+    for (const auto& [name, precision] :
+         {std::pair{"bf16", Precision::kBf16}, {"fp32", Precision::kFp32}})
+      decode[name] = needs_json(decoding_needs(c, {stored_bytes, {}}, precision, load));
+  }
+  for (const WeightFormat f : {WeightFormat::kInt8, WeightFormat::kInt4}) {
+    if (format && *format != f) continue;
+    decode[std::string(format_name(f))] =
+        needs_json(decoding_needs(c, {stored_bytes, f}, Precision::kBf16, load));
+  }
+  OrderedJson result = {{"decode", decode}};
+  if (!format) {
+    result["train"] = {{"tokens_at_once", o.step},
+                       {"bf16", needs_json(training_needs(c, Precision::kBf16, o.step))},
+                       {"fp32", needs_json(training_needs(c, Precision::kFp32, o.step))}};
+  }
+  return result;
 }
 
 OrderedJson weights_json(const std::string& path, OrderedJson& unusual) {
@@ -116,7 +147,7 @@ OrderedJson weights_json(const std::string& path, OrderedJson& unusual) {
   return {{"tensors", file.entries().size()}, {"bytes", bytes}, {"stored_as", dtypes}};
 }
 
-OrderedJson inspect_model(const std::string& directory) {
+OrderedJson inspect_model(const std::string& directory, const InspectArguments& o) {
   ModelCard card;
   const ModelConfig config = read_model_config(directory, &card);
   OrderedJson unusual = OrderedJson::array();
@@ -151,7 +182,8 @@ OrderedJson inspect_model(const std::string& directory) {
   OrderedJson modes = {"ar"};
   if (card.block > 0 && config.mask >= 0) modes.insert(modes.end(), {"speculative", "diffusion"});
   result["decode"] = modes;
-  result["needs"] = needs_json(config);
+  const bool wide = file_exists(weights) && result["weights"]["stored_as"].contains("F32");
+  result["needs"] = all_needs(config, format, wide ? 4 : 2, o);
   result["unusual"] = unusual;
   return result;
 }
@@ -248,7 +280,7 @@ void act(const InspectArguments& o, const Invocation&) {
   if (!fs::is_directory(o.path)) {
     result = inspect_signals(o.path, o.rows);
   } else if (file_exists(o.path + "/config.json")) {
-    result = inspect_model(o.path);
+    result = inspect_model(o.path, o);
   } else if (file_exists(o.path + "/recipe.toml")) {
     result = inspect_run(o.path, o.rows);
   } else {

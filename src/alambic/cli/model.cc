@@ -4,14 +4,25 @@
 
 namespace alambic {
 
-OpenModel open_model(const std::string& directory, Precision precision) {
-  OpenModel open{load_model(directory, Quantized::kMapped), Tokenizer::load(directory)};
+namespace {
+
+OpenModel with_tokenizer(LoadedModel loaded, const std::string& directory) {
+  OpenModel open{std::move(loaded), Tokenizer::load(directory)};
   if (open.tokenizer.vocab_size() > open.model().config().vocab_size) {
     fail(ErrorCode::kCorruptData, "[{}] the tokenizer has {} tokens; the model was made for {}",
          directory, open.tokenizer.vocab_size(), open.model().config().vocab_size);
   }
-  freeze_for_inference(*open.loaded.model, precision);
   return open;
+}
+
+}  // namespace
+
+OpenModel open_model(const std::string& directory, Precision precision) {
+  return with_tokenizer(load_for_inference(directory, precision), directory);
+}
+
+OpenModel open_model_in_floats(const std::string& directory) {
+  return with_tokenizer(load_model(directory), directory);
 }
 
 Precision precision_from_name(const std::string& name, const std::string& directory) {

@@ -17,9 +17,11 @@ struct OpenModel {
   const ModelCard& card() const { return loaded.card; }
 };
 
-// Frozen and packed for inference at `precision`. Throws what load_model() and Tokenizer::load()
+// For inference at `precision` alone. Throws what load_for_inference() and Tokenizer::load()
 // throw, and kCorruptData where the tokenizer writes ids that the model does not have.
 OpenModel open_model(const std::string& directory, Precision precision);
+// With every weight in fp32, not packed yet.
+OpenModel open_model_in_floats(const std::string& directory);
 
 // "fp32" or "bf16": of the products and of cached keys and values; products with quantised weights
 // have their own. "": fp32 for weights in floating point, bf16 for quantised ones.

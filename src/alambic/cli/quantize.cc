@@ -296,7 +296,7 @@ std::string cost_in_words(const OrderedJson& r) {
 void act(const QuantizeArguments& o, const Invocation&) {
   check_places(o);
   const Stopwatch watch;
-  OpenModel before = open_model(o.model, Precision::kFp32);
+  OpenModel before = open_model_in_floats(o.model);
   check_finite(*before.loaded.model, o.model);
   const Texts texts = read_texts(o, before);
   const bool calibrated = !texts.calibration.empty();

@@ -21,14 +21,20 @@ void* counted(std::size_t size, std::size_t alignment) {
 
 }  // namespace
 
-void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
-void* operator new(std::size_t size, std::align_val_t alignment) {
+// Out of line: where GCC sees through one half of a pair, it takes the pair for a mismatch.
+#define ALAMBIC_APART __attribute__((noinline))
+ALAMBIC_APART void* operator new(std::size_t size) {
+  return counted(size, alignof(std::max_align_t));
+}
+ALAMBIC_APART void* operator new(std::size_t size, std::align_val_t alignment) {
   return counted(size, static_cast<std::size_t>(alignment));
 }
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t) noexcept { std::free(block); }
-void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t, std::align_val_t) noexcept { std::free(block); }
+ALAMBIC_APART void operator delete(void* block) noexcept { std::free(block); }
+ALAMBIC_APART void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+ALAMBIC_APART void operator delete(void* block, std::align_val_t) noexcept { std::free(block); }
+ALAMBIC_APART void operator delete(void* block, std::size_t, std::align_val_t) noexcept {
+  std::free(block);
+}
 
 namespace alambic {
 namespace {

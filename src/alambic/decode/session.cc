@@ -84,6 +84,7 @@ Session::Session(const LanguageModel& model, const Prompt& prompt, const Generat
   }
   constexpr int kReserved = 4096;  // more is grown into
   result_.tokens.reserve(static_cast<size_t>(std::clamp(limit_, 0, kReserved)));
+  cache.expect(static_cast<int>(prompt.tokens.size()) + limit_);
   done_ = limit_ == 0;
 }
 

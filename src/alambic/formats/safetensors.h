@@ -47,6 +47,10 @@ class SafetensorsFile {
   // Null if there is no such tensor.
   const TensorEntry* find(std::string_view name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // Lets go of the memory behind a tensor that has been read.
+  void forget(const TensorEntry& entry) const {
+    if (map_ != nullptr) map_->forget(entry.bytes);
+  }
 
  private:
   SafetensorsFile() = default;

@@ -154,7 +154,8 @@ TEST(QuantizedTest, ProductsEqualTheFormulaBitForBit) {
       for (const bool extreme : {false, true}) {
         for (const int k : {1, 33, 64, 200}) {
           for (const int n : {1, 7, 8, 9, 15, 16, 17, 45}) {
-            const int m = 1 + (n + k) % 6, group = group_size(format);
+            // Now and then many rows, which some tables multiply in another way.
+            const int m = (n + k) % 4 == 0 ? 40 : 1 + (n + k) % 6, group = group_size(format);
             auto x = random_floats(static_cast<size_t>(m * k), 7);
             if (extreme) {
               for (float& v : x) v = v < 0 ? -1.0f : 1.0f;
@@ -193,7 +194,7 @@ TEST(QuantizedTest, NothingIsWrittenBesideTheColumns) {
   for (const NamedTable& named : tables_under_test()) {
     for (const WeightFormat format : kFormats) {
       for (const int n : {1, 8, 13, 16, 29}) {
-        const int m = 5, k = 40, ldc = n + 3;
+        const int m = n == 8 ? 5 : 40, k = 40, ldc = n + 3;
         const Weights w = random_weights(format, n, k, false, 3);
         const Rows a = quantized(named.table, random_floats(m * k, 1), m, k, group_size(format));
         std::vector<float> c(static_cast<size_t>(m * ldc), 42.0f);

@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "alambic/base/file.h"
 #include "alambic/formats/safetensors.h"
 #include "alambic/models/family.h"
 #include "alambic/models/quantized_tensors.h"
 #include "alambic/tensor/product.h"
+#include "alambic/tensor/storage.h"
 
 namespace alambic {
 namespace {
@@ -179,17 +181,41 @@ std::optional<WeightFormat> stored_format(const std::string& directory) {
   return read_quantization(read_json_file(where), where);
 }
 
-LoadedModel load_model(const std::string& directory, Quantized quantized) {
-  LoadedModel loaded;
-  const ModelConfig config = read_model_config(directory, &loaded.card);
-  if (const auto format = stored_format(directory)) {
-    ModelCard card = std::move(loaded.card);
-    loaded = load_quantized(directory, config, *format, quantized);
-    loaded.card = std::move(card);
-    return loaded;
+namespace {
+
+// A parameter of a model in floating point, packed if it is for inference at one precision.
+void load_parameter(Parameter& p, const SafetensorsFile& file, const TensorEntry& entry,
+                    bool multiplied, std::optional<Precision> packed) {
+  const bool matrix = p.value.shape().size() == 2, table = p.name == "embedding";
+  if (!packed || !matrix) {
+    p.value = Tensor::empty(p.value.shape());
+    to_floats(entry, p.value.values());
+    file.forget(entry);
+    return;
   }
+  Tensor floats = Tensor::empty(p.value.shape());
+  to_floats(entry, floats.values());
+  if (table && entry.dtype == DType::kBf16) {  // looked up as it is
+    p.value = Tensor::empty(floats.shape(), DType::kBf16);
+    std::memcpy(p.value.raw(), entry.bytes.data(), entry.bytes.size());
+  } else if (table) {
+    p.value = floats;
+  }
+  file.forget(entry);
+  if (!multiplied) return;
+  p.value.set_packed(std::make_shared<PackedMatrix>(view_transposed(floats),
+                                                    static_cast<int>(floats.cols()),
+                                                    static_cast<int>(floats.rows()), *packed));
+  if (table) {  // the largest by far, and of a size of its own
+    floats = Tensor();
+    release_cached_memory();
+  }
+}
+
+LoadedModel load_floats(const std::string& directory, const ModelConfig& config,
+                        std::optional<Precision> packed) {
   const std::string path = in(directory, "model.safetensors");
-  check_memory(config, 4, directory);
+  check_memory(config, packed == Precision::kBf16 ? 2 : 4, directory);
   const SafetensorsFile file(path);
   const Family& family = llama_family();
   // A wrong shape must be an error before it is an allocation.
@@ -202,17 +228,37 @@ LoadedModel load_model(const std::string& directory, Quantized quantized) {
          shape_text(std::vector<int64_t>{config.vocab_size, config.dim}));
   }
   check_promise(file, config, path);
-  loaded.model = std::make_unique<Transformer>(config);
+  LoadedModel loaded;
+  loaded.model = std::make_unique<Transformer>(config, Transformer::Weights::kUnstored);
   loaded.model->visit([&](Parameter& p) {
     const std::string name = family.tensor_name(p.name);
     const TensorEntry* entry = stored(file, family, config, p.name);
     if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
-    if (p.value.shape() != entry->shape) {
-      fail_shape(path, name, entry->shape, p.value.shape());
-    }
-    to_floats(*entry, p.value.values());
+    if (p.value.shape() != entry->shape) fail_shape(path, name, entry->shape, p.value.shape());
+    load_parameter(p, file, *entry, p.name != "embedding" || config.tied_head, packed);
     loaded.file_bytes += static_cast<int64_t>(entry->bytes.size());
   });
+  return loaded;
+}
+
+}  // namespace
+
+LoadedModel load_model(const std::string& directory, Quantized quantized) {
+  ModelCard card;
+  const ModelConfig config = read_model_config(directory, &card);
+  const auto format = stored_format(directory);
+  LoadedModel loaded = format ? load_quantized(directory, config, *format, quantized)
+                              : load_floats(directory, config, std::nullopt);
+  loaded.card = std::move(card);
+  return loaded;
+}
+
+LoadedModel load_for_inference(const std::string& directory, Precision precision) {
+  if (stored_format(directory)) return load_model(directory, Quantized::kMapped);
+  ModelCard card;
+  const ModelConfig config = read_model_config(directory, &card);
+  LoadedModel loaded = load_floats(directory, config, precision);
+  loaded.card = std::move(card);
   return loaded;
 }
 

@@ -39,6 +39,11 @@ enum class Quantized { kAsFloats, kMapped };
 // read, where they cannot fit this machine's memory).
 LoadedModel load_model(const std::string& directory, Quantized quantized = Quantized::kAsFloats);
 
+// The same for inference at one precision: matrices exist in packed form alone, a tied table in the
+// width it is stored in as well, and quantised ones stay mapped. Half the memory of load_model()
+// and freeze_for_inference(), and neither training nor saving.
+LoadedModel load_for_inference(const std::string& directory, Precision precision);
+
 // How config.json says that the matrices are stored; nullopt: in floating point.
 std::optional<WeightFormat> stored_format(const std::string& directory);
 

@@ -86,6 +86,33 @@ TEST_F(HfDirectory, WhatIsSavedComesBack) {
   EXPECT_EQ(got, want);
 }
 
+// Packed as it is read, a model says to the bit what it says when packed afterwards.
+TEST_F(HfDirectory, ForInferenceItIsReadIntoPanels) {
+  const std::vector<TokenId> tokens = {1, 5, 9, 3, 3, 7};
+  for (const bool tied : {false, true}) {
+    ModelConfig config = tiny_config();
+    config.tied_head = tied;
+    Transformer original(config);
+    randomise(original, 3);
+    for (const DType dtype : {DType::kF32, DType::kBf16}) {
+      save_model(original, {}, directory_, dtype);
+      for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+        const auto logits = [&](const Transformer& model) {
+          const NoGrad no_grad;
+          const Forward forward{.groups = {{6, 0}}, .precision = precision};
+          const Tensor out = model.logits(model.hidden(tokens, forward), precision);
+          return std::vector<float>(out.values().begin(), out.values().end());
+        };
+        const LoadedModel whole = load_model(directory_);
+        freeze_for_inference(*whole.model, precision);
+        const LoadedModel packed = load_for_inference(directory_, precision);
+        EXPECT_EQ(packed.file_bytes, whole.file_bytes);
+        EXPECT_EQ(logits(*packed.model), logits(*whole.model));
+      }
+    }
+  }
+}
+
 // Half the bytes; values to the format's rounding, 2^-11 and 2^-8 relative.
 TEST_F(HfDirectory, HalfPrecisionFilesComeBackRounded) {
   Transformer original(tiny_config());

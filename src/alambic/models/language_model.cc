@@ -24,6 +24,7 @@ void set_trainable(LanguageModel& model, bool trainable) {
       fail(ErrorCode::kUnsupported, "[{}] is quantised; only floating-point weights can be trained",
            p.name);
     }
+    ALAMBIC_CHECK(!trainable || p.value.raw() != nullptr);
     p.set_trainable(trainable);
     p.value.set_packed(nullptr);
   });

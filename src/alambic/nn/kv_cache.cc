@@ -18,7 +18,20 @@ void scatter(const Element* keys, int64_t ld, int rows, int width, std::byte* co
   }
 }
 
+// The next capacity that holds `rows`. Odd multiples of 16: see Columns.
+int grown(int capacity, int rows, int expected) {
+  int next = std::max(48, capacity * 2 + 16);
+  if (expected >= rows) next = std::min(next, (expected + 31) / 32 * 32 + 16);
+  return std::max(rows, next);
+}
+
 }  // namespace
+
+int KvCache::capacity_after(int at_once, int rows, int expected) {
+  int capacity = at_once > 0 ? grown(0, at_once, expected) : 0;
+  while (capacity < rows) capacity = grown(capacity, capacity + 1, expected);
+  return capacity;
+}
 
 KvCache::KvCache(int layers, int kv_heads, int head_dim, kernels::Precision precision)
     : width_(kv_heads * head_dim),
@@ -33,8 +46,7 @@ CachedKeys KvCache::keys(int layer) const {
 
 void KvCache::reserve(int rows) {
   if (rows <= capacity_) return;
-  const int capacity =
-      std::max(rows, std::max(48, capacity_ * 2 + 16));  // odd multiples of 16: see Columns
+  const int capacity = grown(capacity_, rows, expected_);
   for (Layer& layer : layers_) {
     std::vector<std::byte> keys(bytes_of(int64_t{width_} * capacity));
     for (int c = 0; c < width_ && length_ > 0; ++c) {

@@ -20,6 +20,11 @@ class KvCache {
  public:
   KvCache(int layers, int kv_heads, int head_dim, kernels::Precision precision);
 
+  // No more rows than these are expected: growing by doubling stops there.
+  void expect(int rows) { expected_ = rows; }
+  // Rows that there is room for once `rows` have come, the first `at_once` of them in one forward.
+  static int capacity_after(int at_once, int rows, int expected);
+
   int length() const { return length_; }
   // The committed rows of a layer; valid until the next stage() or commit().
   CachedKeys keys(int layer) const;
@@ -41,7 +46,7 @@ class KvCache {
 
   int width_;
   size_t element_;  // bytes
-  int length_ = 0, staged_ = 0, capacity_ = 0;
+  int length_ = 0, staged_ = 0, capacity_ = 0, expected_ = 0;
   std::vector<Layer> layers_;
 };
 

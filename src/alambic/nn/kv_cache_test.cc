@@ -95,6 +95,22 @@ TEST_P(KvCaches, CopiesThePrefixThatItIsGiven) {
   expect_rows(prefix, 1, 130);
 }
 
+TEST(KvCache, GrowsNoFurtherThanExpected) {
+  KvCache cache(1, kHeads, kDim, kernels::Precision::kFp32);
+  cache.expect(150);
+  stage(cache, 0, 60, 1);
+  cache.commit(60);
+  for (int r = 60; r < 150; ++r) {
+    stage(cache, r, 1, 1);
+    cache.commit(1);
+  }
+  EXPECT_EQ(cache.keys(0).stride, KvCache::capacity_after(60, 150, 150));
+  EXPECT_LE(cache.keys(0).stride, 176);
+  stage(cache, 150, 40, 1);  // more came after all
+  cache.commit(40);
+  expect_rows(cache, 0, 190);
+}
+
 TEST(KvCache, TakesHalfTheRoomInBf16) {
   KvCache wide(1, kHeads, kDim, kernels::Precision::kFp32),
       half(1, kHeads, kDim, kernels::Precision::kBf16);

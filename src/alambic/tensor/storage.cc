@@ -147,6 +147,16 @@ Storage::~Storage() {
   shared.trim();
 }
 
+void release_cached_memory() {
+  Cache& shared = cache();
+  const std::lock_guard lock(shared.mutex);
+  for (auto& [capacity, same] : shared.classes) {
+    for (std::byte* block : same.blocks) release(block, capacity);
+    shared.cached -= static_cast<int64_t>(capacity * same.blocks.size());
+    same.blocks.clear();
+  }
+}
+
 int64_t live_bytes() {
   const std::lock_guard lock(cache().mutex);
   return cache().live;

@@ -24,6 +24,8 @@ class Storage {
   std::shared_ptr<const void> owner_;
 };
 
+// Gives everything in the cache back to the system: after work whose sizes will not come again.
+void release_cached_memory();
 int64_t live_bytes();
 int64_t cached_bytes();
 
