@@ -12,9 +12,13 @@ namespace {
 template <class Element>
 void scatter(const Element* keys, int64_t ld, int rows, int width, std::byte* columns,
              int64_t capacity, int64_t at) {
-  auto* out = reinterpret_cast<Element*>(columns);
-  for (int c = 0; c < width; ++c) {
-    for (int r = 0; r < rows; ++r) out[c * capacity + at + r] = keys[r * ld + c];
+  auto* out = reinterpret_cast<Element*>(columns) + at;
+  constexpr int kRows = 16;  // read from cache once for every column, written as a run
+  for (int first = 0; first < rows; first += kRows) {
+    const int last = std::min(rows, first + kRows);
+    for (int c = 0; c < width; ++c) {
+      for (int r = first; r < last; ++r) out[c * capacity + r] = keys[r * ld + c];
+    }
   }
 }
 
