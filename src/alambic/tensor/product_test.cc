@@ -108,6 +108,52 @@ INSTANTIATE_TEST_SUITE_P(Sizes, Products,
                                   std::to_string(test.param.n) + "x" + std::to_string(test.param.k);
                          });
 
+// Several weights of one left operand, in floating point, quantised and mixed, with and without a
+// norm on the way in: the bits of each weight alone.
+TEST(ProductsSideBySide, AreThoseOfEachWeightAlone) {
+  const int k = 600, widths[] = {33, 70, 16};
+  const Tensor norm = gaussian({k}, 9);
+  constexpr float kEps = 1e-5F;
+  const auto weights_of = [&](int form) {  // 0: fp32, 1: bf16, 2: int8, 3: one of each
+    std::vector<PackedMatrix> weights;
+    for (int i = 0; i < 3; ++i) {
+      const Tensor w = gaussian({widths[i], k}, 20 + static_cast<uint64_t>(i));
+      if (form == 2 || (form == 3 && i > 0)) {
+        weights.emplace_back(QuantizedMatrix::rounded(
+            form == 3 && i == 2 ? WeightFormat::kInt4 : WeightFormat::kInt8, w));
+      } else {
+        weights.emplace_back(view_transposed(w), k, widths[i],
+                             form == 1 ? Precision::kBf16 : Precision::kFp32);
+      }
+    }
+    return weights;
+  };
+  for (int form = 0; form < 4; ++form) {
+    const std::vector<PackedMatrix> weights = weights_of(form);
+    const PackedMatrix* const all[] = {&weights[0], &weights[1], &weights[2]};
+    for (const int m : {1, 7, 130}) {
+      const Tensor x = gaussian({m, k}, 5);
+      Tensor normed = Tensor::empty({m, k});
+      kernels::kernels().rms_norm(x.data(), norm.data(), m, k, kEps, normed.data(), nullptr);
+      for (const bool with_norm : {false, true}) {
+        Tensor got = Tensor::empty({m, 33 + 70 + 16});
+        const LeftOperand left{view(x), with_norm ? norm.data() : nullptr, kEps};
+        products(m, left, all, got.data(), got.cols());
+        int64_t first = 0;
+        for (const PackedMatrix& w : weights) {
+          Tensor want = Tensor::empty({m, w.n()});
+          product(m, view(with_norm ? normed : x), w, want.data(), w.n(), false);
+          for (int r = 0; r < m; ++r) {
+            ASSERT_TRUE(std::equal(want.row(r), want.row(r) + w.n(), got.row(r) + first))
+                << "form " << form << " m " << m << " norm " << with_norm << " row " << r;
+          }
+          first += w.n();
+        }
+      }
+    }
+  }
+}
+
 TEST(PackedMatrix, BelongsToTheTableThatMadeIt) {
   const kernels::Isa isa = kernels::kernels().isa;
   const Tensor b = gaussian({4, 4}, 1);
