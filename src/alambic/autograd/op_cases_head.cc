@@ -35,7 +35,7 @@ struct Fixture {
 };
 
 Tensor gaussian(Shape shape, Rng& rng) {
-  Tensor t = Tensor::empty(std::move(shape));
+  Tensor t = Tensor::empty(shape);
   for (float& x : t.values()) x = static_cast<float>(0.5 * rng.normal());
   return t;
 }

@@ -161,7 +161,7 @@ void parallel_for(int64_t count, TaskRef task) {
     for (int64_t i = first * stride; i < std::min(count, (first + 1) * stride); ++i) task(i);
     inside_task = false;
   };
-  pool()->run(static_cast<uint64_t>((count + stride - 1) / stride), marked);
+  pool()->run(static_cast<uint64_t>((count + stride - 1) / stride), TaskRef(marked));
 }
 
 }  // namespace alambic

@@ -31,5 +31,9 @@ class TaskRef {
 // Calls task(i) once for every i in [0, count), in any order, and returns when all are done. `task`
 // must not throw.
 void parallel_for(int64_t count, TaskRef task);
+template <class Task>
+requires(!std::same_as<Task, TaskRef>) void parallel_for(int64_t count, const Task& task) {
+  parallel_for(count, TaskRef(task));
+}
 
 }  // namespace alambic

@@ -218,7 +218,7 @@ bool measures(const BenchTask& task, const Measurement& m) {
 // before it counts.
 BenchResult measured_beside(const BenchResult* baseline, const BenchArguments& o) {
   const std::vector<BenchTask> tasks = tasks_of(o);
-  const BenchResult result = measured(tasks, o.quick);
+  BenchResult result = measured(tasks, o.quick);
   if (baseline == nullptr) return result;
   std::vector<BenchTask> again;
   for (const BenchTask& task : tasks) {

@@ -154,6 +154,7 @@ std::vector<Measurement> measure_batches(const BenchShape& shape, const BenchDty
   std::vector<Measurement> measurements;
   for (const int streams : {1, 4, 16, 64}) {
     std::vector<Prompt> prompts;
+    prompts.reserve(static_cast<size_t>(streams));
     for (int i = 0; i < streams; ++i) prompts.push_back(prompt_of_stream(shape, i));
     GenerateOptions options = generate_options(shape, dtype);
     int64_t tokens = 0, rows = 0;

@@ -51,8 +51,7 @@ Transformer::Transformer(ModelConfig config, Weights weights) : config_(std::mov
   const int64_t d = config_.dim, q = int64_t{config_.heads} * config_.head_dim;
   const int64_t kv = int64_t{config_.kv_heads} * config_.head_dim, f = config_.ffn;
   const auto tensor = [weights](Shape shape) {
-    return weights == Weights::kUnstored ? Tensor::unstored(std::move(shape))
-                                         : Tensor::empty(std::move(shape));
+    return weights == Weights::kUnstored ? Tensor::unstored(shape) : Tensor::empty(shape);
   };
   const auto matrix = [&](std::string name, int64_t out, int64_t in, bool decay = true) {
     return Parameter{std::move(name), tensor({out, in}), decay};

@@ -16,7 +16,7 @@ class Recycler {
   using value_type = T;
   Recycler() = default;
   template <class U>
-  Recycler(const Recycler<U>&) {}  // as allocators convert
+  explicit Recycler(const Recycler<U>&) {}  // as allocators convert
 
   T* allocate(size_t count) {
     static_assert(sizeof(T) >= sizeof(Kept));

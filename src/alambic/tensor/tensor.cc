@@ -44,19 +44,19 @@ Tensor Tensor::empty(Shape shape, DType dtype) {
   tensor.impl_->size = element_count(shape);
   tensor.impl_->storage = std::allocate_shared<Storage>(
       Recycler<Storage>(), static_cast<size_t>(tensor.impl_->size) * dtype_size(dtype));
-  tensor.impl_->shape = std::move(shape);
+  tensor.impl_->shape = shape;
   tensor.impl_->dtype = dtype;
   return tensor;
 }
 
 Tensor Tensor::zeros(Shape shape) {
-  Tensor tensor = empty(std::move(shape));
+  Tensor tensor = empty(shape);
   std::fill_n(tensor.data(), tensor.size(), 0.0F);
   return tensor;
 }
 
 Tensor Tensor::from(Shape shape, std::span<const float> values) {
-  Tensor tensor = empty(std::move(shape));
+  Tensor tensor = empty(shape);
   ALAMBIC_CHECK(static_cast<size_t>(tensor.size()) == values.size());
   std::copy(values.begin(), values.end(), tensor.data());
   return tensor;
@@ -68,7 +68,7 @@ Tensor Tensor::lent(Shape shape, DType dtype, const std::byte* bytes,
   tensor.impl_ = std::allocate_shared<Impl>(Recycler<Impl>());
   tensor.impl_->size = element_count(shape);
   tensor.impl_->storage = std::make_shared<Storage>(bytes, std::move(owner));
-  tensor.impl_->shape = std::move(shape);
+  tensor.impl_->shape = shape;
   tensor.impl_->dtype = dtype;
   return tensor;
 }
@@ -77,7 +77,7 @@ Tensor Tensor::unstored(Shape shape) {
   Tensor tensor;
   tensor.impl_ = std::allocate_shared<Impl>(Recycler<Impl>());
   tensor.impl_->size = element_count(shape);
-  tensor.impl_->shape = std::move(shape);
+  tensor.impl_->shape = shape;
   return tensor;
 }
 
