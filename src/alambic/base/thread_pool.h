@@ -5,7 +5,6 @@
 // thread at a time; a call from inside a task runs serially.
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 
 namespace alambic {
@@ -18,8 +17,7 @@ void set_thread_count(int count);
 class TaskRef {
  public:
   template <class Task>
-  requires(!std::same_as<Task, TaskRef>)
-      TaskRef(const Task& task)  // implicit: loops hand over their lambda
+  explicit TaskRef(const Task& task)
       : task_(&task), call_([](const void* t, int64_t i) { (*static_cast<const Task*>(t))(i); }) {}
   void operator()(int64_t i) const { call_(task_, i); }
 
@@ -32,7 +30,7 @@ class TaskRef {
 // must not throw.
 void parallel_for(int64_t count, TaskRef task);
 template <class Task>
-requires(!std::same_as<Task, TaskRef>) void parallel_for(int64_t count, const Task& task) {
+void parallel_for(int64_t count, const Task& task) {
   parallel_for(count, TaskRef(task));
 }
 
