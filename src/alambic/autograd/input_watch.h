@@ -1,6 +1,6 @@
-// Shows what weights are multiplied by: while one is alive on a thread, linear() and gated_mlp()
-// there report each weight [out, in] with the rows [rows, in] that meet it. Calibration of
-// quantised weights reads them.
+// Shows what weights are multiplied by: while one is alive on a thread, linear(), norm_linear()
+// and gated_mlp() there report each weight [out, in] with the rows [rows, in] that meet it.
+// Calibration of quantised weights reads them.
 //
 // Ownership: the callback may keep the handles. Thread safety: one thread's business; they nest,
 // the innermost sees.

@@ -14,7 +14,6 @@ namespace {
 
 constexpr int kQueryBlock = 32;
 constexpr int64_t kKeyBlock = 256;
-constexpr int64_t kSerialWork = 1 << 17;  // multiplications that one thread does sooner than two
 
 // [heads, head_dim, stride] with a key per column; the stride is kept off powers of two, which
 // would put all rows of a column block into one cache set.

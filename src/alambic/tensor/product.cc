@@ -23,9 +23,6 @@ Matrix shifted(const Matrix& m, int64_t row, int64_t col) {
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-// Products smaller than this (multiplications) take less time than handing a task to another
-// thread.
-constexpr int64_t kSerialWork = 1 << 17;
 bool serial(int m, int n, int k) {
   return thread_count() == 1 || int64_t{m} * n * k <= kSerialWork;
 }

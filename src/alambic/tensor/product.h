@@ -52,6 +52,10 @@ class PackedMatrix {
   std::optional<QuantizedMatrix> quantized_;
 };
 
+// Products smaller than this (multiplications) take less time than handing a task to another
+// thread.
+inline constexpr int64_t kSerialWork = 1 << 17;
+
 struct Product {
   int m, n, k;
   Precision precision = Precision::kFp32;
