@@ -122,6 +122,109 @@ void rms_norm_backward(const float* dy, const float* x, const float* w, const fl
   }
 }
 
+void layer_norm(const float* x, const float* w, const float* b, int rows, int dim, float eps,
+                float* y, float* mean, float* inv_deviation) noexcept {
+  for (int row = 0; row < rows; ++row) {
+    const float* in = x + int64_t{row} * dim;
+    float* out = y + int64_t{row} * dim;
+    const auto size = static_cast<float>(dim);
+    const float centre =
+        reduce_sum(dim, [=](int64_t i, auto mask, V sum) { return sum + load(in + i, mask); }) /
+        size;
+    const V zero = V{}, from = splat(centre);
+    const float variance = reduce_sum(dim, [=](int64_t i, auto mask, V sum) {
+                             const V d = keep(load(in + i, mask) - from, zero, mask);
+                             return fma(d, d, sum);
+                           }) /
+                           size;
+    const float inverse = 1.0f / __builtin_sqrtf(variance + eps);
+    const V by = splat(inverse);
+    sweep(dim, [=](int64_t i, auto mask) {
+      store(out + i, fma((load(in + i, mask) - from) * by, load(w + i, mask), load(b + i, mask)),
+            mask);
+    });
+    if (mean != nullptr) mean[row] = centre;
+    if (inv_deviation != nullptr) inv_deviation[row] = inverse;
+  }
+}
+
+// With n the normed row before gain and bias, g = dy w: dx = s (g - mean(g) - n mean(g n)),
+// dw += dy n, db += dy.
+void layer_norm_backward(const float* dy, const float* x, const float* w, const float* mean,
+                         const float* inv_deviation, int rows, int dim, float* dx, float* dw,
+                         float* db) noexcept {
+  for (int row = 0; row < rows; ++row) {
+    const float* in = x + int64_t{row} * dim;
+    const float* slope = dy + int64_t{row} * dim;
+    float* out = dx + int64_t{row} * dim;
+    const auto size = static_cast<float>(dim);
+    const V from = splat(mean[row]), by = splat(inv_deviation[row]);
+    const float pull = dot(slope, w, dim) / size;
+    const float turn = reduce_sum(dim, [=](int64_t i, auto mask, V total) {
+                         const V n = (load(in + i, mask) - from) * by;
+                         return fma(load(slope + i, mask) * load(w + i, mask), n, total);
+                       }) /
+                       size;
+    const V even = splat(pull), along = splat(turn);
+    sweep(dim, [=](int64_t i, auto mask) {
+      const V d = load(slope + i, mask), n = (load(in + i, mask) - from) * by;
+      store(dw + i, fma(d, n, load(dw + i, mask)), mask);
+      store(db + i, d + load(db + i, mask), mask);
+      store(out + i, by * (d * load(w + i, mask) - even - n * along), mask);
+    });
+  }
+}
+
+// The normal distribution below x, by formula 7.1.26 of Abramowitz & Stegun: 1e-7 of 1.
+inline V normal_below(V x, V density) {
+  const V size = x < V{} ? splat(0.0f) - x : x;
+  const V t = splat(1.0f) / fma(splat(0.2316418882f), size, splat(1.0f));
+  V p = splat(1.061405429f);
+  p = fma(p, t, splat(-1.453152027f));
+  p = fma(p, t, splat(1.421413741f));
+  p = fma(p, t, splat(-0.284496736f));
+  p = fma(p, t, splat(0.254829592f));
+  // e^(-x²/2) = density √(2π)
+  const V tail = p * t * density * splat(1.2533141373f);
+  return x < V{} ? tail : splat(1.0f) - tail;
+}
+inline V normal_density(V x) { return exp(x * x * splat(-0.5f)) * splat(0.3989422804f); }
+
+constexpr float kGeluRate = 1.5957691216f;  // 2 √(2/π): tanh(u) is 2 sigmoid(2u) - 1
+constexpr float kGeluCubic = 0.044715f;
+
+void activate(Activation kind, const float* x, int64_t n, float* h) noexcept {
+  if (kind == Activation::kGelu) {
+    sweep(n, [=](int64_t i, auto mask) {
+      const V v = load(x + i, mask);
+      store(h + i, v * normal_below(v, normal_density(v)), mask);
+    });
+  } else {
+    sweep(n, [=](int64_t i, auto mask) {
+      const V v = load(x + i, mask);
+      const V u = v * fma(v * v, splat(kGeluRate * kGeluCubic), splat(kGeluRate));
+      store(h + i, v * sigmoid(u), mask);
+    });
+  }
+}
+
+void activate_backward(Activation kind, const float* dh, const float* x, int64_t n,
+                       float* dx) noexcept {
+  if (kind == Activation::kGelu) {
+    sweep(n, [=](int64_t i, auto mask) {
+      const V v = load(x + i, mask), density = normal_density(v);
+      store(dx + i, load(dh + i, mask) * fma(v, density, normal_below(v, density)), mask);
+    });
+  } else {
+    sweep(n, [=](int64_t i, auto mask) {
+      const V v = load(x + i, mask), square = v * v;
+      const V s = sigmoid(v * fma(square, splat(kGeluRate * kGeluCubic), splat(kGeluRate)));
+      const V rate = fma(square, splat(3.0f * kGeluRate * kGeluCubic), splat(kGeluRate));
+      store(dx + i, load(dh + i, mask) * fma(v * s * (splat(1.0f) - s), rate, s), mask);
+    });
+  }
+}
+
 void silu_mul(const float* g, const float* u, int64_t n, float* h) noexcept {
   sweep(n, [=](int64_t i, auto mask) {
     const V gate = load(g + i, mask);
@@ -149,22 +252,38 @@ void softmax_backward(const float* p, const float* dp, float mean, float scale, 
   });
 }
 
-void rope(float* x, int64_t ld, int rows, int heads, int dim, const float* cosine,
-          const float* sine, bool inverse) noexcept {
-  const int half = dim / 2;
-  const V sign = splat(inverse ? -1.0f : 1.0f);
-  for (int row = 0; row < rows; ++row) {
+inline void rotate_halves(float* lower, float* upper, int half, const float* c, const float* s,
+                          V sign) {
+  sweep(half, [=](int64_t i, auto mask) {
+    const V a = load(lower + i, mask), b = load(upper + i, mask);
+    const V co = load(c + i, mask), si = sign * load(s + i, mask);
+    store(lower + i, fma(a, co, splat(0.0f) - b * si), mask);
+    store(upper + i, fma(b, co, a * si), mask);
+  });
+}
+
+inline void rotate_neighbours(float* x, int half, const float* c, const float* s, float sign) {
+  for (int i = 0; i < half; ++i) {
+    const float a = x[2 * i], b = x[2 * i + 1], si = sign * s[i];
+    x[2 * i] = a * c[i] - b * si;
+    x[2 * i + 1] = b * c[i] + a * si;
+  }
+}
+
+void rope(float* x, const RopeLayout& layout, const float* cosine, const float* sine,
+          bool inverse) noexcept {
+  const int half = layout.rotated / 2;
+  const float sign = inverse ? -1.0f : 1.0f;
+  for (int row = 0; row < layout.rows; ++row) {
     const float* c = cosine + int64_t{row} * half;
     const float* s = sine + int64_t{row} * half;
-    for (int head = 0; head < heads; ++head) {
-      float* lower = x + row * ld + int64_t{head} * dim;
-      float* upper = lower + half;
-      sweep(half, [=](int64_t i, auto mask) {
-        const V a = load(lower + i, mask), b = load(upper + i, mask);
-        const V co = load(c + i, mask), si = sign * load(s + i, mask);
-        store(lower + i, fma(a, co, splat(0.0f) - b * si), mask);
-        store(upper + i, fma(b, co, a * si), mask);
-      });
+    for (int head = 0; head < layout.heads; ++head) {
+      float* at = x + row * layout.ld + int64_t{head} * layout.head_dim;
+      if (layout.interleaved) {
+        rotate_neighbours(at, half, c, s, sign);
+      } else {
+        rotate_halves(at, at + half, half, c, s, splat(sign));
+      }
     }
   }
 }

@@ -204,6 +204,82 @@ TEST(RowwiseTest, RmsNormAndItsGradientMatchTheFormula) {
   });
 }
 
+TEST(RowwiseTest, LayerNormAndItsGradientMatchTheFormula) {
+  for_each_case([](const KernelTable& table, int dim) {
+    const int rows = 3;
+    const float eps = 1e-5f;
+    const auto x = random_floats(rows * dim + 1, 21), w = random_floats(dim + 1, 22);
+    const auto b = random_floats(dim + 1, 23), dy = random_floats(rows * dim + 1, 24);
+    std::vector<float> y(rows * dim + 1), mean(rows), inverse(rows), dx(rows * dim + 1);
+    std::vector<float> dw(dim + 1, 0.5f), db(dim + 1, 0.25f);
+    table.layer_norm(x.data() + 1, w.data() + 1, b.data() + 1, rows, dim, eps, y.data() + 1,
+                     mean.data(), inverse.data());
+    table.layer_norm_backward(dy.data() + 1, x.data() + 1, w.data() + 1, mean.data(),
+                              inverse.data(), rows, dim, dx.data() + 1, dw.data() + 1,
+                              db.data() + 1);
+    std::vector<double> want_dw(dim + 1, 0.5), want_db(dim + 1, 0.25);
+    for (int r = 0; r < rows; ++r) {
+      const float* in = x.data() + 1 + r * dim;
+      const float* slope = dy.data() + 1 + r * dim;
+      double centre = 0, variance = 0, pull = 0, turn = 0;
+      for (int i = 0; i < dim; ++i) centre += double{in[i]} / dim;
+      for (int i = 0; i < dim; ++i) variance += (in[i] - centre) * (in[i] - centre) / dim;
+      const double s = 1 / std::sqrt(variance + double{eps});
+      expect_close(mean[r], centre, 1e-6, 1.0);
+      expect_close(inverse[r], s, 1e-5);
+      for (int i = 0; i < dim; ++i) {
+        const double g = double{slope[i]} * w[1 + i], n = (in[i] - centre) * s;
+        pull += g / dim;
+        turn += g * n / dim;
+        want_dw[1 + i] += slope[i] * n;
+        want_db[1 + i] += slope[i];
+        expect_close(y[1 + r * dim + i], n * w[1 + i] + b[1 + i], 2e-5, 1.0);
+      }
+      for (int i = 0; i < dim; ++i) {
+        const double g = double{slope[i]} * w[1 + i], n = (in[i] - centre) * s;
+        EXPECT_NEAR(dx[1 + r * dim + i], s * (g - pull - n * turn), 2e-5 * (1 + s));
+      }
+    }
+    for (int i = 1; i <= dim; ++i) {
+      EXPECT_NEAR(dw[i], want_dw[i], 2e-5);
+      EXPECT_NEAR(db[i], want_db[i], 2e-5);
+    }
+  });
+}
+
+// Both forms of the activation and their slopes, against the C library; far out they are 0 and x.
+TEST(RowwiseTest, GeluAndItsGradientMatchTheFormula) {
+  for_each_case([](const KernelTable& table, int n) {
+    const auto x = spread(n + 1, 31, 8.0f), dh = random_floats(n + 1, 32);
+    std::vector<float> h(n + 1), dx(n + 1);
+    for (const Activation kind : {Activation::kGelu, Activation::kGeluTanh}) {
+      table.activate(kind, x.data() + 1, n, h.data() + 1);
+      table.activate_backward(kind, dh.data() + 1, x.data() + 1, n, dx.data() + 1);
+      for (int i = 1; i <= n; ++i) {
+        const double v = x[i], rate = std::sqrt(2 / M_PI);
+        double below = 0.5 * std::erfc(-v / std::sqrt(2.0));
+        double slope = below + v * std::exp(-v * v / 2) / std::sqrt(2 * M_PI);
+        if (kind == Activation::kGeluTanh) {
+          const double t = std::tanh(rate * (v + 0.044715 * v * v * v));
+          below = 0.5 * (1 + t);
+          slope = below + 0.5 * v * (1 - t * t) * rate * (1 + 3 * 0.044715 * v * v);
+        }
+        EXPECT_NEAR(h[i], v * below, 5e-7 * (1 + std::fabs(v)));
+        EXPECT_NEAR(dx[i], dh[i] * slope, 1e-6 * std::fabs(double{dh[i]}) * (1 + std::fabs(v)));
+      }
+    }
+  });
+  for (const NamedTable& named : tables_under_test()) {
+    const float x[] = {-1000.0f, 1000.0f};
+    float h[2];
+    for (const Activation kind : {Activation::kGelu, Activation::kGeluTanh}) {
+      named.table.activate(kind, x, 2, h);
+      EXPECT_EQ(h[0], 0.0f);
+      EXPECT_EQ(h[1], 1000.0f);
+    }
+  }
+}
+
 TEST(RowwiseTest, SiluTimesUpAndItsGradientMatchTheFormula) {
   for_each_case([](const KernelTable& table, int n) {
     const auto g = spread(n + 1, 11, 12.0f), u = random_floats(n + 1, 12);
@@ -228,6 +304,33 @@ TEST(RowwiseTest, SiluTimesUpAndItsGradientMatchTheFormula) {
   }
 }
 
+TEST(RowwiseTest, RopeOfNeighboursTurnsThemAndLeavesTheRest) {
+  for_each_case([](const KernelTable& table, int half) {
+    const int rows = 2, heads = 3, rotated = 2 * half, head_dim = rotated + 3;
+    const int64_t ld = heads * head_dim + 2;
+    const auto before = random_floats(rows * ld, 41), angles = random_floats(rows * half, 42);
+    std::vector<float> cosine, sine, x = before;
+    for (float angle : angles) {
+      cosine.push_back(std::cos(angle));
+      sine.push_back(std::sin(angle));
+    }
+    const RopeLayout layout{ld, rows, heads, head_dim, rotated, true};
+    table.rope(x.data(), layout, cosine.data(), sine.data(), false);
+    std::vector<double> want(before.begin(), before.end());
+    for (int at = 0; at < rows * heads * half; ++at) {
+      const int r = at / (heads * half), head = at / half % heads, i = at % half;
+      const int64_t first = r * ld + head * head_dim + 2 * i;
+      const double a = before[first], b = before[first + 1];
+      const double c = cosine[r * half + i], s = sine[r * half + i];
+      want[first] = a * c - b * s;
+      want[first + 1] = b * c + a * s;
+    }
+    for (size_t i = 0; i < x.size(); ++i) expect_close(x[i], want[i], 2e-7, 1.0);
+    table.rope(x.data(), layout, cosine.data(), sine.data(), true);
+    for (size_t i = 0; i < x.size(); ++i) expect_close(x[i], before[i], 5e-7, 1.0);
+  });
+}
+
 TEST(RowwiseTest, RopeRotatesPairsAndBack) {
   for_each_case([](const KernelTable& table, int half) {
     const int rows = 3, heads = 2, dim = 2 * half;
@@ -238,7 +341,7 @@ TEST(RowwiseTest, RopeRotatesPairsAndBack) {
       cosine.push_back(std::cos(3.0f * angle));
       sine.push_back(std::sin(3.0f * angle));
     }
-    table.rope(x.data() + 1, ld, rows, heads, dim, cosine.data(), sine.data(), false);
+    table.rope(x.data() + 1, {ld, rows, heads, dim, dim}, cosine.data(), sine.data(), false);
     for (int r = 0; r < rows; ++r) {
       for (int head = 0; head < heads; ++head) {
         for (int i = 0; i < half; ++i) {
@@ -250,7 +353,7 @@ TEST(RowwiseTest, RopeRotatesPairsAndBack) {
         }
       }
     }
-    table.rope(x.data() + 1, ld, rows, heads, dim, cosine.data(), sine.data(), true);
+    table.rope(x.data() + 1, {ld, rows, heads, dim, dim}, cosine.data(), sine.data(), true);
     for (size_t i = 0; i < x.size(); ++i) expect_close(x[i], before[i], 5e-7, 1.0);
     EXPECT_EQ(x[0], before[0]);
     for (int r = 0; r + 1 < rows; ++r) {

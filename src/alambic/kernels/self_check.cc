@@ -132,7 +132,39 @@ std::vector<Entry> entries() {
       {"rope",
        [=](const KernelTable& t) {
          Floats out = x;
-         t.rope(out.data(), kLength, 1, 1, kLength - 1, y.data(), z.data(), false);
+         t.rope(out.data(), {kLength, 1, 1, kLength - 1, kLength - 1}, y.data(), z.data(), false);
+         return out;
+       }},
+      {"rope of neighbours",
+       [=](const KernelTable& t) {
+         Floats out = x;
+         t.rope(out.data(), {kLength, 1, 2, 38, 30, true}, y.data(), z.data(), false);
+         return out;
+       }},
+      {"layer_norm",
+       [=](const KernelTable& t) {
+         Floats out(kLength + 2);
+         t.layer_norm(x.data(), y.data(), z.data(), 1, kLength, 1e-5f, out.data(),
+                      out.data() + kLength, out.data() + kLength + 1);
+         return out;
+       }},
+      {"layer_norm_backward",
+       [=](const KernelTable& t) {
+         Floats out(3 * kLength);
+         const float mean = 0.2f, inverse = 1.7f;
+         t.layer_norm_backward(z.data(), x.data(), y.data(), &mean, &inverse, 1, kLength,
+                               out.data(), out.data() + kLength, out.data() + 2 * kLength);
+         return out;
+       }},
+      {"activate",
+       [=](const KernelTable& t) {
+         Floats out(4 * kLength);
+         t.activate(Activation::kGelu, x.data(), kLength, out.data());
+         t.activate(Activation::kGeluTanh, x.data(), kLength, out.data() + kLength);
+         t.activate_backward(Activation::kGelu, y.data(), x.data(), kLength,
+                             out.data() + 2 * kLength);
+         t.activate_backward(Activation::kGeluTanh, y.data(), x.data(), kLength,
+                             out.data() + 3 * kLength);
          return out;
        }},
       {"add, axpy, scale",

@@ -54,6 +54,18 @@ struct Gemm {
                    int64_t ldc, bool accumulate) noexcept;
 };
 
+// What an MLP without a gate does to its hidden numbers: the Gaussian error linear unit (Hendrycks &
+// Gimpel 2016), exact or in its tanh form.
+enum class Activation { kGelu, kGeluTanh };
+
+// Which numbers of a row are rotated: of each of `heads` heads of `head_dim` numbers, side by side,
+// the first `rotated`, in pairs (i, i + rotated/2) or, interleaved, (2i, 2i + 1).
+struct RopeLayout {
+  int64_t ld;  // row stride
+  int rows, heads, head_dim, rotated;
+  bool interleaved = false;
+};
+
 struct AdamW {
   float lr, beta1, beta2, eps, weight_decay;
   float bias1, bias2;  // 1 - beta1^t, 1 - beta2^t
@@ -91,16 +103,29 @@ struct KernelTable {
   void (*rms_norm_backward)(const float* dy, const float* x, const float* w, const float* inv_rms,
                             int rows, int dim, float* dx, float* dw) noexcept;
 
+  // y = (x - mean(x)) / deviation(x) * w + b per row (Ba et al. 2016); mean[rows] and
+  // inv_deviation[rows] are written when not null.
+  void (*layer_norm)(const float* x, const float* w, const float* b, int rows, int dim, float eps,
+                     float* y, float* mean, float* inv_deviation) noexcept;
+  // dx (overwritten), dw and db (accumulated) of the above.
+  void (*layer_norm_backward)(const float* dy, const float* x, const float* w, const float* mean,
+                              const float* inv_deviation, int rows, int dim, float* dx, float* dw,
+                              float* db) noexcept;
+
+  // h = activation(x) elementwise, in place allowed; backward writes dx, in place of dh allowed.
+  void (*activate)(Activation kind, const float* x, int64_t n, float* h) noexcept;
+  void (*activate_backward)(Activation kind, const float* dh, const float* x, int64_t n,
+                            float* dx) noexcept;
+
   // h = silu(g) * u elementwise; backward writes dg, du.
   void (*silu_mul)(const float* g, const float* u, int64_t n, float* h) noexcept;
   void (*silu_mul_backward)(const float* dh, const float* g, const float* u, int64_t n, float* dg,
                             float* du) noexcept;
 
-  // Rotates pairs (i, i + dim/2) of each head by the row's angles (the half-split form of RoPE, Su
-  // et al. 2021, as Hugging Face LLaMA lays it out). x: [rows, heads, dim] with row stride ld, in
-  // place. cosine, sine: [rows, dim/2]. `inverse` rotates back (the backward pass).
-  void (*rope)(float* x, int64_t ld, int rows, int heads, int dim, const float* cosine,
-               const float* sine, bool inverse) noexcept;
+  // Rotates pairs of numbers by the row's angles, in place (RoPE, Su et al. 2021). cosine, sine:
+  // [rows, rotated/2]. `inverse` rotates back (the backward pass).
+  void (*rope)(float* x, const RopeLayout& layout, const float* cosine, const float* sine,
+               bool inverse) noexcept;
 
   void (*add)(const float* a, const float* b, int64_t n, float* out) noexcept;
   void (*axpy)(float alpha, const float* x, int64_t n, float* y) noexcept;  // y += alpha x
