@@ -1,5 +1,5 @@
-// Shows what weights are multiplied by: while one is alive on a thread, linear(), norm_linear()
-// and gated_mlp() there report each weight [out, in] with the rows [rows, in] that meet it.
+// Shows what weights are multiplied by: while one is alive on a thread, linear(), norm_linear(),
+// gated_mlp() and mlp() there report each weight [out, in] with the rows [rows, in] that meet it.
 // Calibration of quantised weights reads them.
 //
 // Ownership: the callback may keep the handles. Thread safety: one thread's business; they nest,

@@ -41,6 +41,7 @@ Tensor weighted_sum(const Tensor& out, const Tensor& weights);
 
 // The parts of the table, one per file.
 void add_row_cases(std::vector<OpCase>& table);
+void add_linear_cases(std::vector<OpCase>& table);
 void add_attention_cases(std::vector<OpCase>& table);
 void add_head_cases(std::vector<OpCase>& table);
 

@@ -14,7 +14,7 @@ std::vector<AttentionGroup> documents(const std::vector<int64_t>& lengths, bool 
   std::vector<AttentionGroup> groups;
   int64_t begin = 0;
   for (const int64_t rows : lengths) {
-    groups.push_back({begin, rows, causal, {}, {}});
+    groups.push_back({begin, rows, causal, {}, {}, 0});
     begin += rows;
   }
   return groups;
@@ -25,8 +25,8 @@ std::vector<AttentionGroup> documents(const std::vector<int64_t>& lengths, bool 
 std::vector<AttentionGroup> hybrid(int64_t rows, int64_t block) {
   std::vector<AttentionGroup> groups = documents({rows}, true);
   for (int64_t first = 0; first < rows; first += block) {
-    AttentionGroup group{rows + first, std::min(block, rows - first), false, {}, {}};
-    if (first > 0) group.sees.push_back({0, first});
+    AttentionGroup group{rows + first, std::min(block, rows - first), false, {}, {}, first};
+    if (first > 0) group.sees.push_back({0, first, 0});
     groups.push_back(group);
   }
   return groups;
@@ -37,9 +37,9 @@ std::vector<AttentionGroup> hybrid(int64_t rows, int64_t block) {
 std::vector<AttentionGroup> two_hybrids() {
   std::vector<AttentionGroup> groups = hybrid(19, 7);
   const int64_t begin = groups.back().begin + groups.back().rows;
-  groups.push_back({begin, 20, true, {}, {}});
-  groups.push_back({begin + 20, 5, false, {{begin, 11}}, {}});
-  groups.push_back({begin + 25, 6, true, {{begin, 13}, {begin + 20, 5}}, {}});
+  groups.push_back({begin, 20, true, {}, {}, 0});
+  groups.push_back({begin + 20, 5, false, {{begin, 11, 0}}, {}, 11});
+  groups.push_back({begin + 25, 6, true, {{begin, 13, 0}, {begin + 20, 5, 11}}, {}, 16});
   return groups;
 }
 
@@ -58,8 +58,24 @@ std::vector<int64_t> visible_rows(const AttentionGroup& group, int64_t row) {
   return rows;
 }
 
+std::vector<int64_t> row_positions(const std::vector<AttentionGroup>& groups) {
+  std::vector<int64_t> positions;
+  for (const AttentionGroup& group : groups) {
+    for (int64_t i = 0; i < group.rows; ++i) positions.push_back(group.position + i);
+  }
+  return positions;
+}
+
+// 2^(-8 (head + 1) / heads) where heads are a power of two; beyond one, odd steps of the double.
+double slope_of(int head, int heads) {
+  const double whole = std::pow(2, std::floor(std::log2(heads)));
+  return head < whole ? std::pow(2, -8 * (head + 1) / whole)
+                      : std::pow(2, -4 * (2 * (head - whole) + 1) / whole);
+}
+
 Doubles reference(const std::vector<AttentionGroup>& groups, const AttentionShape& shape,
                   const Doubles& qkv) {
+  const std::vector<int64_t> positions = row_positions(groups);
   const int64_t dim = shape.head_dim, ld = shape.width(), q_width = shape.query_width();
   const double* k = qkv.data() + q_width;
   const double* v = k + shape.key_width();
@@ -75,7 +91,12 @@ Doubles reference(const std::vector<AttentionGroup>& groups, const AttentionShap
         for (const int64_t other : seen) {
           double dot = 0;
           for (int64_t i = 0; i < dim; ++i) dot += qkv[query_at + i] * k[other * ld + key_at + i];
-          weight.push_back(std::exp(dot / std::sqrt(static_cast<double>(dim))));
+          const int64_t distance = positions[row] - positions[other];
+          double score = dot / std::sqrt(static_cast<double>(dim));
+          if (shape.alibi)
+            score -= slope_of(head, shape.heads) * static_cast<double>(std::abs(distance));
+          const bool near = shape.window == 0 || distance < shape.window;
+          weight.push_back(near ? std::exp(score) : 0);
           total += weight.back();
         }
         for (size_t j = 0; j < seen.size(); ++j) {
@@ -107,9 +128,16 @@ Tensor row_alone(const std::vector<AttentionGroup>& groups, const AttentionShape
   const int64_t own = group->causal ? row + 1 - group->begin : group->rows;
   const int64_t before = static_cast<int64_t>(seen.size()) - own;
   std::vector<AttentionGroup> fewer;
-  if (before > 0) fewer.push_back({0, before, true, {}, {}});
-  fewer.push_back({before, own, group->causal, {}, {}});
-  if (before > 0) fewer.back().sees.push_back({0, before});
+  // A group for each range, which has positions of its own.
+  int64_t begin = 0;
+  for (const KeyRange& range : group->sees) {
+    if (range.rows > 0) fewer.push_back({begin, range.rows, true, {}, {}, range.position});
+    begin += range.rows;
+  }
+  AttentionGroup last{before, own, group->causal, {}, {}, group->position};
+  for (const AttentionGroup& other : fewer)
+    last.sees.push_back({other.begin, other.rows, other.position});
+  fewer.push_back(last);
   const Tensor out = attention(rows_of(in[0], seen), shape, fewer);
   return rows_of(out, {before + row - group->begin});
 }
@@ -124,8 +152,9 @@ OpCase attention_case(const char* layout, const std::vector<AttentionGroup>& gro
     }
   }
   return {
-      .name = fmt::format("attention/{}/{}h{}kv{}d", layout, shape.heads, shape.kv_heads,
-                          shape.head_dim),
+      .name = fmt::format("attention/{}/{}h{}kv{}d{}{}", layout, shape.heads, shape.kv_heads,
+                          shape.head_dim, shape.window > 0 ? "/window" : "",
+                          shape.alibi ? "/alibi" : ""),
       .inputs = {{rows, shape.width()}},
       .run = [=](const std::vector<Tensor>& in) { return attention(in[0], shape, groups); },
       .reference = [=](const std::vector<Doubles>& in) { return reference(groups, shape, in[0]); },
@@ -137,8 +166,12 @@ OpCase attention_case(const char* layout, const std::vector<AttentionGroup>& gro
 }  // namespace
 
 void add_attention_cases(std::vector<OpCase>& table) {
-  for (const AttentionShape& shape :
-       {AttentionShape{2, 2, 16}, {4, 2, 64}, {3, 1, 16}, {2, 1, 6}}) {
+  for (const AttentionShape& shape : {AttentionShape{2, 2, 16},
+                                      {4, 2, 64},
+                                      {3, 1, 16},
+                                      {2, 1, 6},
+                                      {4, 2, 16, 9},
+                                      {3, 3, 16, 0, true}}) {
     table.push_back(attention_case("packed", documents({33, 1, 70, 16}, true), shape));
     table.push_back(attention_case("all_to_all", documents({17, 40}, false), shape));
     table.push_back(attention_case("hybrid", hybrid(45, 8), shape));
@@ -146,6 +179,7 @@ void add_attention_cases(std::vector<OpCase>& table) {
   }
   // Several blocks of keys.
   table.push_back(attention_case("long", documents({530, 3}, true), {2, 1, 8}));
+  table.push_back(attention_case("long", documents({530, 3}, true), {2, 1, 8, 200, true}));
   table.push_back(attention_case("long_all_to_all", documents({300}, false), {2, 1, 8}));
   OpCase packed =
       attention_case("packed_8x256", documents(std::vector<int64_t>(8, 256), true), {6, 6, 48});

@@ -25,6 +25,7 @@ struct HeadSetting {
   float temperature = 1;
   TokenId excluded = -1;
   Precision precision = Precision::kFp32;
+  bool bias = false;
 };
 
 // Everything a head loss reads but the two inputs that are differentiated.
@@ -82,7 +83,8 @@ std::shared_ptr<const Fixture> make_fixture(const HeadShape& shape, const HeadSe
   if (setting.teacher == TeacherKind::kDense) {
     const int64_t teacher_dim = shape.dim + 3;
     fixture->dense = {gaussian({shape.rows, teacher_dim}, rng),
-                      gaussian({shape.teacher_vocab, teacher_dim}, rng), Precision::kFp32};
+                      gaussian({shape.teacher_vocab, teacher_dim}, rng), Precision::kFp32,
+                      setting.bias ? gaussian({shape.teacher_vocab}, rng) : Tensor()};
     targets.dense = &fixture->dense;
   } else if (setting.teacher != TeacherKind::kNone) {
     fixture->sparse = stored_rows(shape, setting, rng);
@@ -127,8 +129,10 @@ double divergence(const HeadTargets& t, const Doubles& log_p, const Doubles& log
   return sum;
 }
 
-Doubles logits_of(const Doubles& hidden, const Doubles& head, int64_t dim, int64_t row) {
-  Doubles logits(head.size() / static_cast<size_t>(dim));
+Doubles logits_of(const Doubles& hidden, const Doubles& head, int64_t dim, int64_t row,
+                  const Doubles& bias = {}) {
+  Doubles logits = bias;
+  logits.resize(head.size() / static_cast<size_t>(dim));
   for (size_t j = 0; j < logits.size(); ++j) {
     for (int64_t i = 0; i < dim; ++i) logits[j] += hidden[row * dim + i] * head[j * dim + i];
   }
@@ -142,7 +146,8 @@ std::pair<Doubles, Doubles> categories(const Fixture& f, int64_t row, const Doub
   const HeadTargets& t = f.targets;
   if (t.dense != nullptr) {
     Doubles logits =
-        logits_of(as_doubles(f.dense.hidden), as_doubles(f.dense.head), f.dense.head.cols(), row);
+        logits_of(as_doubles(f.dense.hidden), as_doubles(f.dense.head), f.dense.head.cols(), row,
+                  f.dense.bias.defined() ? as_doubles(f.dense.bias) : Doubles());
     logits.resize(std::min(logits.size(), log_q.size()));
     Doubles log_p = log_softmax(std::move(logits), double{t.temperature}, t.excluded);
     log_p.resize(log_q.size(), -HUGE_VAL);
@@ -160,12 +165,13 @@ std::pair<Doubles, Doubles> categories(const Fixture& f, int64_t row, const Doub
   return {log_p, log_listed};
 }
 
-Doubles reference(const Fixture& f, int64_t dim, const Doubles& hidden, const Doubles& head) {
+Doubles reference(const Fixture& f, int64_t dim, const Doubles& hidden, const Doubles& head,
+                  const Doubles& bias) {
   const HeadTargets& t = f.targets;
   double sum = 0;
   for (size_t r = 0; r < t.labels.size(); ++r) {
     const auto row = static_cast<int64_t>(r);
-    const Doubles logits = logits_of(hidden, head, dim, row);
+    const Doubles logits = logits_of(hidden, head, dim, row, bias);
     sum -= double{t.label_weights[r]} * log_softmax(logits, 1, t.excluded)[t.labels[r]];
     if (t.teacher_weights.empty() || t.teacher_weights[r] == 0) continue;
     const auto [log_p, log_q] =
@@ -182,13 +188,17 @@ OpCase head_case(const std::string& name, const HeadShape& shape, const HeadSett
             .inputs = {{shape.rows, shape.dim}, {shape.vocab, shape.dim}},
             .run =
                 [=](const std::vector<Tensor>& in) {
-                  return head_loss(in[0], in[1], fixture->targets, setting.precision).sum;
+                  return head_loss(in[0], in[1], fixture->targets, setting.precision,
+                                   setting.bias ? in[2] : Tensor())
+                      .sum;
                 },
             .reference =
                 [=](const std::vector<Doubles>& in) {
-                  return reference(*fixture, shape.dim, in[0], in[1]);
+                  return reference(*fixture, shape.dim, in[0], in[1],
+                                   setting.bias ? in[2] : Doubles());
                 },
             .flops = 2.0 * static_cast<double>(shape.rows * shape.dim * shape.vocab)};
+  if (setting.bias) op.inputs.push_back({shape.vocab});
   if (setting.precision == Precision::kBf16) op.tolerance = op.gradient_tolerance = 0.01;
   return op;
 }
@@ -200,6 +210,8 @@ void add_head_cases(std::vector<OpCase>& table) {
   table.push_back(head_case("labels", small, {}));
   table.push_back(head_case("labels/excluded", small, {.excluded = 40}));
   table.push_back(head_case("labels/bf16", small, {.precision = Precision::kBf16}));
+  table.push_back(head_case("labels/bias", small, {.bias = true}));
+  table.push_back(head_case("dense/bias", small, {.teacher = TeacherKind::kDense, .bias = true}));
   const std::pair<const char*, Divergence> kinds[] = {{"forward", Divergence::kForwardKl},
                                                       {"reverse", Divergence::kReverseKl},
                                                       {"jsd", Divergence::kJsd}};

@@ -9,35 +9,46 @@
 #include <vector>
 
 #include "alambic/autograd/graph.h"
+#include "alambic/autograd/linear_weights.h"
 #include "alambic/base/rng.h"
 #include "alambic/base/token.h"
 #include "alambic/kernels/table.h"
 
 namespace alambic {
 
+using kernels::Activation;
 using kernels::Precision;
 
 // table[ids[r]] per row. table: [vocab, dim], or a frozen one in bf16 -> [rows, dim]
 Tensor embedding(const Tensor& table, std::span<const TokenId> ids);
 
-// x wᵀ (+ bias). x: [rows, in], w: [out, in], bias: [out] -> [rows, out]
-Tensor linear(const Tensor& x, const Tensor& w, Precision precision, const Tensor& bias = {});
+// x wᵀ (+ bias, + what stands beside). x: [rows, in], w: [out, in] -> [rows, out]
+Tensor linear(const Tensor& x, const LinearWeights& w, Precision precision);
 
-// x / rms(x) * w. x: [rows, dim], w: [dim]
-Tensor rms_norm(const Tensor& x, const Tensor& w, float eps);
+// Each row normed. x: [rows, dim]
+Tensor norm_rows(const Tensor& x, const Norm& norm);
 
-// rms_norm(x) times each weight's transpose, side by side: [rows, sum of out]. The normed rows are
+// norm_rows(x) times each weight's transpose, side by side: [rows, sum of out]. The normed rows are
 // recomputed in the backward pass rather than kept. weights: [out, dim] each
-Tensor norm_linear(const Tensor& x, const Tensor& norm, float eps, std::span<const Tensor> weights,
+Tensor norm_linear(const Tensor& x, const Norm& norm, std::span<const LinearWeights> weights,
                    Precision precision);
 
-// (silu(n gateᵀ) * (n upᵀ)) downᵀ with n = rms_norm(x): the SwiGLU block (Shazeer 2020). The normed
-// rows and the product of gate and up are recomputed in the backward pass; what is kept of gate and
-// up is bf16 where the products are. gate, up: [ffn, dim], down: [dim, ffn]
+// (silu(n gateᵀ) * (n upᵀ)) downᵀ with n = norm_rows(x): the SwiGLU block (Shazeer 2020). The
+// normed rows and the product of gate and up are recomputed in the backward pass; what is kept of
+// gate and up is bf16 where the products are. gate, up: [ffn, dim], down: [dim, ffn]
 struct GatedMlpWeights {
-  Tensor norm, gate, up, down;
+  Norm norm;
+  LinearWeights gate, up, down;
 };
-Tensor gated_mlp(const Tensor& x, const GatedMlpWeights& weights, float eps, Precision precision);
+Tensor gated_mlp(const Tensor& x, const GatedMlpWeights& weights, Precision precision);
+
+// activation(n upᵀ) downᵀ, kept and recomputed likewise.
+struct MlpWeights {
+  Norm norm;
+  LinearWeights up, down;
+  Activation activation;
+};
+Tensor mlp(const Tensor& x, const MlpWeights& weights, Precision precision);
 
 // a + b, in place of b's storage: use only the result.
 Tensor add(const Tensor& a, const Tensor& b);
@@ -49,13 +60,25 @@ Tensor dropout(const Tensor& x, double p, uint64_t seed);
 // Rows x[index[i]]; an index may repeat.
 Tensor gather_rows(const Tensor& x, std::span<const int64_t> index);
 
-struct RopeAngles {
-  Tensor cosine, sine;  // [rows, head_dim / 2]
+// RMS norm of single heads, which lie side by side from the first column on: so many under the
+// first norm, then so many under the next. The result may take x's storage: use only the result.
+struct HeadNorm {
+  int heads;
+  Norm norm;  // [head_dim]
 };
-RopeAngles rope_angles(std::span<const int64_t> positions, int head_dim, double theta);
+Tensor norm_heads(const Tensor& x, std::span<const HeadNorm> norms);
+
+// How far pairs of numbers turn per row, and which pairs.
+struct RopeAngles {
+  Tensor cosine, sine;  // [rows, pairs]
+  bool interleaved = false;
+};
+// Angle = position * frequency; `amplitude` scales cosine and sine.
+RopeAngles rope_angles(std::span<const int64_t> positions, std::span<const double> frequencies,
+                       double amplitude = 1, bool interleaved = false);
 // Rotary position embedding of the first `heads` heads of each row (Su et al. 2021), in place of
 // x's storage: use only the result. x: [rows, at least heads * head_dim]
-Tensor rope(const Tensor& x, int heads, const RopeAngles& angles);
+Tensor rope(const Tensor& x, int heads, int head_dim, const RopeAngles& angles);
 
 // The columns from `first` on to the nearest bf16, in place of x's storage: use only the result.
 // The gradient passes as it is.

@@ -81,7 +81,8 @@ struct Segment {
   Elements values;  // [rows, value_stride]
   int64_t value_stride;
   int64_t rows;
-  int64_t begin;  // first row in this forward, -1 in a cache
+  int64_t begin;     // first row in this forward, -1 in a cache
+  int64_t position;  // of the first row
 };
 
 struct Problem {
@@ -91,6 +92,7 @@ struct Problem {
 
   int64_t ld() const { return shape.width(); }
   int heads_per_kv() const { return shape.heads / shape.kv_heads; }
+  bool placed() const { return shape.alibi || shape.window > 0; }
   float scale() const { return 1.0F / std::sqrt(static_cast<float>(shape.head_dim)); }
   int64_t query_at(int64_t row, int head) const {
     return row * ld() + int64_t{head} * shape.head_dim;
@@ -114,15 +116,15 @@ class KeySequence {
       const CachedKeys& cached = group.cached;
       add({Elements{cached.keys, cached.element} + int64_t{kv_head} * dim * cached.stride,
            cached.stride, Elements{cached.values, cached.element} + int64_t{kv_head} * dim,
-           p.shape.key_width(), cached.rows, -1});
+           p.shape.key_width(), cached.rows, -1, 0});
     }
-    const auto own = [&](int64_t begin, int64_t rows) {
+    const auto own = [&](int64_t begin, int64_t rows, int64_t position) {
       if (rows == 0) return;
       add({Elements::of(p.key_columns.at(kv_head, dim, begin)), p.key_columns.stride,
-           Elements::of(p.qkv.data() + p.value_at(begin, kv_head)), p.ld(), rows, begin});
+           Elements::of(p.qkv.data() + p.value_at(begin, kv_head)), p.ld(), rows, begin, position});
     };
-    for (const KeyRange& range : group.sees) own(range.begin, range.rows);
-    own(group.begin, group.causal ? last : group.rows);
+    for (const KeyRange& range : group.sees) own(range.begin, range.rows, range.position);
+    own(group.begin, group.causal ? last : group.rows, group.position);
   }
   int64_t size() const { return size_; }
 
@@ -154,6 +156,7 @@ struct QueryBlock {
   int kv_head;
 
   int64_t row(int64_t i) const { return group->begin + first + i; }
+  int64_t position(int64_t i) const { return group->position + first + i; }
   // Of the `keys` that the block meets, those that its row i sees.
   int64_t visible(int64_t keys, int64_t i) const {
     return group->causal ? keys - rows + i + 1 : keys;
@@ -183,6 +186,34 @@ float* workspace(int slot, size_t floats) {
   return buffer.data();
 }
 
+// The slope of a head: a geometric sequence over the nearest power of two of heads, the rest taken
+// from every other step of the next finer one (arXiv 2108.12409, as published code has it).
+float alibi_slope(int head, int heads) {
+  int whole = 1;
+  while (2 * whole <= heads) whole *= 2;
+  const double exponent =
+      head < whole ? 8.0 * (head + 1) / whole : 8.0 * (2 * (head - whole) + 1) / (2 * whole);
+  return static_cast<float>(std::exp2(-exponent));
+}
+
+// What positions do to a row of scores of keys [first, first + count).
+void place(const Problem& p, const KeySequence& keys, int64_t first, int64_t count,
+           int64_t position, int head, float* scores) {
+  const int64_t window = p.shape.window;
+  const float slope = p.shape.alibi ? alibi_slope(head, p.shape.heads) / p.scale() : 0.0F;
+  keys.visit(first, count, [&](const Segment& s, int64_t from, int64_t some, int64_t column) {
+    const int64_t nearest = s.position + from;
+    if (p.shape.alibi) {
+      for (int64_t j = 0; j < some; ++j)
+        scores[column + j] -= slope * static_cast<float>(std::abs(position - nearest - j));
+    }
+    if (window > 0) {
+      const int64_t hidden = std::clamp<int64_t>(position - window + 1 - nearest, 0, some);
+      std::fill_n(scores + column, hidden, -std::numeric_limits<float>::infinity());
+    }
+  });
+}
+
 // Scores q kᵀ of keys [first, first + count), row stride kKeyBlock.
 void score(const Problem& p, const KeySequence& keys, int64_t first, int64_t count, const float* q,
            int64_t q_stride, int64_t rows, float* scores) {
@@ -204,6 +235,10 @@ void exponentiate(float scale, int64_t seen, int64_t count, float* scores, float
     const auto& kernel = kernels::kernels();
     const float before = shift;
     shift = std::max(shift, kernel.max(scores, seen));
+    if (shift == -std::numeric_limits<float>::infinity()) {  // all out of the window
+      std::fill_n(scores, count, 0.0F);
+      return;
+    }
     if (shift > before && sum > 0) {
       float shrink = 0;
       kernel.exp_sum(&before, shift, scale, 1, &shrink);
@@ -236,7 +271,13 @@ void attend(const Problem& p, const QueryBlock& block, Tensor& out, RowStatistic
       score(p, keys, first, count, p.qkv.data() + p.query_at(block.row(0), band.head), q_stride,
             band.rows, scores);
       for (int64_t i = 0; i < band.rows; ++i, ++state) {
-        const int64_t visible = block.visible(keys.size(), band.heads_as_rows ? 0 : i);
+        const int64_t row = band.heads_as_rows ? 0 : i;
+        const int64_t visible = block.visible(keys.size(), row);
+        if (p.placed()) {
+          place(p, keys, first, count, block.position(row),
+                band.heads_as_rows ? band.head + static_cast<int>(i) : band.head,
+                scores + i * kKeyBlock);
+        }
         exponentiate(p.scale(), std::clamp<int64_t>(visible - first, 0, count), count,
                      scores + i * kKeyBlock, shifts[state], sums[state], o + i * o_stride, dim);
       }
@@ -298,6 +339,7 @@ void attend_backward(const Problem& p, const QueryBlock& block, const KeySequenc
       float* ds = slope + i * kKeyBlock;
       const int64_t at = block.row(i) * p.shape.heads + head;
       const int64_t seen = std::clamp<int64_t>(block.visible(keys.size(), i) - first, 0, count);
+      if (p.placed()) place(p, keys, first, count, block.position(i), head, prob);
       kernel.exp_sum(prob, g.statistics.shift.data()[at], p.scale(), seen, prob);
       kernel.scale(g.statistics.inv_sum.data()[at], seen, prob);
       kernel.softmax_backward(prob, ds, means[i], p.scale(), seen, ds);

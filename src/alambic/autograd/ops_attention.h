@@ -20,10 +20,12 @@
 namespace alambic {
 
 struct KeyRange {
-  int64_t begin, rows;  // rows of this forward
+  int64_t begin, rows;   // rows of this forward
+  int64_t position = 0;  // of the first one
 };
 
-// Keys and values of earlier forwards, post-rotation. Read only; owned by a decoding session.
+// Keys and values of earlier forwards, post-rotation, from position 0 on. Read only; owned by a
+// decoding session.
 struct CachedKeys {
   const std::byte* keys = nullptr;    // [kv_heads, head_dim, stride]: a key is a column
   const std::byte* values = nullptr;  // [rows, kv_heads * head_dim]
@@ -37,10 +39,14 @@ struct AttentionGroup {
   bool causal;
   std::vector<KeyRange> sees;  // ranges before `begin`
   CachedKeys cached;
+  int64_t position = 0;  // of the first row
 };
 
 struct AttentionShape {
   int heads, kv_heads, head_dim;
+  // Positions matter to the scores themselves only where one of these is set.
+  int window = 0;      // keys that lie so many positions behind a query are out of sight; 0: none
+  bool alibi = false;  // each head's slope times the distance is taken off (arXiv 2108.12409)
   int64_t query_width() const { return int64_t{heads} * head_dim; }
   int64_t key_width() const { return int64_t{kv_heads} * head_dim; }
   int64_t width() const { return query_width() + 2 * key_width(); }

@@ -9,6 +9,39 @@ namespace alambic {
 namespace {
 
 constexpr int64_t kElementGrain = 1 << 14;  // elements per task of an elementwise loop
+constexpr int64_t kRowGrain = 64;           // rows per task; also the fixed chunk of a weight's sum
+
+// Turns the gradient of the normed heads, which is ours alone by now, into that of x.
+void head_norm_gradients(const Tensor& x, std::span<const HeadNorm> norms, const Tensor& grad) {
+  Tensor dx = grad;
+  int64_t first = 0;
+  for (const auto& [heads, norm] : norms) {
+    const auto dim = static_cast<int>(norm.weight.size());
+    const int64_t chunks = (x.rows() + kRowGrain - 1) / kRowGrain;
+    Tensor dweight = Tensor::zeros({chunks, dim});
+    parallel_rows(
+        x.rows(), kRowGrain, [&, heads = heads, &norm = norm](int64_t begin, int64_t end) {
+          thread_local std::vector<float> normed, inverse;
+          normed.resize(static_cast<size_t>(heads * dim));
+          inverse.resize(static_cast<size_t>(heads));
+          for (int64_t r = begin; r < end; ++r) {
+            kernels::kernels().rms_norm(x.row(r) + first, norm.weight.data(), heads, dim, norm.eps,
+                                        normed.data(), inverse.data());
+            float* slope = dx.row(r) + first;
+            kernels::kernels().rms_norm_backward(slope, x.row(r) + first, norm.weight.data(),
+                                                 inverse.data(), heads, dim, slope,
+                                                 dweight.row(begin / kRowGrain));
+          }
+        });
+    if (norm.weight.requires_grad()) {
+      const auto [sink, accumulate] = norm.weight.grad_sink();
+      if (!accumulate) std::fill_n(sink, dim, 0.0F);
+      for (int64_t c = 0; c < chunks; ++c) kernels::kernels().axpy(1.0F, dweight.row(c), dim, sink);
+    }
+    first += int64_t{heads} * dim;
+  }
+  pass_gradient(x, dx);
+}
 
 }  // namespace
 
@@ -94,48 +127,72 @@ Tensor gather_rows(const Tensor& x, std::span<const int64_t> index) {
   });
 }
 
-RopeAngles rope_angles(std::span<const int64_t> positions, int head_dim, double theta) {
-  const auto rows = static_cast<int64_t>(positions.size());
-  const int half = head_dim / 2;
-  RopeAngles angles{Tensor::empty({rows, half}), Tensor::empty({rows, half})};
-  thread_local std::vector<double> frequency;
-  frequency.resize(static_cast<size_t>(half));
-  for (int i = 0; i < half; ++i) frequency[i] = std::pow(theta, -2.0 * i / head_dim);
-  const std::span<const double> steps(frequency);  // this thread's, for all
-  parallel_rows(rows, 64, [&, steps](int64_t begin, int64_t end) {
+Tensor norm_heads(const Tensor& x, std::span<const HeadNorm> norms) {
+  bool wanted = x.requires_grad();
+  for (const HeadNorm& part : norms) wanted = wanted || part.norm.requires_grad();
+  const bool save = grad_enabled() && wanted;
+  Tensor out = save ? x.clone() : x.alias();
+  parallel_rows(x.rows(), kRowGrain, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      for (int i = 0; i < half; ++i) {
-        const double angle = static_cast<double>(positions[r]) * steps[i];
-        angles.cosine.row(r)[i] = static_cast<float>(std::cos(angle));
-        angles.sine.row(r)[i] = static_cast<float>(std::sin(angle));
+      float* at = out.row(r);
+      for (const auto& [heads, norm] : norms) {
+        const auto dim = static_cast<int>(norm.weight.size());
+        kernels::kernels().rms_norm(at, norm.weight.data(), heads, dim, norm.eps, at, nullptr);
+        at += int64_t{heads} * dim;
+      }
+    }
+  });
+  if (!save) return out;
+  std::vector<Tensor> inputs{x};
+  for (const HeadNorm& part : norms) inputs.push_back(part.norm.weight);
+  return record(out, std::move(inputs),
+                [x, norms = std::vector(norms.begin(), norms.end())](const Tensor& grad) {
+                  head_norm_gradients(x, norms, grad);
+                });
+}
+
+RopeAngles rope_angles(std::span<const int64_t> positions, std::span<const double> frequencies,
+                       double amplitude, bool interleaved) {
+  const auto rows = static_cast<int64_t>(positions.size());
+  const auto pairs = static_cast<int64_t>(frequencies.size());
+  RopeAngles angles{Tensor::empty({rows, pairs}), Tensor::empty({rows, pairs}), interleaved};
+  parallel_rows(rows, kRowGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      for (int64_t i = 0; i < pairs; ++i) {
+        const double angle = static_cast<double>(positions[static_cast<size_t>(r)]) *
+                             frequencies[static_cast<size_t>(i)];
+        angles.cosine.row(r)[i] = static_cast<float>(amplitude * std::cos(angle));
+        angles.sine.row(r)[i] = static_cast<float>(amplitude * std::sin(angle));
       }
     }
   });
   return angles;
 }
 
-Tensor rope(const Tensor& x, int heads, const RopeAngles& angles) {
-  const auto dim = static_cast<int>(2 * angles.cosine.cols());
-  ALAMBIC_CHECK(x.cols() >= int64_t{heads} * dim);
-  const auto rotate = [heads, dim, angles](Tensor& t, bool inverse) {
-    parallel_rows(t.rows(), 64, [&](int64_t begin, int64_t end) {
-      kernels::kernels().rope(t.row(begin), t.cols(), static_cast<int>(end - begin), heads, dim,
-                              angles.cosine.row(begin), angles.sine.row(begin), inverse);
+Tensor rope(const Tensor& x, int heads, int head_dim, const RopeAngles& angles) {
+  const auto rotated = static_cast<int>(2 * angles.cosine.cols());
+  ALAMBIC_CHECK(rotated <= head_dim && x.cols() >= int64_t{heads} * head_dim);
+  const auto rotate = [heads, head_dim, rotated, angles](Tensor& t, bool inverse) {
+    parallel_rows(t.rows(), kRowGrain, [&](int64_t begin, int64_t end) {
+      kernels::kernels().rope(
+          t.row(begin),
+          {t.cols(), static_cast<int>(end - begin), heads, head_dim, rotated, angles.interleaved},
+          angles.cosine.row(begin), angles.sine.row(begin), inverse);
     });
   };
   Tensor out = x.alias();
   rotate(out, false);
   if (!recording({&x})) return out;
   return record(out, {x}, [x, rotate](const Tensor& grad) {
-    Tensor rotated = grad;  // the result's gradient is ours alone by now
-    rotate(rotated, true);
-    pass_gradient(x, rotated);
+    Tensor rotated_back = grad;  // the result's gradient is ours alone by now
+    rotate(rotated_back, true);
+    pass_gradient(x, rotated_back);
   });
 }
 
 Tensor round_to_bf16(const Tensor& x, int64_t first) {
   Tensor out = x.alias();
-  parallel_rows(x.rows(), 64, [&](int64_t begin, int64_t end) {
+  parallel_rows(x.rows(), kRowGrain, [&](int64_t begin, int64_t end) {
     thread_local std::vector<uint16_t> halves;
     const int64_t count = x.cols() - first;
     halves.resize(static_cast<size_t>(count));

@@ -123,8 +123,13 @@ float sparse_divergence(const HeadTargets& t, const StudentRow& s, int64_t row, 
 class HeadPass {
  public:
   HeadPass(const Tensor& hidden, const Tensor& head, const HeadTargets& targets,
-           Precision precision, bool train)
-      : hidden_(hidden), head_(head), targets_(targets), precision_(precision), train_(train) {
+           Precision precision, const Tensor& bias, bool train)
+      : hidden_(hidden),
+        head_(head),
+        bias_(bias),
+        targets_(targets),
+        precision_(precision),
+        train_(train) {
     const int64_t rows = hidden.rows();
     ALAMBIC_CHECK(targets.labels.size() == static_cast<size_t>(rows));
     ALAMBIC_CHECK(targets.label_weights.size() == static_cast<size_t>(rows));
@@ -163,6 +168,8 @@ class HeadPass {
       }
       parallel_rows(m, 4, [&](int64_t begin, int64_t end) {
         for (int64_t r = begin; r < end; ++r) {
+          add_bias(bias_, logits.row(r));
+          if (targets_.dense != nullptr) add_bias(targets_.dense->bias, teacher_logits.row(r));
           row(first + r, logits.row(r),
               targets_.dense != nullptr ? teacher_logits.row(r) : nullptr);
         }
@@ -178,6 +185,9 @@ class HeadPass {
   Tensor hidden_gradient() const { return hidden_gradient_; }
 
  private:
+  static void add_bias(const Tensor& bias, float* logits) {
+    if (bias.defined()) kernels::kernels().axpy(1.0F, bias.data(), bias.size(), logits);
+  }
   float teacher_weight(int64_t r) const {
     return targets_.teacher_weights.empty() ? 0.0F : targets_.teacher_weights[r];
   }
@@ -251,13 +261,18 @@ class HeadPass {
     if (backward != nullptr) {
       product(m, view(gradient), *backward, hidden_gradient_.row(first), dim, false);
     }
+    if (bias_.requires_grad()) {
+      const auto [sink, add] = bias_.grad_sink();
+      if (!add) std::fill_n(sink, vocab, 0.0F);
+      for (int r = 0; r < m; ++r) kernels::kernels().axpy(1.0F, gradient.row(r), vocab, sink);
+    }
     if (!head_.requires_grad()) return;
     const auto [sink, add] = head_.grad_sink();
     product({static_cast<int>(vocab), static_cast<int>(dim), m, precision_, add},
             view_transposed(gradient), view_from_row(hidden_, first), sink, dim);
   }
 
-  Tensor hidden_, head_;
+  Tensor hidden_, head_, bias_;
   const HeadTargets& targets_;
   Precision precision_;
   bool train_;
@@ -273,9 +288,9 @@ int64_t head_chunk_rows(int64_t rows, int64_t vocab) {
 }
 
 HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets,
-                   Precision precision) {
-  const bool train = recording({&hidden, &head});
-  HeadPass pass(hidden, head, targets, precision, train);
+                   Precision precision, const Tensor& bias) {
+  const bool train = recording({&hidden, &head, &bias});
+  HeadPass pass(hidden, head, targets, precision, bias, train);
   HeadLoss loss = pass.run();
   loss.sum =
       record(loss.sum, {hidden, head}, [hidden, gradient = pass.hidden_gradient()](const Tensor&) {

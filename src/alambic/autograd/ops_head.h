@@ -37,6 +37,7 @@ struct DenseTeacher {
   Tensor head;  // [teacher vocab, teacher dim]; ids from the smaller vocabulary on have probability
                 // 0 there
   Precision precision = Precision::kFp32;
+  Tensor bias = {};  // [teacher vocab], or undefined
 };
 
 struct HeadTargets {
@@ -61,9 +62,9 @@ struct HeadLoss {
 // Rows whose logits exist at once.
 int64_t head_chunk_rows(int64_t rows, int64_t vocab);
 
-// hidden: [rows, dim], head: [vocab, dim]. The head's gradient is accumulated at once, the rows' by
-// backward().
+// hidden: [rows, dim], head: [vocab, dim], bias: [vocab] or undefined. Gradients of head and bias
+// are accumulated at once, the rows' by backward().
 HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets,
-                   Precision precision);
+                   Precision precision, const Tensor& bias = {});
 
 }  // namespace alambic

@@ -30,7 +30,7 @@ TEST(QuantisedWeights, PassGradientsToTheirInputs) {
   const auto gradient = [](const Tensor& weight) {
     Tensor x = normal_values({3, 70}, 2);
     x.set_requires_grad(true);
-    linear(x, weight, Precision::kFp32).node()->backward(normal_values({3, 7}, 3));
+    linear(x, {weight}, Precision::kFp32).node()->backward(normal_values({3, 7}, 3));
     return x.grad().clone();
   };
   const Tensor got = gradient(quantized);
@@ -58,11 +58,12 @@ TEST(InputWatch, SeesWhatEveryProductIsMadeOf) {
   {
     const InputWatch watch(
         [&](const Tensor& w, const Tensor& rows) { seen.emplace_back(w, rows); });
-    gated_mlp(linear(x, normal_values({6, 6}, 9), Precision::kFp32), {norm, gate, up, down}, kEps,
-              Precision::kFp32);
-    norm_linear(x, norm, kEps, std::vector{gate, up}, Precision::kFp32);
+    gated_mlp(linear(x, {normal_values({6, 6}, 9)}, Precision::kFp32),
+              {{norm, {}, kEps}, {gate}, {up}, {down}}, Precision::kFp32);
+    const LinearWeights both[] = {{gate}, {up}};
+    norm_linear(x, {norm, {}, kEps}, both, Precision::kFp32);
   }
-  linear(x, gate, Precision::kFp32);  // nobody watches any more
+  linear(x, {gate}, Precision::kFp32);  // nobody watches any more
   ASSERT_EQ(seen.size(), 6U);
   EXPECT_TRUE(seen[0].second.same_as(x));
   EXPECT_TRUE(seen[1].first.same_as(gate) && seen[2].first.same_as(up));
@@ -70,7 +71,7 @@ TEST(InputWatch, SeesWhatEveryProductIsMadeOf) {
   EXPECT_TRUE(seen[3].first.same_as(down));
   EXPECT_EQ(seen[3].second.cols(), 8);
   EXPECT_TRUE(seen[4].first.same_as(gate) && seen[5].first.same_as(up));
-  const Tensor normed = rms_norm(x, norm, kEps);
+  const Tensor normed = norm_rows(x, {norm, {}, kEps});
   EXPECT_EQ(0, std::memcmp(seen[4].second.data(), normed.data(),
                            static_cast<size_t>(normed.size()) * sizeof(float)));
 }

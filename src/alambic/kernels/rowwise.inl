@@ -132,10 +132,11 @@ void layer_norm(const float* x, const float* w, const float* b, int rows, int di
         reduce_sum(dim, [=](int64_t i, auto mask, V sum) { return sum + load(in + i, mask); }) /
         size;
     const V zero = V{}, from = splat(centre);
-    const float variance = reduce_sum(dim, [=](int64_t i, auto mask, V sum) {
-                             const V d = keep(load(in + i, mask) - from, zero, mask);
-                             return fma(d, d, sum);
-                           }) /
+    const float variance = reduce_sum(dim,
+                                      [=](int64_t i, auto mask, V sum) {
+                                        const V d = keep(load(in + i, mask) - from, zero, mask);
+                                        return fma(d, d, sum);
+                                      }) /
                            size;
     const float inverse = 1.0f / __builtin_sqrtf(variance + eps);
     const V by = splat(inverse);
@@ -160,10 +161,11 @@ void layer_norm_backward(const float* dy, const float* x, const float* w, const 
     const auto size = static_cast<float>(dim);
     const V from = splat(mean[row]), by = splat(inv_deviation[row]);
     const float pull = dot(slope, w, dim) / size;
-    const float turn = reduce_sum(dim, [=](int64_t i, auto mask, V total) {
-                         const V n = (load(in + i, mask) - from) * by;
-                         return fma(load(slope + i, mask) * load(w + i, mask), n, total);
-                       }) /
+    const float turn = reduce_sum(dim,
+                                  [=](int64_t i, auto mask, V total) {
+                                    const V n = (load(in + i, mask) - from) * by;
+                                    return fma(load(slope + i, mask) * load(w + i, mask), n, total);
+                                  }) /
                        size;
     const V even = splat(pull), along = splat(turn);
     sweep(dim, [=](int64_t i, auto mask) {

@@ -54,8 +54,8 @@ struct Gemm {
                    int64_t ldc, bool accumulate) noexcept;
 };
 
-// What an MLP without a gate does to its hidden numbers: the Gaussian error linear unit (Hendrycks &
-// Gimpel 2016), exact or in its tanh form.
+// What an MLP without a gate does to its hidden numbers: the Gaussian error linear unit (Hendrycks
+// & Gimpel 2016), exact or in its tanh form.
 enum class Activation { kGelu, kGeluTanh };
 
 // Which numbers of a row are rotated: of each of `heads` heads of `head_dim` numbers, side by side,

@@ -15,10 +15,11 @@ using kernels::Matrix;
 
 struct LeftOperand {
   Matrix rows;
-  // RMS norm (Zhang & Sennrich 2019) with this weight [k] and eps, if not null; the rows are then
-  // fp32 and contiguous.
+  // RMS norm (Zhang & Sennrich 2019) with this weight [k] and eps, if not null, or with a bias [k]
+  // layer norm (Ba et al. 2016); the rows are then fp32 and contiguous.
   const float* norm = nullptr;
   float eps = 0;
+  const float* norm_bias = nullptr;
 
   const float* row(int64_t r) const {
     return static_cast<const float*>(rows.data) + r * rows.row_stride;
@@ -29,8 +30,13 @@ struct LeftOperand {
     const auto size = static_cast<size_t>(count) * static_cast<size_t>(k);
     if (buffer.size() < size) buffer.resize(size);
     for (int r = 0; r < count; ++r) {
-      kernels::kernels().rms_norm(row(first + r), norm, 1, k, eps, buffer.data() + int64_t{r} * k,
-                                  nullptr);
+      float* out = buffer.data() + int64_t{r} * k;
+      if (norm_bias != nullptr) {
+        kernels::kernels().layer_norm(row(first + r), norm, norm_bias, 1, k, eps, out, nullptr,
+                                      nullptr);
+      } else {
+        kernels::kernels().rms_norm(row(first + r), norm, 1, k, eps, out, nullptr);
+      }
     }
     return buffer.data();
   }
