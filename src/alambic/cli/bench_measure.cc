@@ -53,7 +53,7 @@ double weight_bytes(Transformer& model, Precision precision) {
   model.visit([&](Parameter& p) {
     if (is_quantized(p)) {
       bytes += static_cast<double>(p.value.packed()->quantized()->bytes());
-    } else if (p.name != "embedding" || p.value.same_as(model.head())) {
+    } else if (!p.table || p.value.same_as(model.head())) {
       bytes += static_cast<double>(p.value.size()) * (precision == Precision::kBf16 ? 2 : 4);
     }
   });

@@ -9,7 +9,7 @@
 #include "alambic/data/signal_store.h"
 #include "alambic/decode/session.h"
 #include "alambic/eval/report.h"
-#include "alambic/formats/safetensors.h"
+#include "alambic/formats/safetensors_set.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/models/memory_needs.h"
 #include "alambic/text/tokenizer.h"
@@ -126,12 +126,13 @@ OrderedJson all_needs(const ModelConfig& c, std::optional<WeightFormat> format, 
   return result;
 }
 
-OrderedJson weights_json(const std::string& path, OrderedJson& unusual) {
-  const SafetensorsFile file(path);
+OrderedJson weights_json(const SafetensorsSet& files, OrderedJson& unusual) {
   std::map<std::string, int64_t> dtypes;
   int64_t bytes = 0, inexact = 0;
   std::vector<float> values;
-  for (const TensorEntry& entry : file.entries()) {
+  const std::vector<const TensorEntry*> entries = files.entries();
+  for (const TensorEntry* tensor : entries) {
+    const TensorEntry& entry = *tensor;
     dtypes[std::string(dtype_name(entry.dtype))] += element_count(entry.shape);
     bytes += static_cast<int64_t>(entry.bytes.size());
     if (entry.dtype != DType::kF32 && entry.dtype != DType::kF16 && entry.dtype != DType::kBf16)
@@ -141,10 +142,11 @@ OrderedJson weights_json(const std::string& path, OrderedJson& unusual) {
     const bool finite =
         std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
     if (!finite) ++inexact;
+    files.forget(entry);
   }
   if (inexact > 0)
     unusual.push_back(fmt::format("{} tensors hold numbers that are not finite", inexact));
-  return {{"tensors", file.entries().size()}, {"bytes", bytes}, {"stored_as", dtypes}};
+  return {{"tensors", entries.size()}, {"bytes", bytes}, {"stored_as", dtypes}};
 }
 
 OrderedJson inspect_model(const std::string& directory, const InspectArguments& o) {
@@ -155,9 +157,11 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
   result["model"] = config_json(config);
   const auto format = stored_format(directory);
   if (format) result["quantized"] = format_name(*format);
+  for (const std::string& what : config.peculiarities()) unusual.push_back(what);
   const std::string weights = directory + "/model.safetensors";
-  if (file_exists(weights)) {
-    result["weights"] = weights_json(weights, unusual);
+  const bool there = file_exists(weights) || file_exists(weights + ".index.json");
+  if (there) {
+    result["weights"] = weights_json(SafetensorsSet(directory), unusual);
   } else {
     unusual.push_back("there is no model.safetensors: nothing can run");
   }
@@ -179,10 +183,11 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
   result["card"] = {{"task", card.task},     {"prompt_template", card.prompt_template},
                     {"labels", card.labels}, {"block", card.block},
                     {"mask", config.mask},   {"provenance", card.provenance}};
-  OrderedJson modes = {"ar"};
+  OrderedJson modes = OrderedJson::array();
+  if (config.causal) modes.push_back("ar");
   if (card.block > 0 && config.mask >= 0) modes.insert(modes.end(), {"speculative", "diffusion"});
   result["decode"] = modes;
-  const bool wide = file_exists(weights) && result["weights"]["stored_as"].contains("F32");
+  const bool wide = there && result["weights"]["stored_as"].contains("F32");
   result["needs"] = all_needs(config, format, wide ? 4 : 2, o);
   result["unusual"] = unusual;
   return result;

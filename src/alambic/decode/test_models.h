@@ -129,11 +129,12 @@ class PositionModel final : public LanguageModel {
     return out;
   }
   const Tensor& head() const override { return head_; }
+  const Tensor& head_bias() const override { return no_bias_; }
   void visit(const ParameterVisitor&) override {}
 
  private:
   ModelConfig config_;
-  Tensor head_;
+  Tensor head_, no_bias_;
   int wrong_every_;
   float sure_;
   bool learns_;

@@ -158,7 +158,7 @@ DenseTeacher dense_teacher(const LanguageModel& teacher, const Batch& batch,
                                  [&](const auto& s) { return s.first == row.sequence; });
     index.push_back(it->second + std::max(0, row.target - 1));
   }
-  return {gather_rows(hidden, std::move(index)), teacher.head(), precision};
+  return {gather_rows(hidden, std::move(index)), teacher.head(), precision, teacher.head_bias()};
 }
 
 std::vector<LossPart> loss_parts(const std::vector<ScoredRow>& scored, const HeadLoss& loss,
@@ -236,8 +236,8 @@ Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, c
     sparse = sparse_teacher(layout.scored);
     targets.sparse = &sparse;
   }
-  HeadLoss head =
-      head_loss(gather_rows(hidden, std::move(index)), model.head(), targets, mode.precision);
+  HeadLoss head = head_loss(gather_rows(hidden, std::move(index)), model.head(), targets,
+                            mode.precision, model.head_bias());
   Loss loss;
   loss.sum = head.sum;
   loss.rows = static_cast<int64_t>(layout.tokens.size());

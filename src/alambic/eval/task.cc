@@ -60,7 +60,7 @@ HeadLoss score_references(const LanguageModel& model, const References& r,
   targets.labels = std::move(labels);
   targets.excluded = model.config().mask;
   return head_loss(gather_rows(model.hidden(r.tokens, r.forward), r.rows), model.head(), targets,
-                   r.forward.precision);
+                   r.forward.precision, model.head_bias());
 }
 
 constexpr size_t kExamplesPerForward = 16;

@@ -51,7 +51,11 @@ void set_column(Tensor& matrix, int64_t column, double scale, const Direction& v
 }  // namespace
 
 int copy_heads(const ModelConfig& config) {
-  if (config.layers < 2) return 0;
+  // The circuit counts on what LLaMA has.
+  const bool suits = config.positions == PositionKind::kRotary && !config.rope_interleaved &&
+                     config.rotary_dims() == config.head_dim && !config.layer_norm &&
+                     !config.parallel && !config.head_norms;
+  if (config.layers < 2 || !suits) return 0;
   // The common direction, and per head what it reads and where it notes it.
   return std::min({2, config.kv_heads, config.dim / (2 * config.head_dim)});
 }
@@ -78,16 +82,16 @@ void wire_copy_circuit(const ModelConfig& config, double embedding_std, Rng& rng
       // key stands one position before it.
       const double step = std::pow(config.rope_theta, -static_cast<double>(i % half) / half);
       const double behind = i < half ? std::cos(step) : -std::sin(step);
-      set_row(first.key.value, key, i < half ? kLookBack : 0, common);
-      set_row(first.value.value, key, 1, read);
-      set_row(second.key.value, key, kMatch, note);
-      set_row(second.value.value, key, 1, read);
+      set_row(first.key.weight.value, key, i < half ? kLookBack : 0, common);
+      set_row(first.value.weight.value, key, 1, read);
+      set_row(second.key.weight.value, key, kMatch, note);
+      set_row(second.value.weight.value, key, 1, read);
       for (int g = 0; g < group; ++g) {
         const int query = (kv * group + g) * size + i;
-        set_row(first.query.value, query, kLookBack * behind, common);
-        set_column(first.output.value, query, kNote * embedding_std / group, note);
-        set_row(second.query.value, query, kMatch, read);
-        set_column(second.output.value, query, kCopy * embedding_std / group, read);
+        set_row(first.query.weight.value, query, kLookBack * behind, common);
+        set_column(first.output.weight.value, query, kNote * embedding_std / group, note);
+        set_row(second.query.weight.value, query, kMatch, read);
+        set_column(second.output.weight.value, query, kCopy * embedding_std / group, read);
       }
     }
   }

@@ -5,9 +5,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 
 #include "alambic/base/file.h"
-#include "alambic/formats/safetensors.h"
+#include "alambic/formats/safetensors_set.h"
 #include "alambic/models/family.h"
 #include "alambic/models/quantized_tensors.h"
 #include "alambic/tensor/product.h"
@@ -59,15 +60,6 @@ std::string shape_text(std::span<const int64_t> shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-// The stored tensor of a parameter. A tied pair may be stored under either name.
-const TensorEntry* stored(const SafetensorsFile& file, const Family& family,
-                          const ModelConfig& config, std::string_view parameter) {
-  const TensorEntry* entry = file.find(family.tensor_name(parameter));
-  if (entry == nullptr && config.tied_head && parameter == "embedding")
-    entry = file.find(family.tensor_name("head"));
-  return entry;
-}
-
 void check_memory(const ModelConfig& config, int64_t bytes_per_weight,
                   const std::string& directory) {
   const auto have = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
@@ -81,13 +73,11 @@ void check_memory(const ModelConfig& config, int64_t bytes_per_weight,
 
 // A file with far fewer weights than config.json promises is refused before memory is asked for.
 // Where only a tensor or two are missing, the loader names them instead.
-void check_promise(const SafetensorsFile& file, const ModelConfig& config,
-                   const std::string& path) {
-  int64_t stored_weights = 0;
-  for (const TensorEntry& entry : file.entries()) stored_weights += element_count(entry.shape);
-  if (stored_weights < config.parameters() / 2) {
-    fail(ErrorCode::kCorruptData, "[{}] holds {} weights; config.json wants {}", path,
-         stored_weights, config.parameters());
+void check_promise(const SafetensorsSet& files, const ModelConfig& config) {
+  const int64_t stored = files.elements();
+  if (stored < config.parameters() / 2) {
+    fail(ErrorCode::kCorruptData, "[{}] holds {} weights; config.json wants {}", files.path(),
+         stored, config.parameters());
   }
 }
 
@@ -112,15 +102,16 @@ LoadedModel load_quantized(const std::string& directory, const ModelConfig& conf
   const std::string path = in(directory, "model.safetensors");
   check_memory(config, as == Quantized::kAsFloats ? 4 : 1, directory);
   const auto file = std::make_shared<const SafetensorsFile>(path);
-  const Family& family = llama_family();
+  const Family& family = family_named(config.family);
   LoadedModel loaded;
   loaded.model = std::make_unique<Transformer>(config, Transformer::Weights::kUnstored);
   const auto matrix = [&](const char* name, const Shape& shape) {
-    return read_quantized(file, family.tensor_name(name), format, shape[0], shape[1], path);
+    return read_quantized(file, family.stored(name).single_name(), format, shape[0], shape[1],
+                          path);
   };
   loaded.model->visit([&](Parameter& p) {
     const Shape shape = p.value.shape();
-    if (shape.size() == 2 && p.name != "embedding") {
+    if (shape.size() == 2 && !p.table) {
       const QuantizedMatrix quantized = matrix(p.name.c_str(), shape);
       if (as == Quantized::kAsFloats) {
         p.value = quantized.dequantized();
@@ -129,7 +120,7 @@ LoadedModel load_quantized(const std::string& directory, const ModelConfig& conf
       }
       return;
     }
-    const TensorEntry& entry = float_entry(*file, family.tensor_name(p.name), shape, path);
+    const TensorEntry& entry = float_entry(*file, family.stored(p.name).single_name(), shape, path);
     if (p.name == "embedding" && as == Quantized::kMapped && entry.dtype == DType::kBf16) {
       p.value = lent_or_copied(file, entry);
     } else {
@@ -183,30 +174,75 @@ std::optional<WeightFormat> stored_format(const std::string& directory) {
 
 namespace {
 
-// A parameter of a model in floating point, packed if it is for inference at one precision.
-void load_parameter(Parameter& p, const SafetensorsFile& file, const TensorEntry& entry,
-                    bool multiplied, std::optional<Precision> packed) {
-  const bool matrix = p.value.shape().size() == 2, table = p.name == "embedding";
-  if (!packed || !matrix) {
-    p.value = Tensor::empty(p.value.shape());
-    to_floats(entry, p.value.values());
-    file.forget(entry);
-    return;
+// Reads parameters out of files, whatever a family did to them there.
+class ParameterReader {
+ public:
+  ParameterReader(const SafetensorsSet& files, const ModelConfig& config)
+      : files_(files), family_(family_named(config.family)), config_(config) {}
+
+  // The stored tensor of a parameter, its shape checked. Base models lack the outermost part of
+  // every name, and a tied pair may be stored under either name.
+  const TensorEntry& entry(std::string_view parameter, const Shape& own) const {
+    const StoredTensor stored = family_.stored(parameter);
+    const TensorEntry* found = find(stored.name);
+    if (found == nullptr && config_.tied_head && parameter == "embedding")
+      found = find(family_.stored("head").name);
+    if (found == nullptr)
+      fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", files_.path(), stored.name);
+    const Shape want = stored.shape(own);
+    if (want != found->shape) fail_shape(files_.path(), stored.name, found->shape, want);
+    return *found;
   }
-  Tensor floats = Tensor::empty(p.value.shape());
-  to_floats(entry, floats.values());
-  if (table && entry.dtype == DType::kBf16) {  // looked up as it is
+
+  Tensor floats(std::string_view parameter, const Shape& own) {
+    const StoredTensor stored = family_.stored(parameter);
+    const TensorEntry& from = entry(parameter, own);
+    Tensor out = Tensor::empty(own);
+    if (stored.parts == 1 && !stored.transposed) {
+      to_floats(from, out.values());
+      return out;
+    }
+    Fused& fused = fused_[from.name];
+    if (fused.left == 0) {
+      fused = {Tensor::empty(stored.shape(own)), stored.parts};
+      to_floats(from, fused.whole.values());
+    }
+    take_part(stored, config_.head_dim, fused.whole.values(), out);
+    if (--fused.left == 0) fused_.erase(from.name);
+    return out;
+  }
+
+ private:
+  const TensorEntry* find(const std::string& name) const {
+    const TensorEntry* found = files_.find(name);
+    return found != nullptr ? found : files_.find(name.substr(name.find('.') + 1));
+  }
+
+  const SafetensorsSet& files_;
+  const Family& family_;
+  const ModelConfig& config_;
+  struct Fused {
+    Tensor whole;
+    int left = 0;  // parts that nobody has taken yet
+  };
+  std::map<std::string, Fused> fused_;
+};
+
+// Packs a parameter for inference at one precision.
+void pack_parameter(Parameter& p, Tensor floats, const SafetensorsSet& files,
+                    const TensorEntry& entry, bool multiplied, Precision precision) {
+  if (p.table && entry.dtype == DType::kBf16) {  // looked up as it is
     p.value = Tensor::empty(floats.shape(), DType::kBf16);
     std::memcpy(p.value.raw(), entry.bytes.data(), entry.bytes.size());
-  } else if (table) {
+  } else if (p.table) {
     p.value = floats;
   }
-  file.forget(entry);
+  files.forget(entry);
   if (!multiplied) return;
   p.value.set_packed(std::make_shared<PackedMatrix>(view_transposed(floats),
                                                     static_cast<int>(floats.cols()),
-                                                    static_cast<int>(floats.rows()), *packed));
-  if (table) {  // the largest by far, and of a size of its own
+                                                    static_cast<int>(floats.rows()), precision));
+  if (p.table) {  // the largest by far, and of a size of its own
     floats = Tensor();
     release_cached_memory();
   }
@@ -214,30 +250,27 @@ void load_parameter(Parameter& p, const SafetensorsFile& file, const TensorEntry
 
 LoadedModel load_floats(const std::string& directory, const ModelConfig& config,
                         std::optional<Precision> packed) {
-  const std::string path = in(directory, "model.safetensors");
   check_memory(config, packed == Precision::kBf16 ? 2 : 4, directory);
-  const SafetensorsFile file(path);
-  const Family& family = llama_family();
+  const SafetensorsSet files(directory);
+  ParameterReader reader(files, config);
   // A wrong shape must be an error before it is an allocation.
-  const TensorEntry* embedding = stored(file, family, config, "embedding");
-  if (embedding == nullptr ||
-      embedding->shape != std::vector<int64_t>{config.vocab_size, config.dim}) {
-    fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path,
-         family.tensor_name("embedding"),
-         embedding == nullptr ? "nothing" : shape_text(embedding->shape),
-         shape_text(std::vector<int64_t>{config.vocab_size, config.dim}));
-  }
-  check_promise(file, config, path);
+  reader.entry("embedding", {config.vocab_size, config.dim});
+  check_promise(files, config);
   LoadedModel loaded;
   loaded.model = std::make_unique<Transformer>(config, Transformer::Weights::kUnstored);
   loaded.model->visit([&](Parameter& p) {
-    const std::string name = family.tensor_name(p.name);
-    const TensorEntry* entry = stored(file, family, config, p.name);
-    if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
-    if (p.value.shape() != entry->shape) fail_shape(path, name, entry->shape, p.value.shape());
-    load_parameter(p, file, *entry, p.name != "embedding" || config.tied_head, packed);
-    loaded.file_bytes += static_cast<int64_t>(entry->bytes.size());
+    const Shape shape = p.value.shape();
+    const TensorEntry& entry = reader.entry(p.name, shape);
+    Tensor floats = reader.floats(p.name, shape);
+    if (packed && shape.size() == 2) {
+      const bool multiplied = !p.table || (p.name == "embedding" && config.tied_head);
+      pack_parameter(p, std::move(floats), files, entry, multiplied, *packed);
+    } else {
+      p.value = std::move(floats);
+      files.forget(entry);
+    }
   });
+  loaded.file_bytes = files.bytes();
   return loaded;
 }
 
@@ -268,7 +301,7 @@ namespace {
 void write_description(const ModelConfig& config, const ModelCard& card,
                        const std::string& directory, DType dtype, const Json& quantization) {
   make_directories(directory);
-  Json json = llama_family().write_config(config);
+  Json json = family_named(config.family).write_config(config);
   json["torch_dtype"] = dtype == DType::kF32   ? "float32"
                         : dtype == DType::kF16 ? "float16"
                                                : "bfloat16";
@@ -293,7 +326,7 @@ void write_description(const ModelConfig& config, const ModelCard& card,
 
 void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory,
                 DType dtype) {
-  const Family& family = llama_family();
+  const Family& family = family_named(model.config().family);
   model.visit([&](Parameter& p) {
     if (is_quantized(p)) {
       fail(ErrorCode::kUnsupported, "[{}] {} is quantised; it cannot be written as {}", directory,
@@ -303,9 +336,20 @@ void save_model(LanguageModel& model, const ModelCard& card, const std::string& 
   write_description(model.config(), card, directory, dtype, nullptr);
   std::vector<std::vector<std::byte>> bytes;
   std::vector<TensorEntry> entries;
+  std::map<std::string, Tensor> fused;
   model.visit([&](Parameter& p) {
-    bytes.push_back(pack_floats(p.value.values(), dtype));
-    entries.push_back({family.tensor_name(p.name), dtype, p.value.shape().vector(), {}});
+    const StoredTensor stored = family.stored(p.name);
+    Tensor whole = p.value;
+    if (stored.parts > 1 || stored.transposed) {
+      Tensor& parts = fused[stored.name];
+      if (stored.part == 0) parts = Tensor::empty(stored.shape(p.value.shape()));
+      put_part(stored, model.config().head_dim, p.value, parts.values());
+      if (stored.part + 1 < stored.parts) return;  // parts come in order
+      whole = parts;
+      fused.erase(stored.name);
+    }
+    bytes.push_back(pack_floats(whole.values(), dtype));
+    entries.push_back({stored.name, dtype, whole.shape().vector(), {}});
   });
   for (size_t i = 0; i < entries.size(); ++i) entries[i].bytes = bytes[i];
   write_safetensors(in(directory, "model.safetensors"), entries);
@@ -313,14 +357,14 @@ void save_model(LanguageModel& model, const ModelCard& card, const std::string& 
 
 void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights, bool calibrated,
                           const ModelCard& card, const std::string& directory) {
-  const Family& family = llama_family();
+  const Family& family = family_named(model.config().family);
   const WeightFormat format = weights.at("head").format();
   write_description(model.config(), card, directory, DType::kBf16,
                     quantization_json(format, calibrated));
   // Values first, then scales, then what is left: all keep the alignment of the file's data.
   std::vector<TensorEntry> entries;
   for (const auto& [name, matrix] : weights) {
-    for (TensorEntry& entry : quantized_entries(family.tensor_name(name), matrix))
+    for (TensorEntry& entry : quantized_entries(family.stored(name).single_name(), matrix))
       entries.push_back(std::move(entry));
   }
   const auto rank = [](const TensorEntry& e) {
@@ -331,9 +375,9 @@ void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights,
   std::vector<std::vector<std::byte>> bytes;
   std::vector<std::pair<std::string, Shape>> rest;
   model.visit([&](Parameter& p) {
-    if (p.name != "embedding" && weights.contains(p.name)) return;
+    if (!p.table && weights.contains(p.name)) return;
     bytes.push_back(pack_floats(p.value.values(), DType::kBf16));
-    rest.emplace_back(family.tensor_name(p.name), p.value.shape());
+    rest.emplace_back(family.stored(p.name).single_name(), p.value.shape());
   });
   for (size_t i = 0; i < rest.size(); ++i)
     entries.push_back({rest[i].first, DType::kBf16, rest[i].second.vector(), bytes[i]});

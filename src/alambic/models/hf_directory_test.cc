@@ -152,8 +152,65 @@ TEST_F(HfDirectory, ReadsRotaryAngleBaseWhereNewerFilesKeepIt) {
     c["rope_parameters"] = {{"rope_theta", 500000.0}, {"rope_type", "default"}};
   });
   EXPECT_EQ(read_model_config(directory_).rope_theta, 500000.0);
-  edit_config([](Json& c) { c["rope_parameters"]["rope_type"] = "yarn"; });
-  expect_failure(ErrorCode::kUnsupported, {"config.json", "yarn"});
+  edit_config([](Json& c) { c["rope_parameters"]["rope_type"] = "longrope"; });
+  expect_failure(ErrorCode::kUnsupported, {"config.json", "longrope", "supported"});
+  edit_config([](Json& c) { c["rope_parameters"] = {{"rope_type", "yarn"}, {"factor", -3.0}}; });
+  expect_failure(ErrorCode::kCorruptData, {"config.json", "yarn"});
+}
+
+// One shard holds the embedding, the other everything else.
+TEST_F(HfDirectory, ShardsAreReadThroughTheirIndex) {
+  const LoadedModel whole = load_model(directory_);
+  std::vector<TensorEntry> first, second;
+  Json map = Json::object();
+  {
+    const SafetensorsFile file(path("model.safetensors"));
+    for (const TensorEntry& e : file.entries()) {
+      const bool table = e.name == "model.embed_tokens.weight";
+      (table ? first : second).push_back(e);
+      map[e.name] = table ? "a.safetensors" : "b.safetensors";
+    }
+    write_safetensors(path("a.safetensors"), first);
+    write_safetensors(path("b.safetensors"), second);
+  }
+  fs::remove(path("model.safetensors"));
+  const auto write_index = [&](const Json& weight_map) {
+    write_file_atomic(path("model.safetensors.index.json"),
+                      dump_json(Json{{"weight_map", weight_map}}));
+  };
+  write_index(map);
+  const LoadedModel again = load_model(directory_);
+  EXPECT_EQ(again.file_bytes, whole.file_bytes);
+  std::vector<float> want, got;
+  const auto collect = [](std::vector<float>& all) {
+    return [&all](Parameter& p) {
+      all.insert(all.end(), p.value.values().begin(), p.value.values().end());
+    };
+  };
+  whole.model->visit(collect(want));
+  again.model->visit(collect(got));
+  EXPECT_EQ(got, want);
+
+  Json lies = map;
+  lies["model.norm.weight"] = "a.safetensors";
+  write_index(lies);
+  expect_failure(ErrorCode::kCorruptData, {"index.json", "model.norm.weight", "a.safetensors"});
+  lies["model.norm.weight"] = "../b.safetensors";
+  write_index(lies);
+  expect_failure(ErrorCode::kCorruptData, {"index.json", "../b.safetensors"});
+  lies["model.norm.weight"] = 3;
+  write_index(lies);
+  expect_failure(ErrorCode::kCorruptData, {"index.json", "model.norm.weight"});
+  map["model.norm.weight"] = "c.safetensors";
+  write_index(map);
+  expect_failure(ErrorCode::kNotFound, {"c.safetensors"});
+  write_index(Json::array());
+  expect_failure(ErrorCode::kCorruptData, {"index.json", "weight_map"});
+}
+
+TEST_F(HfDirectory, PicklesAreRefused) {
+  fs::rename(path("model.safetensors"), path("pytorch_model.bin"));
+  expect_failure(ErrorCode::kUnsupported, {"pytorch_model.bin", "safetensors"});
 }
 
 TEST_F(HfDirectory, MissingFilesAreNamed) {

@@ -12,7 +12,7 @@ bool is_quantized(const Parameter& p) {
 void freeze_for_inference(LanguageModel& model, Precision precision) {
   model.visit([&](Parameter& p) {
     p.set_trainable(false);
-    const bool looked_up_only = p.name == "embedding" && !p.value.same_as(model.head());
+    const bool looked_up_only = p.table && !p.value.same_as(model.head());
     if (is_quantized(p)) return;
     if (p.value.shape().size() == 2 && !looked_up_only) prepare(p.value, precision);
   });

@@ -26,6 +26,7 @@ class LanguageModel {
   // in chunks.
   virtual Tensor logits(const Tensor& hidden_rows, Precision precision) const = 0;
   virtual const Tensor& head() const = 0;
+  virtual const Tensor& head_bias() const = 0;  // undefined: none
   // The only list of parameters: serves init, load, save, freeze, optimise, print.
   virtual void visit(const ParameterVisitor& visitor) = 0;
 };

@@ -21,8 +21,11 @@ struct Widths {
         key(int64_t{c.kv_heads} * c.head_dim),
         qkv(query + 2 * key),
         ffn(c.ffn),
+        before(c.gated_mlp ? 2 * ffn : ffn),
         table(int64_t{c.vocab_size} * c.dim) {}
-  int64_t dim, query, key, qkv, ffn, table;
+  int64_t dim, query, key, qkv, ffn;
+  int64_t before;  // an MLP's numbers in front of the activation
+  int64_t table;
   // Of all matrices that rows are multiplied by.
   int64_t multiplied(const ModelConfig& c) const {
     return c.parameters() - (c.tied_head ? 0 : table);
@@ -80,7 +83,7 @@ MemoryNeeds decoding_needs(const ModelConfig& c, const StoredWeights& stored, Pr
       panel_bytes(precision);
   // Hidden rows three times, packed ones, queries with keys and values, key columns, attention's
   // result, gate and up, their product packed; logits, and a sampler's row and weights.
-  needs.activations = 4 * rows * (4 * w.dim + w.qkv + w.key + w.query + 3 * w.ffn) +
+  needs.activations = 4 * rows * (4 * w.dim + w.qkv + w.key + w.query + w.before + w.ffn) +
                       int64_t{load.streams} * 4 * 3 * c.vocab_size;
   // The highest point may come before the first token.
   needs.weights = std::max(
@@ -99,13 +102,13 @@ MemoryNeeds training_needs(const ModelConfig& c, Precision precision, int64_t ro
   // Per layer: the inputs of both norms, queries with keys and values, attention's result and row
   // statistics, gate and up.
   const int64_t kept =
-      rows * c.layers * (4 * (2 * w.dim + w.qkv + w.query + 2 * c.heads) + 2 * w.ffn * gate_up);
+      rows * c.layers * (4 * (2 * w.dim + w.qkv + w.query + 2 * c.heads) + w.before * gate_up);
   const int64_t chunk = head_chunk_rows(rows, c.vocab_size);
   // Panels both ways, a chunk of logits, and its transpose packed.
   const int64_t head =
       2 * w.table * panel_bytes(precision) + 2 * 4 * chunk * c.vocab_size + 3 * 4 * rows * w.dim;
   // A layer's own buffers in the backward pass.
-  const int64_t layer = 4 * rows * (3 * w.ffn + w.qkv + 4 * w.dim);
+  const int64_t layer = 4 * rows * (w.before + w.ffn + w.qkv + 4 * w.dim);
   // Gradients come as activations go: the highest point is either at the head, with what the cache
   // of freed blocks may keep beyond it, or where everything has existed once.
   const int64_t at_head = kept + head + 4 * w.table + kCacheSlack;

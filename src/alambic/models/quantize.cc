@@ -19,7 +19,7 @@ void visit_products(LanguageModel& model,
                     const std::function<void(const std::string&, Parameter&)>& visit) {
   model.visit([&](Parameter& p) {
     if (p.value.shape().size() != 2) return;
-    if (p.name != "embedding") {
+    if (!p.table) {
       visit(p.name, p);
     } else if (p.value.same_as(model.head())) {
       visit("head", p);
@@ -97,7 +97,7 @@ void use_quantized(LanguageModel& model, const QuantizedWeights& weights) {
   visit_products(model, [&](const std::string& name, Parameter& p) {
     const QuantizedMatrix& quantized = weights.at(name);
     ALAMBIC_CHECK(p.value.rows() == quantized.out() && p.value.cols() == quantized.in());
-    if (p.name != "embedding") p.value = Tensor::unstored(p.value.shape());
+    if (!p.table) p.value = Tensor::unstored(p.value.shape());
     p.value.set_packed(std::make_shared<PackedMatrix>(quantized));
   });
 }

@@ -1,5 +1,5 @@
-// The one Transformer: pre-norm blocks of self-attention and a gated MLP, after LLaMA (Touvron et
-// al. 2023).
+// The one Transformer: pre-norm blocks of self-attention and an MLP. Its shape is LLaMA's (Touvron
+// et al. 2023) where ModelConfig says nothing else.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,10 @@ class Transformer final : public LanguageModel {
   const ModelConfig& config() const override { return config_; }
   Tensor hidden(std::span<const TokenId> tokens, const Forward& forward) const override;
   Tensor logits(const Tensor& hidden_rows, Precision precision) const override;
-  const Tensor& head() const override { return config_.tied_head ? embedding_.value : head_.value; }
+  const Tensor& head() const override {
+    return config_.tied_head ? embedding_.value : head_.weight.value;
+  }
+  const Tensor& head_bias() const override { return head_.bias.value; }
   void visit(const ParameterVisitor& visitor) override;
 
   // Gaussian matrices of variance 1 / (3 fan_in), zero output projections (a block starts as the
@@ -36,11 +39,18 @@ class Transformer final : public LanguageModel {
  private:
   struct Layer {
     SelfAttention attention;
-    Parameter mlp_norm, gate, up, down;
+    NormLayer mlp_norm;
+    Linear gate, up, down;
   };
+  // Learned positions of rows: [rows, dim]
+  Tensor position_rows(std::span<const int64_t> positions) const;
+  Tensor feed_forward(const Layer& layer, const Tensor& x, Precision precision) const;
 
   ModelConfig config_;
-  Parameter embedding_, final_norm_, head_;
+  std::vector<double> frequencies_;  // of rotary positions
+  Parameter embedding_, positions_ = {};
+  NormLayer embedding_norm_ = {}, final_norm_;
+  Linear head_ = {};
   std::vector<Layer> layers_;
 };
 

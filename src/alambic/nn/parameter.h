@@ -12,7 +12,7 @@ struct Parameter {
   std::string name;
   Tensor value;
   bool decay = true;   // weight decay applies (matrices; not norms and embeddings)
-  bool table = false;  // rows are looked up by token; its learning rate follows its scale
+  bool table = false;  // rows are looked up; its learning rate follows its scale
 
   void set_trainable(bool trainable) {
     value.set_requires_grad(trainable);

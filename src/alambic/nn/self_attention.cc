@@ -13,12 +13,13 @@ void attention_groups(const Forward& forward, std::vector<AttentionGroup>& group
     group.begin = begin;
     group.rows = row_group.rows;
     group.causal = row_group.causal;
+    group.position = row_group.position;
     group.cached = {};
     group.sees.clear();
     for (const Sight& sight : row_group.sees) {
       const AttentionGroup& seen = groups[static_cast<size_t>(sight.group)];
       ALAMBIC_CHECK(sight.rows <= seen.rows);
-      if (sight.rows > 0) group.sees.push_back({seen.begin, sight.rows});
+      if (sight.rows > 0) group.sees.push_back({seen.begin, sight.rows, seen.position});
     }
     begin += row_group.rows;
   }
@@ -27,9 +28,15 @@ void attention_groups(const Forward& forward, std::vector<AttentionGroup>& group
 Tensor SelfAttention::operator()(const Tensor& x, const AttentionShape& shape, float eps,
                                  const RopeAngles& angles, const Forward& forward,
                                  std::vector<AttentionGroup>& groups, int layer) const {
-  const Tensor weights[] = {query.value, key.value, value.value};
-  Tensor qkv = rope(norm_linear(x, norm.value, eps, weights, forward.precision),
-                    shape.heads + shape.kv_heads, angles);
+  const LinearWeights weights[] = {query.weights(), key.weights(), value.weights()};
+  Tensor qkv = norm_linear(x, norm.norm(eps), weights, forward.precision);
+  if (query_norm.weight.value.defined()) {
+    const HeadNorm norms[] = {{shape.heads, query_norm.norm(eps)},
+                              {shape.kv_heads, key_norm.norm(eps)}};
+    qkv = norm_heads(qkv, norms);
+  }
+  if (angles.cosine.defined())
+    qkv = rope(qkv, shape.heads + shape.kv_heads, shape.head_dim, angles);
   // As a cache keeps them, so that nobody can tell where a key came from.
   if (forward.precision == Precision::kBf16) qkv = round_to_bf16(qkv, shape.query_width());
   // Stage first: growing a cache moves what keys() points at.
@@ -45,7 +52,15 @@ Tensor SelfAttention::operator()(const Tensor& x, const AttentionShape& shape, f
     const KvCache* cache = forward.groups[i].cache;
     if (cache != nullptr) groups[i].cached = cache->keys(layer);
   }
-  return linear(attention(qkv, shape, groups), output.value, forward.precision);
+  return linear(attention(qkv, shape, groups), output.weights(), forward.precision);
+}
+
+void SelfAttention::visit(const ParameterVisitor& visitor) {
+  norm.visit(visitor);
+  for (Linear* part : {&query, &key, &value}) part->visit(visitor);
+  query_norm.visit(visitor);
+  key_norm.visit(visitor);
+  output.visit(visitor);
 }
 
 void row_positions(const Forward& forward, std::vector<int64_t>& positions) {

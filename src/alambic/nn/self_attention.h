@@ -1,23 +1,26 @@
-// Grouped-query self-attention with rotary positions (Ainslie et al. 2023; Su et al. 2021). The
-// only place that reads or fills a KvCache.
+// Grouped-query self-attention (Ainslie et al. 2023) with rotary positions, ALiBi or none of its
+// own. The only place that reads or fills a KvCache.
 #pragma once
 
 #include "alambic/autograd/ops.h"
 #include "alambic/nn/forward.h"
-#include "alambic/nn/parameter.h"
+#include "alambic/nn/linear.h"
 
 namespace alambic {
 
 struct SelfAttention {
-  Parameter norm;  // [dim]
-  Parameter query, key, value,
+  NormLayer norm;
+  Linear query, key, value,
       output;  // [heads * head_dim | kv_heads * head_dim, dim]; output: [dim, heads * head_dim]
+  NormLayer query_norm = {}, key_norm = {};  // [head_dim], of each head
 
-  // x: [rows, dim], which the block norms itself -> [rows, dim]. `groups` are the forward's, from
-  // attention_groups(); what their caches hold is filled in here.
+  // x: [rows, dim], which the block norms itself -> [rows, dim]. Angles without pairs rotate
+  // nothing. `groups` are the forward's, from attention_groups(); what their caches hold is filled
+  // in here.
   Tensor operator()(const Tensor& x, const AttentionShape& shape, float eps,
                     const RopeAngles& angles, const Forward& forward,
                     std::vector<AttentionGroup>& groups, int layer) const;
+  void visit(const ParameterVisitor& visitor);
 };
 
 // `groups` keep their memory from one forward to the next.

@@ -1,4 +1,5 @@
-// Against Python's transformers: numbers recorded by tests/golden/make_llama_goldens.py.
+// Every family against its reference: numbers recorded by tests/golden/make_llama_goldens.py and
+// make_family_goldens.py.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include "alambic/autograd/ops_head.h"
 #include "alambic/base/file.h"
 #include "alambic/models/hf_directory.h"
+#include "alambic/models/quantize.h"
 #include "alambic/models/test_models.h"
 
 namespace alambic {
@@ -22,33 +24,40 @@ double largest_difference(std::span<const float> got, const std::vector<double>&
 }
 
 Tensor logits_of(const LanguageModel& model, const std::vector<TokenId>& tokens) {
-  const Forward forward{.groups = {{static_cast<int>(tokens.size()), 0}}};
+  const Forward forward{.groups = {{static_cast<int>(tokens.size()), 0, model.config().causal}}};
   return model.logits(model.hidden(tokens, forward), Precision::kFp32);
 }
 
 // Sum of the next-token losses of one document, and how many there are.
 HeadLoss document_loss(const LanguageModel& model, const std::vector<TokenId>& tokens) {
-  const Forward forward{.groups = {{static_cast<int>(tokens.size()), 0}}};
+  const Forward forward{.groups = {{static_cast<int>(tokens.size()), 0, model.config().causal}}};
   HeadTargets targets;
   targets.labels.assign(tokens.begin() + 1, tokens.end());
   targets.labels.push_back(0);
   targets.label_weights.assign(tokens.size(), 1.0F);
   targets.label_weights.back() = 0;
-  return head_loss(model.hidden(tokens, forward), model.head(), targets, Precision::kFp32);
+  return head_loss(model.hidden(tokens, forward), model.head(), targets, Precision::kFp32,
+                   model.head_bias());
 }
 
-class Llama : public testing::TestWithParam<const char*> {
+class FamilyGolden : public testing::TestWithParam<const char*> {
  protected:
-  std::string directory_ = std::string(ALAMBIC_GOLDEN_DIR "/llama/") + GetParam();
+  std::string directory_ = std::string(ALAMBIC_GOLDEN_DIR "/") + GetParam();
   Json golden_ = read_json_file(directory_ + "/golden.json");
   std::vector<TokenId> tokens_ = golden_.at("tokens").get<std::vector<TokenId>>();
   LoadedModel loaded_ = load_model(directory_);
   kernels::Isa isa_ = kernels::kernels().isa;
   void TearDown() override { kernels::use_kernels(isa_); }
+  // Of this test alone.
+  static std::string own_directory() {
+    std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::replace(name.begin(), name.end(), '/', '_');
+    return testing::TempDir() + "alambic_" + name;
+  }
 };
 
 // |difference| <= 1e-4, on every kernel table, trained weights in fp32.
-TEST_P(Llama, LogitsEqualTransformers) {
+TEST_P(FamilyGolden, LogitsEqualTheReference) {
   for (const kernels::KernelTable& table : kernels::supported_kernels()) {
     kernels::use_kernels(table.isa);
     const Tensor logits = logits_of(*loaded_.model, tokens_);
@@ -58,7 +67,7 @@ TEST_P(Llama, LogitsEqualTransformers) {
   }
 }
 
-TEST_P(Llama, PreparedWeightsGiveTheSameLogits) {
+TEST_P(FamilyGolden, PreparedWeightsGiveTheSameLogits) {
   const Tensor before = logits_of(*loaded_.model, tokens_);
   freeze_for_inference(*loaded_.model, Precision::kFp32);
   const Tensor after = logits_of(*loaded_.model, tokens_);
@@ -66,7 +75,7 @@ TEST_P(Llama, PreparedWeightsGiveTheSameLogits) {
 }
 
 // Loss, gradient norm and the loss after one AdamW step, to 1e-3 (fp32).
-TEST_P(Llama, OneTrainingStepEqualsTorch) {
+TEST_P(FamilyGolden, OneTrainingStepEqualsTorch) {
   const double count = static_cast<double>(tokens_.size() - 1);
   for (const kernels::KernelTable& table : kernels::supported_kernels()) {
     kernels::use_kernels(table.isa);
@@ -101,10 +110,81 @@ TEST_P(Llama, OneTrainingStepEqualsTorch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Goldens, Llama,
-                         testing::Values("gqa_untied_f32", "wide_heads_tied_f16",
-                                         "mha_untied_bf16"),
-                         [](const auto& test) { return std::string(test.param); });
+// Prompt, then token by token, with a cache: the rows of the whole forward, in floating point and
+// with 8-bit weights (whose own rounding is the same both ways).
+TEST_P(FamilyGolden, PrefillAndTokenByTokenEqualTheWholeForward) {
+  if (!loaded_.model->config().causal) GTEST_SKIP() << "every row sees every row";
+  Transformer& model = *loaded_.model;
+  for (const bool quantized : {false, true}) {
+    freeze_for_inference(model, Precision::kFp32);
+    if (quantized) use_quantized(model, quantize(model, {}));
+    const NoGrad no_grad;
+    const Tensor whole = logits_of(model, tokens_);
+    KvCache cache = make_cache(model.config(), Precision::kFp32);
+    int done = 0;
+    while (done < static_cast<int>(tokens_.size())) {
+      const int rows = done == 0 ? 7 : 1;
+      const std::span<const TokenId> fresh(&tokens_[static_cast<size_t>(done)],
+                                           static_cast<size_t>(rows));
+      const Forward forward{.groups = {{.rows = rows, .position = done, .cache = &cache}}};
+      const Tensor part = model.logits(model.hidden(fresh, forward), Precision::kFp32);
+      for (int64_t i = 0; i < part.size(); ++i)
+        ASSERT_NEAR(part.data()[i], whole.row(done)[i], 1e-4) << "row " << done;
+      cache.commit(rows);
+      done += rows;
+    }
+  }
+}
+
+TEST_P(FamilyGolden, WhatIsSavedComesBack) {
+  const std::string copy = own_directory();
+  const Tensor before = logits_of(*loaded_.model, tokens_);
+  save_model(*loaded_.model, {}, copy, DType::kF32);
+  const LoadedModel again = load_model(copy);
+  EXPECT_EQ(again.model->config().peculiarities(), loaded_.model->config().peculiarities());
+  const Tensor after = logits_of(*again.model, tokens_);
+  EXPECT_TRUE(std::equal(before.values().begin(), before.values().end(), after.values().begin()));
+}
+
+// What stays in floating point is rounded to bf16, which most of these checkpoints are already;
+// the rest may round rows to other 8-bit numbers.
+TEST_P(FamilyGolden, QuantisedAndSavedItSaysTheSame) {
+  const std::string copy = own_directory();
+  freeze_for_inference(*loaded_.model, Precision::kFp32);
+  const QuantizedWeights weights = quantize(*loaded_.model, {});
+  save_quantized_model(*loaded_.model, weights, false, {}, copy);
+  use_quantized(*loaded_.model, weights);
+  const Tensor before = logits_of(*loaded_.model, tokens_);
+  const LoadedModel mapped = load_for_inference(copy, Precision::kFp32);
+  const Tensor after = logits_of(*mapped.model, tokens_);
+  for (int64_t i = 0; i < before.size(); ++i) ASSERT_NEAR(after.data()[i], before.data()[i], 0.1);
+}
+
+// Its numbers would be wrong, and nobody would see it.
+TEST(BidirectionalModels, RefuseToRunLeftToRight) {
+  const LoadedModel loaded = load_model(ALAMBIC_GOLDEN_DIR "/families/llada");
+  const std::vector<TokenId> tokens = {1, 5, 7};
+  EXPECT_THROW(loaded.model->hidden(tokens, {.groups = {{3, 0}}}), Error);
+}
+
+TEST_P(FamilyGolden, ParametersAreCountedAsTheyAreVisited) {
+  int64_t count = 0;
+  loaded_.model->visit([&](Parameter& p) { count += p.value.size(); });
+  EXPECT_EQ(count, loaded_.model->config().parameters());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, FamilyGolden,
+    testing::Values("llama/gqa_untied_f32", "llama/wide_heads_tied_f16", "llama/mha_untied_bf16",
+                    "families/llama_biases_llama3_rope", "families/llama_linear_rope",
+                    "families/mistral_window", "families/qwen2_yarn_rope",
+                    "families/qwen2_window_above", "families/qwen3", "families/gpt2",
+                    "families/gptj", "families/gpt_neox_parallel", "families/gpt_neox_sequential",
+                    "families/bloom", "families/llada", "families/dream"),
+    [](const auto& test) {
+      const std::string name = test.param;
+      return name.substr(name.find('/') + 1);
+    });
 
 class Tinystories : public testing::Test {
  protected:

@@ -1,0 +1,39 @@
+// What the families' config.json readers and writers have in common.
+#pragma once
+
+#include <array>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "alambic/models/family.h"
+
+namespace alambic {
+
+// The ids that most files have: bos_token_id, eos_token_id (of several, the first).
+void read_ids(const Json& json, std::string_view where, ModelConfig& config);
+void write_ids(const ModelConfig& config, Json& json);
+
+// kUnsupported unless the key is absent, null, or has the value that alambic computes with.
+void expect_value(const Json& json, const char* key, const Json& value, std::string_view where);
+
+// "gelu" or its tanh form by any of its names.
+Activation read_gelu(const Json& json, const char* key, const char* fallback,
+                     std::string_view where);
+const char* gelu_name(Activation activation);
+
+// Everything that LLaMA and its descendants spell alike: sizes, rope, norm, tied head.
+ModelConfig read_llama_like(const Json& json, std::string_view where, const char* family);
+Json write_llama_like(const ModelConfig& config, const char* architecture);
+StoredTensor stored_like_llama(std::string_view parameter);
+
+// "layers.3.query_bias" -> layer "3", part "query", bias; a parameter outside the layers has no
+// layer.
+struct ParameterName {
+  explicit ParameterName(std::string_view parameter);
+  std::string layer, part;
+  bool bias = false;
+  const char* suffix() const { return bias ? ".bias" : ".weight"; }
+};
+
+}  // namespace alambic
