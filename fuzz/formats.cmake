@@ -1,0 +1,1 @@
+alambic_fuzz(gguf alambic_formats)
