@@ -167,6 +167,22 @@ TEST(BidirectionalModels, RefuseToRunLeftToRight) {
   EXPECT_THROW(loaded.model->hidden(tokens, {.groups = {{3, 0}}}), Error);
 }
 
+// For tests/golden/check_student_export.py, which opens it with Python's transformers.
+TEST_P(FamilyGolden, IsWrittenForTransformersToCheck) {
+  const char* root = std::getenv("ALAMBIC_EXPORT_DIR");
+  if (root == nullptr) GTEST_SKIP() << "ALAMBIC_EXPORT_DIR names no directory to write to";
+  if (!loaded_.model->config().causal) GTEST_SKIP() << "transformers has no such model";
+  std::string name = GetParam();
+  std::replace(name.begin(), name.end(), '/', '_');
+  const std::string target = std::string(root) + "/" + name;
+  save_model(*loaded_.model, {}, target, DType::kF32);
+  const Tensor logits = logits_of(*loaded_.model, tokens_);
+  const Json record = {
+      {"tokens", tokens_},
+      {"logits", std::vector<float>(logits.values().begin(), logits.values().end())}};
+  write_file_atomic(target + "/logits.json", dump_json(record));
+}
+
 TEST_P(FamilyGolden, ParametersAreCountedAsTheyAreVisited) {
   int64_t count = 0;
   loaded_.model->visit([&](Parameter& p) { count += p.value.size(); });

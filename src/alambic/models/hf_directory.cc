@@ -9,6 +9,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/formats/safetensors_set.h"
+#include "alambic/models/adapters.h"
 #include "alambic/models/family.h"
 #include "alambic/models/quantized_tensors.h"
 #include "alambic/tensor/product.h"
@@ -158,6 +159,7 @@ std::string model_readme(const ModelConfig& config, const ModelCard& card) {
 }  // namespace
 
 ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
+  if (is_adapter_directory(directory)) return read_model_config(adapter_base(directory), card);
   const std::string where = in(directory, "config.json");
   const Json json = read_json_file(where);
   ModelConfig config = family_of(json, where).read_config(json, where);
@@ -168,6 +170,7 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
 }
 
 std::optional<WeightFormat> stored_format(const std::string& directory) {
+  if (is_adapter_directory(directory)) return stored_format(adapter_base(directory));
   const std::string where = in(directory, "config.json");
   return read_quantization(read_json_file(where), where);
 }
@@ -277,6 +280,13 @@ LoadedModel load_floats(const std::string& directory, const ModelConfig& config,
 }  // namespace
 
 LoadedModel load_model(const std::string& directory, Quantized quantized) {
+  if (is_adapter_directory(directory)) {
+    const bool merged = quantized == Quantized::kAsFloats;
+    LoadedModel loaded = load_model(adapter_base(directory), quantized);
+    load_adapters(*loaded.model, directory);
+    if (merged) merge_adapters(*loaded.model);
+    return loaded;
+  }
   ModelCard card;
   const ModelConfig config = read_model_config(directory, &card);
   const auto format = stored_format(directory);
@@ -287,6 +297,11 @@ LoadedModel load_model(const std::string& directory, Quantized quantized) {
 }
 
 LoadedModel load_for_inference(const std::string& directory, Precision precision) {
+  if (is_adapter_directory(directory)) {
+    LoadedModel loaded = load_for_inference(adapter_base(directory), precision);
+    load_adapters(*loaded.model, directory);
+    return loaded;
+  }
   if (stored_format(directory)) return load_model(directory, Quantized::kMapped);
   ModelCard card;
   const ModelConfig config = read_model_config(directory, &card);

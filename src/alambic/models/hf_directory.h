@@ -37,11 +37,12 @@ enum class Quantized { kAsFloats, kMapped };
 // Weights in floating point become fp32 in memory, frozen. Throws kNotFound, kCorruptData (naming
 // the tensor, its shape, the shape wanted), kUnsupported, kResourceExhausted (before any weight is
 // read, where they cannot fit this machine's memory).
+// A directory of adapters (adapters.h) is its base with the adapters merged into the weights.
 LoadedModel load_model(const std::string& directory, Quantized quantized = Quantized::kAsFloats);
 
 // The same for inference at one precision: matrices exist in packed form alone, a tied table in the
 // width it is stored in as well, and quantised ones stay mapped. Half the memory of load_model()
-// and freeze_for_inference(), and neither training nor saving.
+// and freeze_for_inference(), and neither training nor saving. Adapters stay beside their base.
 LoadedModel load_for_inference(const std::string& directory, Precision precision);
 
 // How config.json says that the matrices are stored; nullopt: in floating point.

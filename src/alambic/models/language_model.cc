@@ -13,20 +13,24 @@ void freeze_for_inference(LanguageModel& model, Precision precision) {
   model.visit([&](Parameter& p) {
     p.set_trainable(false);
     const bool looked_up_only = p.table && !p.value.same_as(model.head());
-    if (is_quantized(p)) return;
+    if (is_quantized(p) || p.adapter) return;
     if (p.value.shape().size() == 2 && !looked_up_only) prepare(p.value, precision);
   });
 }
 
 void set_trainable(LanguageModel& model, bool trainable) {
+  bool adapters = false;
+  model.visit([&](const Parameter& p) { adapters = adapters || p.adapter; });
   model.visit([&](Parameter& p) {
-    if (trainable && is_quantized(p)) {
-      fail(ErrorCode::kUnsupported, "[{}] is quantised; only floating-point weights can be trained",
+    const bool learns = trainable && (p.adapter || !adapters);
+    if (learns && is_quantized(p)) {
+      fail(ErrorCode::kUnsupported,
+           "[{}] is quantised; only floating-point weights can be trained, or adapters beside it",
            p.name);
     }
-    ALAMBIC_CHECK(!trainable || p.value.raw() != nullptr);
-    p.set_trainable(trainable);
-    p.value.set_packed(nullptr);
+    ALAMBIC_CHECK(!learns || p.value.raw() != nullptr);
+    p.set_trainable(learns);
+    if (learns || !adapters) p.value.set_packed(nullptr);
   });
 }
 

@@ -36,7 +36,8 @@ bool is_quantized(const Parameter& p);
 // Freezes every parameter and packs the weights for inference at this precision; quantised ones
 // stay as they are.
 void freeze_for_inference(LanguageModel& model, Precision precision);
-// kUnsupported where weights are quantised: they have no gradients.
+// All parameters, or, where there are adapters, those alone: the rest stays as it is, packed forms
+// included. kUnsupported where weights that would learn are quantised: they have no gradients.
 void set_trainable(LanguageModel& model, bool trainable);
 // For forwards of this precision.
 KvCache make_cache(const ModelConfig& config, Precision precision);

@@ -18,7 +18,7 @@ constexpr int kCalibrationRows = 1024;  // of one forward
 void visit_products(LanguageModel& model,
                     const std::function<void(const std::string&, Parameter&)>& visit) {
   model.visit([&](Parameter& p) {
-    if (p.value.shape().size() != 2) return;
+    if (p.value.shape().size() != 2 || p.adapter) return;
     if (!p.table) {
       visit(p.name, p);
     } else if (p.value.same_as(model.head())) {

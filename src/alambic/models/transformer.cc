@@ -114,6 +114,15 @@ void Transformer::visit(const ParameterVisitor& visitor) {
   head_.visit(visitor);
 }
 
+void Transformer::visit_linears(const std::function<void(Linear&)>& visitor) {
+  for (Layer& layer : layers_) {
+    for (Linear* linear : {&layer.attention.query, &layer.attention.key, &layer.attention.value,
+                           &layer.attention.output, &layer.gate, &layer.up, &layer.down}) {
+      if (linear->weight.value.defined()) visitor(*linear);
+    }
+  }
+}
+
 void Transformer::initialise(uint64_t seed) {
   uint64_t stream = 0;
   visit([&](Parameter& p) {

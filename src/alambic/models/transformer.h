@@ -25,6 +25,8 @@ class Transformer final : public LanguageModel {
   }
   const Tensor& head_bias() const override { return head_.bias.value; }
   void visit(const ParameterVisitor& visitor) override;
+  // The matrices of the layers, with what stands beside them.
+  void visit_linears(const std::function<void(Linear&)>& visitor);
 
   // Gaussian matrices of variance 1 / (3 fan_in), zero output projections (a block starts as the
   // identity), for a tied head a final gain that keeps a token's own first logit small, and in the

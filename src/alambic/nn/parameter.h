@@ -11,8 +11,9 @@ namespace alambic {
 struct Parameter {
   std::string name;
   Tensor value;
-  bool decay = true;   // weight decay applies (matrices; not norms and embeddings)
-  bool table = false;  // rows are looked up; its learning rate follows its scale
+  bool decay = true;     // weight decay applies (matrices; not norms and embeddings)
+  bool table = false;    // rows are looked up; its learning rate follows its scale
+  bool adapter = false;  // a factor of a low-rank addition: while there are any, they alone learn
 
   void set_trainable(bool trainable) {
     value.set_requires_grad(trainable);
