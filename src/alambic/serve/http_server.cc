@@ -139,6 +139,7 @@ class HttpServer::Impl {
       if (error) co_return;
       if (!first) context_.stop();
       drain();
+      if (idle()) co_return;
     }
   }
 
@@ -155,8 +156,10 @@ class HttpServer::Impl {
     end_if_idle();
   }
 
+  bool idle() const { return !acceptor_.is_open() && connections_.empty(); }
+
   void end_if_idle() {
-    if (acceptor_.is_open() || !connections_.empty()) return;
+    if (!idle()) return;
     signals_.cancel();
     grace_.cancel();
   }
