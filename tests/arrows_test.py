@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 # An arrow may point from a room to itself or to a room earlier in this list.
-ROOMS = ("base kernels tensor autograd nn formats models text data decode train eval distill cli").split()
+ROOMS = ("base kernels tensor autograd nn formats models text data decode train eval distill serve cli").split()
 
 # Arrows that the order would allow and the design does not.
 FORBIDDEN = {
@@ -21,6 +21,7 @@ FORBIDDEN = {
     "data": {"tensor", "autograd", "nn", "models"},
     "formats": {"autograd", "nn"},
     "decode": {"train"},
+    "serve": {"train", "eval", "distill"},
 }
 # formats reads and writes tensors, and needs no more of that room than the values themselves.
 ONLY_HEADERS = {("formats", "tensor"): {"dtype.h", "tensor.h"}}

@@ -78,6 +78,7 @@ void parse_and_act(int argc, char** argv, int& status) {
   add_eval(app, invocation);
   add_teach(app, invocation);
   add_train(app, invocation);
+  add_serve(app, invocation);
   add_quantize(app, invocation);
   add_bench(app, invocation);
   add_inspect(app, invocation);

@@ -201,6 +201,12 @@ OrderedJson inspect_signals(const std::string& path, int rows) {
                         {"header", signal_header_to_json(header)},
                         {"rows", store.size()},
                         {"bytes_per_token", store.bytes_per_token()}};
+  if (const Spending spent = store.spent(); spent != Spending{}) {
+    result["spent"] = {{"requests", spent.requests},
+                       {"prompt_tokens", spent.prompt_tokens},
+                       {"completion_tokens", spent.completion_tokens},
+                       {"money", spent.money}};
+  }
   int64_t tokens = 0;
   OrderedJson first = OrderedJson::array();
   store.for_each([&](const SignalRow& row) {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 #include "alambic/base/error.h"
 
@@ -86,6 +87,14 @@ TokenSignal token_signal_from_json(const Json& value, const SignalHeader& header
   return signal;
 }
 
+// Stores from before these were kept, and those of local teachers, have none of them.
+template <class Header>
+auto provenance_fields(Header& header) {
+  return std::array{std::pair("endpoint", &header.endpoint),
+                    std::pair("sampling", &header.sampling),
+                    std::pair("revision", &header.revision), std::pair("begun", &header.begun)};
+}
+
 }  // namespace
 
 std::string_view signal_kind_name(SignalKind kind) { return kKindNames[static_cast<size_t>(kind)]; }
@@ -132,6 +141,8 @@ std::string first_difference(const SignalHeader& stored, const SignalHeader& wan
         differs("vocab_size", stored.vocab_size, wanted.vocab_size),
         differs("seed", stored.seed, wanted.seed),
         differs("prompt_template", stored.prompt_template, wanted.prompt_template),
+        differs("endpoint", stored.endpoint, wanted.endpoint),
+        differs("sampling", stored.sampling, wanted.sampling),
         differs("licence", stored.licence, wanted.licence)}) {
     if (!line.empty()) return line;
   }
@@ -150,6 +161,9 @@ OrderedJson signal_header_to_json(const SignalHeader& header) {
   json["temperature"] = header.temperature;
   json["vocab_size"] = header.vocab_size;
   json["seed"] = header.seed;
+  for (const auto& [key, value] : provenance_fields(header)) {
+    if (!value->empty()) json[key] = *value;
+  }
   return json;
 }
 
@@ -165,6 +179,9 @@ SignalHeader signal_header_from_json(const Json& value, std::string_view where) 
   header.temperature = require<double>(value, "temperature", where);
   header.vocab_size = integer<int>(value, "vocab_size", where);
   header.seed = integer<uint64_t>(value, "seed", where);
+  for (const auto& [key, field] : provenance_fields(header)) {
+    *field = optional<std::string>(value, key, "", where);
+  }
   validate_signal_header(header, where);
   return header;
 }

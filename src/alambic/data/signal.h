@@ -28,6 +28,10 @@ struct SignalHeader {
   double temperature = 1.0;
   int vocab_size = 0;
   uint64_t seed = 0;
+  // Where a teacher that is no file was asked, with which settings, and what it called itself then:
+  // empty for a local one. `begun` is a time for people; neither it nor `revision` tells two stores
+  // apart, because a provider changes its revision under a run.
+  std::string endpoint, sampling, revision, begun;
 
   bool operator==(const SignalHeader&) const = default;
 };
@@ -51,6 +55,15 @@ struct SignalRow {
   std::vector<TokenSignal> signals;  // one per token after the prompt, or none
 
   bool operator==(const SignalRow&) const = default;
+};
+
+// What asking has cost so far, answers that were of no use included.
+struct Spending {
+  int64_t requests = 0, prompt_tokens = 0, completion_tokens = 0;
+  double money = 0;
+
+  int64_t tokens() const { return prompt_tokens + completion_tokens; }
+  bool operator==(const Spending&) const = default;
 };
 
 // "text", "draws", "topk"; the reverse throws kInvalidArgument, opening with `where`.

@@ -22,6 +22,10 @@ constexpr const char* kRowsTable =
     "text TEXT NOT NULL, tokens BLOB NOT NULL, prompt_tokens INTEGER NOT NULL, "
     "signals BLOB NOT NULL, scored INTEGER NOT NULL, crc INTEGER NOT NULL, "
     "PRIMARY KEY(example, sample))";
+// One row, in stores whose teacher has a price.
+constexpr const char* kSpentTable =
+    "CREATE TABLE spent(requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, "
+    "completion_tokens INTEGER NOT NULL, money REAL NOT NULL)";
 constexpr const char* kColumns =
     "example, sample, prompt, text, tokens, prompt_tokens, signals, scored, crc";
 
@@ -55,11 +59,13 @@ void check_schema(const Database& database) {
   Statement statement = database.prepare(
       "SELECT COUNT(*), TOTAL(type = 'table' AND name = 'header' AND sql = ?1), "
       "TOTAL(type = 'table' AND name = 'rows' AND sql = ?2), "
-      "TOTAL(type = 'index' AND name = 'sqlite_autoindex_rows_1') FROM sqlite_schema");
-  statement.bind_text(1, kHeaderTable).bind_text(2, kRowsTable);
+      "TOTAL(type = 'index' AND name = 'sqlite_autoindex_rows_1'), "
+      "TOTAL(type = 'table' AND name = 'spent' AND sql = ?3) FROM sqlite_schema");
+  statement.bind_text(1, kHeaderTable).bind_text(2, kRowsTable).bind_text(3, kSpentTable);
   const bool ours = database.query_integer("PRAGMA application_id") == kApplicationId &&
-                    statement.step() && statement.integer(0) == 3 && statement.real(1) == 1 &&
-                    statement.real(2) == 1 && statement.real(3) == 1;
+                    statement.step() && statement.real(1) == 1 && statement.real(2) == 1 &&
+                    statement.real(3) == 1 &&
+                    static_cast<double>(statement.integer(0)) == 3 + statement.real(4);
   if (!ours) {
     fail(ErrorCode::kCorruptData, "[{}] is a SQLite file, but no signal store of alambic",
          database.path());
@@ -154,13 +160,33 @@ class SignalStore::Impl {
     return found;
   }
 
-  void append(std::span<const SignalRow> rows) {
-    if (!writable_) fail(ErrorCode::kInvalidArgument, "[{}] is open for reading only", path());
-    if (rows.empty()) return;
+  void append(std::span<const SignalRow> rows, const Spending* spent) {
+    require_writable();
+    if (rows.empty() && spent == nullptr) return;
     transaction(database_, [&] {
       for (const SignalRow& row : rows) insert(row);
+      if (spent != nullptr) put_spent(*spent);
     });
     size_ += static_cast<int64_t>(rows.size());
+  }
+
+  Spending spent() const {
+    if (!has_spent()) return {};
+    Statement statement = database_.prepare(
+        "SELECT requests, prompt_tokens, completion_tokens, money FROM spent LIMIT 1");
+    if (!statement.step()) return {};
+    return {statement.integer(0), statement.integer(1), statement.integer(2), statement.real(3)};
+  }
+
+  void set_revision(const std::string& revision) {
+    require_writable();
+    if (revision.empty() || !header_.revision.empty()) return;
+    header_.revision = revision;
+    const std::string json = dump_json(signal_header_to_json(header_));
+    transaction(database_, [&] {
+      Statement statement = database_.prepare("UPDATE header SET json = ?1");
+      statement.bind_text(1, json).step();
+    });
   }
 
   SignalRow read(int64_t example, int sample) {
@@ -194,6 +220,22 @@ class SignalStore::Impl {
     find_.emplace(database_.prepare("SELECT 1 FROM rows WHERE example = ?1 AND sample = ?2"));
     read_.emplace(database_.prepare(
         fmt::format("SELECT {} FROM rows WHERE example = ?1 AND sample = ?2", kColumns).c_str()));
+  }
+
+  void require_writable() const {
+    if (!writable_) fail(ErrorCode::kInvalidArgument, "[{}] is open for reading only", path());
+  }
+
+  bool has_spent() const {
+    return database_.query_integer("SELECT COUNT(*) FROM sqlite_schema WHERE name = 'spent'") == 1;
+  }
+
+  void put_spent(const Spending& spent) {
+    if (!has_spent()) database_.execute(kSpentTable);
+    database_.execute("DELETE FROM spent");
+    Statement statement = database_.prepare("INSERT INTO spent VALUES(?1,?2,?3,?4)");
+    statement.bind(1, spent.requests).bind(2, spent.prompt_tokens).bind(3, spent.completion_tokens);
+    statement.bind_real(4, spent.money).step();
   }
 
   std::string name(int64_t example, int64_t sample) const {
@@ -286,7 +328,12 @@ int64_t SignalStore::size() const { return impl_->size(); }
 bool SignalStore::contains(int64_t example, int sample) const {
   return impl_->contains(example, sample);
 }
-void SignalStore::append(std::span<const SignalRow> rows) { impl_->append(rows); }
+void SignalStore::append(std::span<const SignalRow> rows) { impl_->append(rows, nullptr); }
+void SignalStore::append(std::span<const SignalRow> rows, const Spending& spent) {
+  impl_->append(rows, &spent);
+}
+Spending SignalStore::spent() const { return impl_->spent(); }
+void SignalStore::set_revision(const std::string& revision) { impl_->set_revision(revision); }
 SignalRow SignalStore::read(int64_t example, int sample) const {
   return impl_->read(example, sample);
 }

@@ -40,6 +40,12 @@ class SignalStore {
   bool contains(int64_t example, int sample) const;
   // Adds all rows or, on an Error, none. A (example, sample) that is already stored is an Error.
   void append(std::span<const SignalRow> rows);
+  // The same, and in the same transaction what asking has cost in all.
+  void append(std::span<const SignalRow> rows, const Spending& spent);
+  // As last stored; nothing for a teacher that costs nothing.
+  Spending spent() const;
+  // What the teacher called itself when it was first asked; see SignalHeader. Stored once.
+  void set_revision(const std::string& revision);
   // kNotFound if it is not stored.
   SignalRow read(int64_t example, int sample) const;
   // Calls `visit` for every row in (example, sample) order, holding one row in memory. Do not

@@ -52,6 +52,11 @@ Statement& Statement::bind(int index, int64_t value) {
   return *this;
 }
 
+Statement& Statement::bind_real(int index, double value) {
+  check(sqlite3_bind_double(statement_.get(), index, value));
+  return *this;
+}
+
 Statement& Statement::bind_text(int index, std::string_view value) {
   // A null pointer would bind NULL instead of an empty text.
   const char* data = value.empty() ? "" : value.data();

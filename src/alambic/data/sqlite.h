@@ -25,6 +25,7 @@ class Statement {
 
   // Parameters count from 1. Bytes are not copied: they must live until the next reset.
   Statement& bind(int index, int64_t value);
+  Statement& bind_real(int index, double value);
   Statement& bind_text(int index, std::string_view value);
   Statement& bind_blob(int index, std::string_view value);
   // True if a row is there. The result code of a broken constraint is left to the caller: see

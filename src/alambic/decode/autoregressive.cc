@@ -7,63 +7,10 @@
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
 #include "alambic/decode/decoders.h"
-#include "alambic/decode/session.h"
+#include "alambic/decode/ragged.h"
 
 namespace alambic {
 namespace {
-
-// What one forward is made of. Kept from step to step: a step of a running session allocates
-// nothing.
-struct Step {
-  Forward forward;
-  std::vector<TokenId> tokens;
-  std::vector<int64_t> last_rows;
-};
-
-// One forward over sessions that are not done: each reads a piece of what is pending, and those
-// that have read it all settle a token. Sessions beyond the row budget wait, which changes nothing
-// that they write.
-void run_forward(const LanguageModel& model, std::span<const std::unique_ptr<Session>> sessions,
-                 Step& step) {
-  const NoGrad no_grad;
-  const Stopwatch watch;
-  auto& [forward, tokens, last_rows] = step;
-  forward.precision = sessions.front()->options().precision;
-  forward.groups.clear();
-  tokens.clear();
-  last_rows.clear();
-  int budget = kForwardRows;
-  for (const auto& session : sessions) {
-    if (budget == 0) break;
-    const auto rows =
-        static_cast<int>(std::min<size_t>(session->pending.size(), static_cast<size_t>(budget)));
-    budget -= rows;
-    forward.groups.push_back({rows, session->cache.length(), true, {}, &session->cache});
-    tokens.insert(tokens.end(), session->pending.begin(), session->pending.begin() + rows);
-    if (static_cast<size_t>(rows) == session->pending.size()) {
-      last_rows.push_back(static_cast<int64_t>(tokens.size()) - 1);
-    }
-  }
-  const Tensor hidden = model.hidden(tokens, forward);
-  // Only the last of the running sessions can be cut short by the budget, so the others' rows come
-  // first in `logits`.
-  const Tensor logits = last_rows.empty()
-                            ? Tensor()
-                            : model.logits(gather_rows(hidden, last_rows), forward.precision);
-  int64_t next = 0;
-  for (size_t i = 0; i < forward.groups.size(); ++i) {
-    Session& session = *sessions[i];
-    const int rows = forward.groups[i].rows;
-    session.cache.commit(rows);
-    session.count_forward(rows);
-    session.pending.erase(session.pending.begin(), session.pending.begin() + rows);
-    if (session.pending.empty()) session.append(session.choose(row_of(logits, next++)));
-  }
-  const double seconds = watch.seconds();
-  for (size_t i = 0; i < forward.groups.size(); ++i) {
-    sessions[i]->add_seconds(seconds * forward.groups[i].rows / static_cast<double>(tokens.size()));
-  }
-}
 
 // Tokens that all prompts begin with, where it pays to read them once; each keeps one of its own.
 size_t shared_prefix(std::span<const Prompt> prompts) {
@@ -102,8 +49,8 @@ Generation AutoregressiveDecoder::generate(const Prompt& prompt, const GenerateO
                                            const TokenSink& sink) const {
   const std::unique_ptr<Session> session[] = {
       std::make_unique<Session>(model_, prompt, options, sink)};
-  Step step;
-  while (!session[0]->done()) run_forward(model_, session, step);
+  RaggedStep step;
+  while (!session[0]->done()) step.run(model_, session);
   return session[0]->finish();
 }
 
@@ -117,7 +64,7 @@ std::vector<Generation> AutoregressiveDecoder::generate_all(std::span<const Prom
   std::vector<std::unique_ptr<Session>> running;
   std::vector<size_t> index;  // of the running ones' prompts
   size_t started = 0, finished = 0;
-  Step step;
+  RaggedStep step;
   const size_t shared = shared_prefix(prompts);
   std::optional<KvCache> prefix;
   std::unique_ptr<Progress> progress;
@@ -148,7 +95,7 @@ std::vector<Generation> AutoregressiveDecoder::generate_all(std::span<const Prom
       index.erase(index.begin() + static_cast<std::ptrdiff_t>(i));
       ++finished;
     }
-    if (!running.empty()) run_forward(model_, running, step);
+    if (!running.empty()) step.run(model_, running);
     if (progress) progress->update(static_cast<int64_t>(finished));
   }
   return results;

@@ -105,6 +105,25 @@ std::vector<double> Sampler::log_probabilities(std::span<const float> logits,
   return result;
 }
 
+std::vector<Choice> Sampler::best(std::span<const float> logits, int count) {
+  read(logits);
+  candidates_.resize(static_cast<size_t>(vocabulary_));
+  std::iota(candidates_.begin(), candidates_.end(), 0);
+  std::erase(candidates_, mask_);
+  const size_t kept = std::min(candidates_.size(), static_cast<size_t>(std::max(count, 0)));
+  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(kept),
+                    candidates_.end(), [&](TokenId a, TokenId b) {
+                      const float x = row_[static_cast<size_t>(a)],
+                                  y = row_[static_cast<size_t>(b)];
+                      return x != y ? x > y : a < b;
+                    });
+  std::vector<Choice> result;
+  result.reserve(kept);
+  for (size_t i = 0; i < kept; ++i)
+    result.push_back({candidates_[i], log_probability(candidates_[i])});
+  return result;
+}
+
 TokenId Sampler::draw(int64_t position, uint64_t round, std::span<const TokenId> allowed) {
   const Rng arrivals =
       Rng(options_.seed, stream_).fork(static_cast<uint64_t>(position)).fork(round);

@@ -41,6 +41,8 @@ class Sampler {
   // At temperature 1, of writable tokens.
   std::vector<double> log_probabilities(std::span<const float> logits,
                                         std::span<const TokenId> tokens);
+  // The `count` most probable writable tokens, the first one first; at temperature 1.
+  std::vector<Choice> best(std::span<const float> logits, int count);
 
  private:
   void read(std::span<const float> logits);

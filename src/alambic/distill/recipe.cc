@@ -51,6 +51,24 @@ void visit(V& v, ModelRecipe& m) {
 }
 
 template <class V>
+void visit(V& v, EndpointRecipe& e) {
+  v("endpoint", e.url);
+  v("api", e.api);
+  v("api_key_env", e.api_key_env);
+  v("system", e.system);
+  v("prompt_template", e.prompt_template);
+  v("reasoning", e.reasoning);
+  v("tokenizer", e.tokenizer);
+  v("concurrency", e.concurrency);
+  v("requests_per_minute", e.requests_per_minute);
+  v("timeout", e.timeout);
+  v("max_total_tokens", e.max_total_tokens);
+  v("max_cost", e.max_cost);
+  v("price_per_million_in", e.price_per_million_in);
+  v("price_per_million_out", e.price_per_million_out);
+}
+
+template <class V>
 void visit(V& v, Recipe& r) {
   v("name", r.name);
   v("task", r.task);
@@ -74,6 +92,7 @@ void visit(V& v, Recipe& r) {
   v("seed", r.data.seed);
   v.section("teacher");
   visit(v, r.teacher);
+  visit(v, r.endpoint);
   v.section("teacher.train");
   visit(v, r.teacher_train);
   v.section("signals");
@@ -280,6 +299,32 @@ void one_of(std::string_view where, const char* key, const std::string& value,
   }
 }
 
+void check_endpoint(const Recipe& r, std::string_view where) {
+  one_of(where, "teacher.api", r.endpoint.api, {"auto", "chat", "completions"});
+  one_of(where, "teacher.reasoning", r.endpoint.reasoning, {"drop", "keep"});
+  if (r.signals.kind != "text" && r.signals.kind != "topk") {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] signals.kind = \"{}\"; an endpoint gives \"text\", or \"topk\" where it gives "
+         "log-probabilities",
+         where, r.signals.kind);
+  }
+  if (r.signals.kind == "text" && r.objective.alpha > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] objective.alpha = {} learns from probabilities; want signals.kind = \"topk\" from "
+         "this endpoint, or alpha = 0 to learn from its texts",
+         where, r.objective.alpha);
+  }
+  if (r.signals.kind == "topk" && r.signals.temperature != 1) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] signals.temperature = {}; the log-probabilities of an endpoint are of temperature 1",
+         where, r.signals.temperature);
+  }
+  if (r.student.init == "teacher") {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] student.init = \"teacher\" wants weights; an endpoint gives none", where);
+  }
+}
+
 void check(const Recipe& r, std::string_view where) {
   one_of(where, "task", r.task, {"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"});
   one_of(where, "data.source", r.data.source, {"support-mail", "files"});
@@ -325,6 +370,7 @@ void check(const Recipe& r, std::string_view where) {
          "of one temperature",
          where, r.signals.temperature, r.objective.temperature);
   }
+  if (r.has_endpoint()) check_endpoint(r, where);
   const HybridObjective valid(r.objective);  // its constructor checks the weights
 }
 
@@ -341,6 +387,12 @@ Recipe parse_recipe(std::string_view text, std::string_view where,
   }
   for (const std::string& setting : settings) set_key(table, setting);
   Recipe recipe;
+  if (const auto url = table.at_path("teacher.endpoint").value<std::string>();
+      url && !url->empty()) {
+    recipe.student.init = "random";
+    recipe.signals.kind = "text";
+    recipe.signals.texts = "teacher";
+  }
   Reader reader(table, where);
   visit(reader, recipe);
   reader.refuse_unknown();
@@ -358,6 +410,21 @@ std::string recipe_to_toml(const Recipe& recipe) {
   Recipe copy = recipe;
   visit(writer, copy);
   return writer.text();
+}
+
+std::string recipe_substance(const Recipe& recipe) {
+  Recipe copy = recipe;
+  const EndpointRecipe usual;
+  EndpointRecipe& e = copy.endpoint;
+  e.api_key_env = usual.api_key_env;
+  e.concurrency = usual.concurrency;
+  e.requests_per_minute = usual.requests_per_minute;
+  e.timeout = usual.timeout;
+  e.max_total_tokens = usual.max_total_tokens;
+  e.max_cost = usual.max_cost;
+  e.price_per_million_in = usual.price_per_million_in;
+  e.price_per_million_out = usual.price_per_million_out;
+  return recipe_to_toml(copy);
 }
 
 ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_positions,

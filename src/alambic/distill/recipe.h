@@ -33,6 +33,21 @@ struct ModelRecipe {
   int dim = 128, layers = 4, heads = 4, kv_heads = 4, ffn = 384;
 };
 
+// A teacher behind an OpenAI-compatible endpoint, in the keys of [teacher]; teacher.model is then
+// the name it is served under. endpoint_protocol.h says what each key does.
+struct EndpointRecipe {
+  std::string url;  // "endpoint"; empty: the teacher is a directory, or made by this run
+  std::string api = "auto";
+  std::string api_key_env;  // the environment variable that holds the key
+  std::string system, prompt_template = "{prompt}";
+  std::string reasoning = "drop";  // or keep
+  std::string tokenizer;  // the student's: a directory or tokenizer.json; empty: made of the data
+  int concurrency = 8;
+  double requests_per_minute = 0, timeout = 120;
+  uint64_t max_total_tokens = 0;
+  double max_cost = 0, price_per_million_in = 0, price_per_million_out = 0;
+};
+
 struct TrainRecipe {
   int steps = 0;  // 0: from epochs
   double epochs = 10;
@@ -76,19 +91,26 @@ struct Recipe {
   DataRecipe data;
   int vocabulary = 1024;  // pieces to train; unused where the teacher brings a tokenizer
   ModelRecipe teacher, student{.init = "teacher", .layers = 2, .ffn = 192};
+  EndpointRecipe endpoint;
   TrainRecipe teacher_train, student_train;
   SignalRecipe signals;
   HybridOptions objective;
   EvalRecipe eval;
+
+  bool has_endpoint() const { return !endpoint.url.empty(); }
 };
 
-// `settings` are "key=value" with dotted keys ("student.dim=96"); they override the file. `path`
-// empty: defaults alone.
+// With a teacher behind an endpoint the defaults are what such a teacher can give: its texts, and a
+// student that starts from nothing. `settings` are "key=value" with dotted keys ("student.dim=96");
+// they override the file. `path` empty: defaults alone.
 Recipe read_recipe(const std::string& path, const std::vector<std::string>& settings);
 Recipe parse_recipe(std::string_view toml, std::string_view where,
                     const std::vector<std::string>& settings);
 // Every key with its value: parse_recipe() of it gives the same recipe.
 std::string recipe_to_toml(const Recipe& recipe);
+// The same, but for how fast and for how much an endpoint is asked: what may change when a run goes
+// on.
+std::string recipe_substance(const Recipe& recipe);
 
 // Sizes of a model for `vocabulary` tokens, validated.
 ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_positions,

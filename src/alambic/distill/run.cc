@@ -20,6 +20,9 @@ constexpr const char* kProducts[] = {"teacher",
                                      "signals.sqlite",
                                      "signals.sqlite-wal",
                                      "signals.sqlite-shm",
+                                     "answers.sqlite",
+                                     "answers.sqlite-wal",
+                                     "answers.sqlite-shm",
                                      "report.json",
                                      "report.html",
                                      "recipe.toml"};
@@ -34,7 +37,7 @@ void prepare_directory(const Recipe& recipe, const RunOptions& options) {
       fail(ErrorCode::kInvalidArgument,
            "[{}] holds a run already; go on with --resume or start anew with --overwrite",
            options.directory);
-    } else if (read_file(stored) != resolved) {
+    } else if (recipe_substance(read_recipe(stored, {})) != recipe_substance(recipe)) {
       fail(ErrorCode::kInvalidArgument,
            "[{}] was run with another recipe; use that one, or another --run-dir", stored);
     }
@@ -43,9 +46,14 @@ void prepare_directory(const Recipe& recipe, const RunOptions& options) {
   write_file_atomic(stored, resolved);
 }
 
+// The vocabulary that a recipe names; empty: the run makes one of its data.
+std::string named_tokenizer(const Recipe& recipe) {
+  return recipe.has_endpoint() ? recipe.endpoint.tokenizer : recipe.teacher.model;
+}
+
 RunTokenizers run_tokenizers(const Recipe& recipe, const RunData& data, const RunOptions& options) {
-  if (!recipe.teacher.model.empty()) {
-    const Tokenizer teacher = Tokenizer::load(recipe.teacher.model);
+  if (const std::string named = named_tokenizer(recipe); !named.empty()) {
+    const Tokenizer teacher = Tokenizer::load(named);
     return {teacher, teacher.with_special(kMaskToken)};
   }
   const std::string path = options.directory + "/tokenizer.json";
@@ -84,8 +92,13 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   const RunTokenizers tokenizers =
       timed("vocabulary", [&] { return run_tokenizers(recipe, data, options); });
   RunModels models;
-  models.teacher =
-      timed("teacher", [&] { return make_teacher(recipe, data, tokenizers, options); });
+  if (recipe.has_endpoint()) {
+    models.teacher.name = "teacher";
+    models.teacher.card = run_card(recipe, data);
+  } else {
+    models.teacher =
+        timed("teacher", [&] { return make_teacher(recipe, data, tokenizers, options); });
+  }
   const ModelCard card = student_card(recipe, data, models.teacher);
   TrainingSet taught;
   taught.sequences = timed("signals", [&] {
@@ -100,9 +113,7 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   if (recipe.signals.kind == "memory") taught_job.speaker = models.teacher.model.get();
   if (recipe.student.init == "teacher") taught_job.ancestor = models.teacher.model.get();
   taught_job.card.provenance = {
-      {"made by", "alambic distill"},
-      {"teacher", recipe.teacher.model.empty() ? "made on the spot" : recipe.teacher.model},
-      {"recipe", recipe.name}};
+      {"made by", "alambic distill"}, {"teacher", teacher_name(recipe)}, {"recipe", recipe.name}};
   StudentJob control_job{"control", without_teacher(recipe.objective), nullptr, nullptr, steps,
                          card};
   control_job.card.provenance = {{"made by", "alambic distill, as the control: no teacher"},
@@ -129,8 +140,8 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   const RunData data = load_run_data(recipe);
   make_directories(options.directory);
   Tokenizer tokenizer = [&] {
-    if (!recipe.teacher.model.empty())
-      return Tokenizer::load(recipe.teacher.model).with_special(kMaskToken);
+    if (const std::string named = named_tokenizer(recipe); !named.empty())
+      return Tokenizer::load(named).with_special(kMaskToken);
     const std::string path = options.directory + "/tokenizer.json";
     if (!file_exists(path)) train_run_tokenizer(recipe, data).save(path);
     return Tokenizer::load(path);

@@ -7,8 +7,8 @@
 
 #include "alambic/base/file.h"
 #include "alambic/distill/encoding.h"
+#include "alambic/distill/endpoint_teacher.h"
 #include "alambic/distill/run_parts.h"
-#include "alambic/distill/teacher.h"
 
 namespace alambic {
 namespace {
@@ -24,7 +24,7 @@ std::string checksum(const std::string& text) {
 std::string fingerprint(const Recipe& recipe, const std::string& name, const TrainingSet& set) {
   int64_t tokens = 0;
   for (const Sequence& s : set.sequences) tokens += static_cast<int64_t>(s.tokens.size());
-  return fmt::format("{} {} {} {}", name, checksum(recipe_to_toml(recipe)), set.sequences.size(),
+  return fmt::format("{} {} {} {}", name, checksum(recipe_substance(recipe)), set.sequences.size(),
                      tokens);
 }
 
@@ -85,7 +85,54 @@ ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer) {
   return config;
 }
 
+EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind) {
+  const EndpointRecipe& e = recipe.endpoint;
+  EndpointOptions o;
+  o.url = e.url;
+  o.model = recipe.teacher.model;
+  o.api = e.api;
+  o.key = endpoint_key(e.api_key_env);
+  o.system = e.system;
+  o.prompt_template = e.prompt_template;
+  o.keep_reasoning = e.reasoning == "keep";
+  o.concurrency = e.concurrency;
+  o.requests_per_minute = e.requests_per_minute;
+  o.timeout_seconds = e.timeout;
+  o.max_total_tokens = static_cast<int64_t>(std::min<uint64_t>(e.max_total_tokens, INT64_MAX));
+  o.max_cost = e.max_cost;
+  o.price_in = e.price_per_million_in;
+  o.price_out = e.price_per_million_out;
+  o.kind = kind;
+  o.count = kind == SignalKind::kTopK ? recipe.signals.count : 0;
+  o.text_temperature = recipe.signals.text_temperature;
+  o.max_new_tokens = recipe.signals.max_new_tokens;
+  o.max_tokens = recipe.data.max_tokens;
+  o.seed = recipe.seed;
+  return o;
+}
+
+// What all stores of a run have in common, as stores of texts.
+SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
+                               const Tokenizer& tokenizer) {
+  SignalHeader header;
+  header.teacher_id = teacher_name(recipe);
+  header.tokenizer_hash = tokenizer.hash();
+  header.prompt_template = card.prompt_template;
+  header.vocab_size = tokenizer.vocab_size();
+  header.seed = recipe.seed;
+  if (recipe.has_endpoint()) describe_endpoint(endpoint_options(recipe, SignalKind::kText), header);
+  return header;
+}
+
 }  // namespace
+
+std::string teacher_name(const Recipe& recipe) {
+  if (recipe.has_endpoint()) {
+    return recipe.teacher.model.empty() ? "the model of " + recipe.endpoint.url
+                                        : recipe.teacher.model;
+  }
+  return recipe.teacher.model.empty() ? "made on the spot" : recipe.teacher.model;
+}
 
 ModelCard run_card(const Recipe& recipe, const RunData& data) {
   ModelCard card;
@@ -144,6 +191,25 @@ std::vector<Sequence> read_signal_sequences(const std::string& path, int max_tok
   return sequences;
 }
 
+std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& card,
+                                      std::span<const Example> examples, const Tokenizer& tokenizer,
+                                      const RunOptions& options) {
+  const SignalHeader header = run_signal_header(recipe, card, tokenizer);
+  SignalStore store = SignalStore::create_or_resume(options.directory + "/answers.sqlite", header);
+  std::vector<SignalRequest> requests;
+  for (size_t i = 0; i < examples.size(); ++i) {
+    requests.push_back({static_cast<int64_t>(i), 0, &examples[i], true});
+  }
+  EndpointTeacher endpoint(endpoint_options(recipe, SignalKind::kText), tokenizer, card);
+  gather_signals(endpoint, requests, store);
+  std::vector<std::string> answers(examples.size());
+  store.for_each([&](const SignalRow& row) {
+    const auto index = static_cast<size_t>(row.example);
+    if (row.example >= 0 && index < answers.size()) answers[index] = row.text;
+  });
+  return answers;
+}
+
 std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data,
                                          const RunModel& teacher, const Tokenizer& tokenizer,
                                          const RunOptions& options) {
@@ -151,15 +217,10 @@ std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& da
   const SignalKind kind = s.kind == "draws"  ? SignalKind::kDraws
                           : s.kind == "topk" ? SignalKind::kTopK
                                              : SignalKind::kText;
-  SignalHeader header;
-  header.teacher_id = recipe.teacher.model.empty() ? "made on the spot" : recipe.teacher.model;
-  header.tokenizer_hash = tokenizer.hash();
-  header.prompt_template = teacher.card.prompt_template;
+  SignalHeader header = run_signal_header(recipe, teacher.card, tokenizer);
   header.kind = kind;
   header.draws_or_k = kind == SignalKind::kText ? 0 : s.count;
   header.temperature = s.temperature;
-  header.vocab_size = tokenizer.vocab_size();
-  header.seed = recipe.seed;
   const std::string path = options.directory + "/signals.sqlite";
   SignalStore store = SignalStore::create_or_resume(path, header);
   std::vector<SignalRequest> requests;
@@ -173,6 +234,11 @@ std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& da
     const auto example = static_cast<int64_t>(data.train.size() + i);
     for (int k = 0; k < s.samples; ++k)
       requests.push_back({example, 1 + k, &data.prompts[i], true});
+  }
+  if (recipe.has_endpoint()) {
+    EndpointTeacher endpoint(endpoint_options(recipe, kind), tokenizer, teacher.card);
+    gather_signals(endpoint, requests, store);
+    return read_signal_sequences(path, recipe.data.max_tokens);
   }
   LocalTeacherOptions ask;
   ask.kind = kind;

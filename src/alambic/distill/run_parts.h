@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -15,7 +16,7 @@ namespace alambic {
 // A model of a run: as it is on disk, frozen for inference.
 struct RunModel {
   std::string name;
-  std::unique_ptr<Transformer> model;
+  std::unique_ptr<Transformer> model;  // null for a teacher behind an endpoint
   ModelCard card;
   int64_t bytes = 0;
   std::vector<CurvePoint> curve;  // empty where it was not trained here
@@ -30,6 +31,8 @@ struct RunTokenizers {
 using Phases = std::vector<std::pair<std::string, double>>;
 
 ModelCard run_card(const Recipe& recipe, const RunData& data);
+// The teacher, for people: what it is served as, its directory, or how it was made.
+std::string teacher_name(const Recipe& recipe);
 
 // Loads the recipe's teacher, or trains one and keeps it in the run directory.
 RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
@@ -57,6 +60,11 @@ RunModel make_student(const StudentJob& job, const Recipe& recipe, const Trainin
 std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data,
                                          const RunModel& teacher, const Tokenizer& tokenizer,
                                          const RunOptions& options);
+// What a teacher behind an endpoint answers to these examples, in order; kept in the run directory,
+// so that nothing is asked twice. An answer that it refused is empty.
+std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& card,
+                                      std::span<const Example> examples, const Tokenizer& tokenizer,
+                                      const RunOptions& options);
 std::vector<Sequence> read_signal_sequences(const std::string& path, int max_tokens);
 
 struct RunModels {

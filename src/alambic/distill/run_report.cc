@@ -132,11 +132,12 @@ std::string example_prompt(const RunData& data) {
 class Measurement {
  public:
   Measurement(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
-              const RunModels& models)
+              const RunModels& models, const RunOptions& options)
       : recipe_(recipe),
         data_(data),
         tokenizers_(tokenizers),
         models_(models),
+        options_(options),
         task_(task_from_name(recipe.task)),
         hybrid_(recipe.objective.draft_weight > 0) {}
 
@@ -149,8 +150,10 @@ class Measurement {
     score_models();
     report_.baselines = baselines(task_, data_, tokenizers_.student);
     decode_modes();
-    report_.student_agreement = agree(models_.student);
-    report_.control_agreement = agree(models_.control);
+    if (models_.teacher.model) {
+      report_.student_agreement = agree(models_.student);
+      report_.control_agreement = agree(models_.control);
+    }
     curves();
     samples();
     report_.machine = fmt::format("{}, {} threads, {}", processor_name(), thread_count(),
@@ -177,15 +180,36 @@ class Measurement {
     return {m.name, m.model->config().parameters(), m.bytes, result.score};
   }
 
+  // A teacher behind an endpoint answers the same prompts. Nobody knows its size, and it scores no
+  // texts for a perplexity.
+  ModelReport measure_endpoint() {
+    ModelReport report{teacher_name(recipe_), std::nullopt, std::nullopt, std::nullopt};
+    if (task_ == Task::kPerplexity) return report;
+    teacher_.answers =
+        ask_endpoint(recipe_, models_.teacher.card, data_.test, tokenizers_.teacher, options_);
+    teacher_.evidence = score_answers(task_, teacher_.answers, data_.test);
+    teacher_.score = score_of(teacher_.evidence);
+    report.score = teacher_.score;
+    return report;
+  }
+
   void score_models() {
-    teacher_ = measure(models_.teacher, tokenizers_.teacher, DecodeMode::kAutoregressive);
+    if (models_.teacher.model) {
+      teacher_ = measure(models_.teacher, tokenizers_.teacher, DecodeMode::kAutoregressive);
+      report_.teacher = describe(models_.teacher, teacher_);
+    } else {
+      report_.teacher = measure_endpoint();
+    }
     student_ = measure(models_.student, tokenizers_.student, DecodeMode::kAutoregressive);
     control_ = measure(models_.control, tokenizers_.student, DecodeMode::kAutoregressive);
-    report_.teacher = describe(models_.teacher, teacher_);
     report_.student = describe(models_.student, student_);
     report_.control = describe(models_.control, control_);
     const bool lower = traits(task_).lower_is_better;
-    report_.gap = gap_closed(teacher_.evidence, student_.evidence, control_.evidence, lower);
+    if (report_.teacher->score) {
+      report_.gap = gap_closed(teacher_.evidence, student_.evidence, control_.evidence, lower);
+    } else {
+      report_.gap.reason = "nobody knows the score of the teacher behind the endpoint";
+    }
     report_.student_over_control = lower ? paired_bootstrap(control_.evidence, student_.evidence)
                                          : paired_bootstrap(student_.evidence, control_.evidence);
   }
@@ -270,7 +294,10 @@ class Measurement {
     const size_t count = std::min(data_.prompts.size(), static_cast<size_t>(recipe_.eval.samples));
     for (size_t i = 0; i < count; ++i) {
       const std::string& prompt = data_.prompts[i].prompt;
-      report_.samples.push_back({prompt, "", write(models_.teacher, tokenizers_.teacher, prompt),
+      report_.samples.push_back({prompt, "",
+                                 models_.teacher.model
+                                     ? write(models_.teacher, tokenizers_.teacher, prompt)
+                                     : std::string(),
                                  write(models_.student, tokenizers_.student, prompt),
                                  write(models_.control, tokenizers_.student, prompt)});
     }
@@ -280,6 +307,7 @@ class Measurement {
   const RunData& data_;
   const RunTokenizers& tokenizers_;
   const RunModels& models_;
+  const RunOptions& options_;
   Task task_;
   bool hybrid_;
   TaskResult teacher_, student_, control_;
@@ -290,7 +318,7 @@ class Measurement {
 
 RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
                       const RunModels& models, const RunOptions& options) {
-  RunReport report = Measurement(recipe, data, tokenizers, models).run();
+  RunReport report = Measurement(recipe, data, tokenizers, models, options).run();
   report.command = options.command;
   const std::string student = options.directory + "/student";
   report.try_command =
@@ -299,7 +327,10 @@ RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokeni
     report.notes.push_back("the student started from " +
                            models.student.card.provenance.value("start", ""));
   }
-  if (recipe.teacher.model.empty()) {
+  if (recipe.has_endpoint()) {
+    report.notes.push_back(
+        fmt::format("the teacher is {} at {}", teacher_name(recipe), recipe.endpoint.url));
+  } else if (recipe.teacher.model.empty()) {
     report.notes.emplace_back(
         "the teacher was made on the spot by this run, from the same training data; name a real "
         "one with "

@@ -24,6 +24,36 @@ double exponentials(std::span<const float> logits, double temperature,
   return std::accumulate(weights.begin(), weights.end(), 0.0);
 }
 
+class StoreSink final : public SignalSink {
+ public:
+  StoreSink(SignalStore& store, size_t wanted, size_t missing)
+      : store_(store),
+        spent_(store.spent()),
+        progress_("signals", static_cast<int64_t>(wanted)),
+        done_(static_cast<int64_t>(wanted - missing)) {
+    progress_.update(done_);
+  }
+  void store(std::vector<SignalRow> rows, const Spending& spent) override {
+    done_ += static_cast<int64_t>(rows.size());
+    std::erase_if(rows, [](const SignalRow& row) { return row.tokens.empty(); });
+    if (spent == spent_) {
+      store_.append(rows);
+    } else {
+      store_.append(rows, spent);
+      spent_ = spent;
+    }
+    progress_.update(done_);
+  }
+  Spending spent() const override { return spent_; }
+  void note_revision(const std::string& revision) override { store_.set_revision(revision); }
+
+ private:
+  SignalStore& store_;
+  Spending spent_;
+  Progress progress_;
+  int64_t done_;
+};
+
 }  // namespace
 
 TokenSignal draw_signal(std::span<const float> logits, double temperature, int draws, Rng& rng) {
@@ -78,7 +108,18 @@ LocalTeacher::LocalTeacher(const LanguageModel& model, Tokenizer tokenizer, Mode
       id_(std::move(id)),
       options_(options) {}
 
-std::vector<SignalRow> LocalTeacher::annotate(std::span<const SignalRequest> requests) {
+void LocalTeacher::annotate(std::span<const SignalRequest> requests, SignalSink& sink) {
+  constexpr size_t kBatch = 64;
+  while (!requests.empty()) {
+    throw_if_interrupted("signals",
+                         "what is gathered is stored; run the same command with --resume to go on");
+    const size_t count = std::min(requests.size(), kBatch);
+    sink.store(batch(requests.first(count)), {});
+    requests = requests.subspan(count);
+  }
+}
+
+std::vector<SignalRow> LocalTeacher::batch(std::span<const SignalRequest> requests) const {
   std::vector<SignalRow> rows(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     rows[i].example = requests[i].example;
@@ -178,24 +219,12 @@ void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows) const {
 }
 
 void gather_signals(Teacher& teacher, std::span<const SignalRequest> requests, SignalStore& store) {
-  constexpr size_t kBatch = 64;
   std::vector<SignalRequest> missing;
   for (const SignalRequest& r : requests) {
     if (!store.contains(r.example, r.sample)) missing.push_back(r);
   }
-  Progress progress("signals", static_cast<int64_t>(requests.size()));
-  auto done = static_cast<int64_t>(requests.size() - missing.size());
-  progress.update(done);
-  for (size_t first = 0; first < missing.size(); first += kBatch) {
-    throw_if_interrupted("signals",
-                         "what is gathered is stored; run the same command with --resume to go on");
-    const size_t last = std::min(missing.size(), first + kBatch);
-    std::vector<SignalRow> rows = teacher.annotate(std::span(missing).subspan(first, last - first));
-    std::erase_if(rows, [](const SignalRow& row) { return row.tokens.empty(); });
-    store.append(rows);
-    done += static_cast<int64_t>(last - first);
-    progress.update(done);
-  }
+  StoreSink sink(store, requests.size(), missing.size());
+  if (!missing.empty()) teacher.annotate(missing, sink);
 }
 
 }  // namespace alambic

@@ -17,6 +17,7 @@ namespace alambic {
 struct Capabilities {
   bool texts = true;
   bool draws = false, top_k = false;  // token probabilities, and in which form
+  bool given_texts = false;           // of texts that somebody else wrote
 };
 
 // What is asked for one (example, sample).
@@ -25,6 +26,22 @@ struct SignalRequest {
   int sample;
   const Example* data;
   bool write_text;  // the teacher writes the answer; else it comments on data->completion
+};
+
+// Where a teacher's rows go as they come.
+class SignalSink {
+ public:
+  SignalSink() = default;
+  SignalSink(const SignalSink&) = delete;
+  SignalSink& operator=(const SignalSink&) = delete;
+  virtual ~SignalSink() = default;
+  // Stores rows, in one durable step, with what asking has cost in all. A row with empty `tokens`
+  // could not be made (too long) and is only counted.
+  virtual void store(std::vector<SignalRow> rows, const Spending& spent) = 0;
+  // What asking had cost when the gathering began.
+  virtual Spending spent() const = 0;
+  // What the teacher calls its present state, where it says so.
+  virtual void note_revision(const std::string& revision) = 0;
 };
 
 // Thread safety: one teacher, one thread; it uses all cores itself.
@@ -36,8 +53,8 @@ class Teacher {
   virtual ~Teacher() = default;
   virtual Capabilities capabilities() const = 0;
   virtual std::string id() const = 0;
-  // One row per request, in order. A row with an empty `tokens` could not be made (too long).
-  virtual std::vector<SignalRow> annotate(std::span<const SignalRequest> requests) = 0;
+  // One row per request, in any order. What is stored stays stored, whatever is thrown.
+  virtual void annotate(std::span<const SignalRequest> requests, SignalSink& sink) = 0;
 };
 
 struct LocalTeacherOptions {
@@ -58,11 +75,12 @@ class LocalTeacher final : public Teacher {
   // `model` must be frozen for inference and outlive the teacher.
   LocalTeacher(const LanguageModel& model, Tokenizer tokenizer, ModelCard card, std::string id,
                const LocalTeacherOptions& options);
-  Capabilities capabilities() const override { return {true, true, true}; }
+  Capabilities capabilities() const override { return {true, true, true, true}; }
   std::string id() const override { return id_; }
-  std::vector<SignalRow> annotate(std::span<const SignalRequest> requests) override;
+  void annotate(std::span<const SignalRequest> requests, SignalSink& sink) override;
 
  private:
+  std::vector<SignalRow> batch(std::span<const SignalRequest> requests) const;
   void write_texts(std::span<const SignalRequest> requests, std::vector<SignalRow>& rows) const;
   void add_probabilities(std::vector<SignalRow>& rows) const;
 
@@ -79,9 +97,8 @@ TokenSignal draw_signal(std::span<const float> logits, double temperature, int d
 // The k largest probabilities and the tail.
 TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k);
 
-// Asks `teacher` for every request the store does not have yet, in batches, with a progress line;
-// each batch is durable before the next begins. Ctrl-C throws kInterrupted and keeps what is
-// stored.
+// Asks `teacher` for every request the store does not have yet, with a progress line; rows are
+// durable as they come. Ctrl-C throws kInterrupted and keeps what is stored.
 void gather_signals(Teacher& teacher, std::span<const SignalRequest> requests, SignalStore& store);
 
 }  // namespace alambic

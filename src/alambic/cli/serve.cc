@@ -1,0 +1,93 @@
+// alambic serve: a model behind the OpenAI API.
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "alambic/cli/model.h"
+#include "alambic/cli/output.h"
+#include "alambic/cli/verb.h"
+#include "alambic/serve/http_server.h"
+
+namespace alambic {
+namespace {
+
+constexpr const char* kServeExample =
+    "  alambic serve runs/quickstart/student --port 8080\n"
+    "  curl http://127.0.0.1:8080/v1/completions -H 'Content-Type: application/json' -d "
+    "'{\"prompt\": \"Hello\"}'\n"
+    "Any client of the OpenAI API works with the base URL http://127.0.0.1:8080/v1.";
+
+struct ServeArguments {
+  std::string model, name, precision, api_key_env;
+  HttpOptions http;
+  int context = 0;
+};
+
+void bind(CLI::App& verb, ServeArguments& o) {
+  verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
+  verb.add_option("--host", o.http.host, "Address to listen on; all but loopback want a key")
+      ->type_name("ADDRESS")
+      ->capture_default_str();
+  verb.add_option("--port", o.http.port, "Port to listen on; 0: any that is free")
+      ->capture_default_str();
+  verb.add_option("--name", o.name, "Name of the model for clients; default: its directory's")
+      ->type_name("NAME");
+  verb.add_option("--precision", o.precision, kPrecisionHelp)
+      ->check(CLI::IsMember({"fp32", "bf16"}));
+  verb.add_option("--max-context", o.context,
+                  "Tokens of prompt and answer; default: all that the model has")
+      ->check(CLI::Range(2, 1 << 24));
+  verb.add_option("--api-key-env", o.api_key_env,
+                  "Environment variable with the key that clients must show")
+      ->type_name("VARIABLE");
+}
+
+std::string api_key(const ServeArguments& o) {
+  if (o.api_key_env.empty()) {
+    if (!is_loopback(o.http.host)) {
+      fail(ErrorCode::kInvalidArgument,
+           "[--host] {} can be reached from elsewhere; want --api-key-env, or a loopback address",
+           o.http.host);
+    }
+    return "";
+  }
+  const char* key = std::getenv(o.api_key_env.c_str());
+  if (key == nullptr || *key == '\0') {
+    fail(ErrorCode::kInvalidArgument, "[--api-key-env] the environment has no {}", o.api_key_env);
+  }
+  return key;
+}
+
+std::string directory_name(const std::string& directory) {
+  const auto path = std::filesystem::absolute(directory).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
+void act(const ServeArguments& o, const Invocation&) {
+  const std::string key = api_key(o);
+  const Precision precision = precision_from_name(o.precision, o.model);
+  const OpenModel open = open_model(o.model, precision);
+  ServedModel served{.model = &open.model(), .tokenizer = open.tokenizer, .card = open.card()};
+  served.name = o.name.empty() ? directory_name(o.model) : o.name;
+  served.stop = stop_tokens(open);
+  served.precision = precision;
+  const int positions = open.model().config().max_positions;
+  served.context = o.context > 0 ? std::min(o.context, positions) : positions;
+  Service service(std::move(served), key);
+  HttpServer server(service, o.http);
+  const bool six = o.http.host.find(':') != std::string::npos;
+  print_result(fmt::format("serving {} on http://{}{}{}:{}/v1\n",
+                           o.name.empty() ? directory_name(o.model) : o.name, six ? "[" : "",
+                           o.http.host, six ? "]" : "", server.port()));
+  server.run();
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, Invocation& invocation) {
+  add_verb<ServeArguments>(app, invocation, "serve", "Answer clients of the OpenAI API",
+                           kServeExample, bind, act);
+}
+
+}  // namespace alambic

@@ -1,0 +1,54 @@
+// What an OpenAI-compatible endpoint answers, read as what it is: the word of a stranger. HTML,
+// half a JSON document, wrong types and endless lists end in one clear line and bounded memory.
+//
+// Servers differ in how they give a token: its bytes as numbers, its text, or its bytes spelled
+// out ("bytes:\xe2\x80"). A token whose bytes nobody can know (a text with U+FFFD) is marked so.
+// Reasoning may stand in a field of its own (reasoning_content, reasoning) or in front of the text
+// between <think> and </think>. Thread safety: pure functions. Errors: kCorruptData, opening with
+// `where`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "alambic/base/json.h"
+
+namespace alambic {
+
+struct EndpointAlternative {
+  std::string bytes;
+  bool known = true;  // false: `bytes` is only what could be shown of them
+  double log_probability = 0;
+};
+
+struct EndpointToken {
+  EndpointAlternative chosen;  // log_probability is NaN for a token that nothing predicts
+  std::vector<EndpointAlternative> top;
+};
+
+struct EndpointReply {
+  std::string text;                   // the answer, without reasoning
+  std::string reasoning;              // empty: none was given
+  std::string finish;                 // "stop", "length", ...
+  std::vector<EndpointToken> tokens;  // of everything that was written, if they were given
+  int64_t prompt_tokens = 0, completion_tokens = 0;  // 0: not reported
+  std::string model, fingerprint;
+};
+
+enum class EndpointApi { kChat, kCompletions };
+
+EndpointReply parse_endpoint_reply(EndpointApi api, std::string_view body, std::string_view where);
+
+// The message of an error body, or the beginning of whatever came instead; one line, bounded.
+struct EndpointFault {
+  std::string message, param, code;
+};
+EndpointFault parse_endpoint_fault(std::string_view body);
+
+// The names in an answer to GET /models; at most a hundred.
+std::vector<std::string> parse_model_names(std::string_view body, std::string_view where);
+
+}  // namespace alambic

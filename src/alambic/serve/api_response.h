@@ -1,0 +1,53 @@
+// Answers in the words of the OpenAI API: whole bodies, stream events, and the framing of
+// server-sent events. Thread safety: const. Nothing here throws.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "alambic/serve/choice_writer.h"
+
+namespace alambic {
+
+enum class ApiRoute { kCompletions, kChat };
+
+struct ChoiceResult {
+  std::string text;
+  std::vector<TokenRecord> tokens;
+  std::string finish;  // "stop" or "length"; empty while it is written
+};
+
+struct TokenUsage {
+  int64_t prompt = 0, completion = 0;
+};
+
+class ResponseFormat {
+ public:
+  ResponseFormat(ApiRoute route, Tokenizer tokenizer, std::string model, bool logprobs);
+
+  OrderedJson whole(const std::vector<ChoiceResult>& choices, const TokenUsage& usage) const;
+  // Stream chunks: the first one of a chat choice names the role; `part` holds what is new.
+  OrderedJson opening(int choice) const;
+  OrderedJson chunk(int choice, const ChoiceResult& part) const;
+  OrderedJson usage_chunk(const TokenUsage& usage) const;
+
+ private:
+  OrderedJson envelope(const char* object) const;
+  OrderedJson logprobs(const std::vector<TokenRecord>& tokens) const;
+  OrderedJson chat_entry(TokenId token, const std::string& bytes, double log_probability) const;
+  std::string name_of(TokenId token, const std::string& bytes) const;
+
+  ApiRoute route_;
+  Tokenizer tokenizer_;
+  std::string model_, id_;
+  int64_t created_;
+  bool logprobs_;
+};
+
+// "data: {...}\n\n"
+std::string sse_event(const OrderedJson& data);
+inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
+inline constexpr std::string_view kSsePing = ": ping\n\n";
+
+}  // namespace alambic

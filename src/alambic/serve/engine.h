@@ -1,0 +1,109 @@
+// The engine thread: writes many texts at once with one model. Whatever waits is taken into the
+// next forward as soon as there is room, so that requests that arrive together run together, each
+// with the text it would have had alone.
+//
+// Ownership: looks at the model, which must outlive it; shares tasks until they have ended.
+// Thread safety: submit(), cancel() and drained() from any thread. A task is called on the engine
+// thread only, and its calls must be quick. Errors: what a task asks for in vain, or what goes
+// wrong under way, ends that task with on_failure(); the engine itself goes on.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "alambic/decode/ragged.h"
+
+namespace alambic {
+
+// A token of a text with its log-probability under the model (at temperature 1), and the most
+// probable tokens there.
+struct ScoredToken {
+  TokenId token = 0;
+  double log_probability = 0;
+  std::vector<Choice> top;
+};
+
+// One text to write.
+class EngineTask {
+ public:
+  EngineTask() = default;
+  EngineTask(const EngineTask&) = delete;
+  EngineTask& operator=(const EngineTask&) = delete;
+  virtual ~EngineTask() = default;
+
+  Prompt prompt;
+  GenerateOptions options;
+  int top = 0;                // so many most probable tokens beside each
+  bool score_prompt = false;  // on_prompt() is wanted
+
+  // Every token of the prompt but the first, which nothing predicts. Comes before all else.
+  virtual void on_prompt(std::vector<ScoredToken> tokens) = 0;
+  // False: enough.
+  virtual bool on_token(ScoredToken token) = 0;
+  // `stopped`: by a stop token, rather than by a limit or on_token().
+  virtual void on_end(bool stopped) = 0;
+  virtual void on_failure(const std::string& message) = 0;
+
+  // The task is dropped between two forwards; it is called no more.
+  void cancel() { cancelled_ = true; }
+  bool cancelled() const { return cancelled_; }
+
+ private:
+  std::atomic<bool> cancelled_ = false;
+};
+
+struct EngineOptions {
+  size_t batch = 16;  // texts that are written at once
+  size_t queue = 64;  // texts that may wait
+};
+
+class Engine {
+ public:
+  explicit Engine(const LanguageModel& model, const EngineOptions& options = {});
+  // Drops what runs and waits.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Takes all tasks or, where they would not fit into the queue, none.
+  bool submit(std::span<const std::shared_ptr<EngineTask>> tasks);
+  const EngineOptions& options() const { return options_; }
+
+ private:
+  // `tasks_` and `sessions_` stand side by side; `waiting_` alone is shared.
+  void run();
+  bool admit();
+  void start(const std::shared_ptr<EngineTask>& task);
+  void step();
+  void drop_cancelled();
+  void remove(size_t index);
+
+  const LanguageModel& model_;
+  EngineOptions options_;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<std::shared_ptr<EngineTask>> waiting_;
+  bool stopping_ = false;
+
+  std::vector<std::shared_ptr<EngineTask>> tasks_;
+  std::vector<std::unique_ptr<Session>> sessions_;
+  std::vector<std::unique_ptr<TokenSink>> sinks_;
+  std::vector<ScoredToken> next_;  // what each session is about to settle
+  RaggedStep step_;
+  std::thread thread_;  // last: it uses everything above
+};
+
+// Scores tokens[1..] given those before them. Leaves `cache`, which must be empty, with all tokens
+// read.
+std::vector<ScoredToken> score_tokens(const LanguageModel& model, std::span<const TokenId> tokens,
+                                      const GenerateOptions& options, int top, KvCache& cache);
+
+}  // namespace alambic

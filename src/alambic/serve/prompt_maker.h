@@ -1,0 +1,46 @@
+// From the text of a request to the tokens that the model reads.
+//
+// A chat goes through the model's chat template. A model without one has been trained on single
+// prompts in its card's template: the last user message takes the place of "{prompt}", with the
+// system message, if there is one, and any earlier turns in front of it, joined by blank lines
+// without role names. In both, the content of a special token in a message is text like any other:
+// no message can end its turn or forge another's role. A plain prompt is the client's own work, and
+// special tokens in it count.
+//
+// Thread safety: const. Errors: ApiError 400 where nothing is left to continue from or a template
+// refuses the messages.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "alambic/base/json.h"
+#include "alambic/models/hf_directory.h"
+#include "alambic/text/tokenizer.h"
+
+namespace alambic {
+
+class PromptMaker {
+ public:
+  PromptMaker(Tokenizer tokenizer, ModelCard card);
+
+  std::vector<TokenId> from_text(const std::string& text) const;
+  // Tokens that from_text() puts in front of every text, such as a beginning-of-text token.
+  size_t prefix_tokens(const std::string& text) const;
+  // `messages` as ChatRequest has them.
+  std::vector<TokenId> from_messages(const OrderedJson& messages,
+                                     const OrderedJson& variables) const;
+
+ private:
+  std::string guarded(std::string text) const;
+  std::vector<TokenId> encode_guarded(const std::string& text) const;
+  std::string plain_chat(const OrderedJson& messages) const;
+
+  Tokenizer tokenizer_;
+  ModelCard card_;
+  std::vector<std::string> specials_;  // contents of special tokens, longest first
+};
+
+}  // namespace alambic

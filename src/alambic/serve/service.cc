@@ -1,0 +1,243 @@
+#include "alambic/serve/service.h"
+
+#include <algorithm>
+#include <random>
+
+#include "alambic/base/json.h"
+
+namespace alambic {
+namespace {
+
+constexpr const char* kCompletionsPath = "/v1/completions";
+constexpr const char* kChatPath = "/v1/chat/completions";
+constexpr const char* kModelsPath = "/v1/models";
+
+HttpReply json_reply(const OrderedJson& body) {
+  HttpReply reply;
+  reply.body = dump_json(body);
+  return reply;
+}
+
+// "[::1]:8080" -> "[::1]", "localhost:80" -> "localhost"
+std::string_view without_port(std::string_view host) {
+  const size_t colon = host.rfind(':');
+  const bool port =
+      colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos;
+  return port ? host.substr(0, colon) : host;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+// In time that does not depend on where they differ.
+bool same_secret(std::string_view a, std::string_view b) {
+  unsigned difference = a.size() == b.size() ? 0U : 1U;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const char other = b.empty() ? '\0' : b[i % b.size()];
+    difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(other);
+  }
+  return difference == 0;
+}
+
+uint64_t fresh_seed() {
+  std::random_device device;
+  return (static_cast<uint64_t>(device()) << 32U) | device();
+}
+
+void check_method(const HttpRequest& request, std::string_view wanted) {
+  if (request.method == wanted) return;
+  throw ApiError(405, fmt::format("{} {}: want {}", request.method, request.target, wanted));
+}
+
+// A page in a browser can send a form without asking anybody, but no JSON.
+void check_body_kind(const HttpRequest& request) {
+  const std::string type = lower(request.content_type.substr(0, request.content_type.find(';')));
+  if (type != "application/json") {
+    throw ApiError(415, "Content-Type: want application/json");
+  }
+  if (!request.content_encoding.empty() && lower(request.content_encoding) != "identity") {
+    throw ApiError(415, "Content-Encoding: this server takes plain bodies only");
+  }
+}
+
+}  // namespace
+
+Service::Service(ServedModel model, std::string api_key)
+    : model_(std::move(model)),
+      api_key_(std::move(api_key)),
+      prompts_(model_.tokenizer, model_.card),
+      engine_(*model_.model) {}
+
+// Against pages that reach a local server under a name of their own (DNS rebinding) or from
+// another origin. With a key, which no such page has, any name will do.
+void Service::check_origin(const HttpRequest& request) const {
+  if (api_key_.empty()) {
+    const std::string host = lower(without_port(request.host));
+    if (host != "localhost" && host != "127.0.0.1" && host != "[::1]") {
+      throw ApiError(403, "Host: this server answers to localhost, 127.0.0.1 and [::1] only");
+    }
+  }
+  if (!request.origin.empty() && request.origin != "http://" + request.host) {
+    throw ApiError(403, "Origin: this server answers no other site's pages");
+  }
+}
+
+void Service::check_key(const HttpRequest& request) const {
+  constexpr std::string_view kScheme = "bearer ";
+  if (api_key_.empty()) return;
+  const std::string_view given = request.authorization;
+  const bool bearer = lower(given.substr(0, kScheme.size())) == kScheme;
+  if (bearer && same_secret(given.substr(kScheme.size()), api_key_)) return;
+  throw ApiError(401, "Authorization: want the server's API key as a bearer token", "",
+                 "invalid_api_key");
+}
+
+void Service::check_model(const std::string& name) const {
+  if (name.empty() || name == model_.name) return;
+  throw ApiError(404, fmt::format("model: this server has \"{}\" only", model_.name), "model",
+                 "model_not_found");
+}
+
+OrderedJson Service::model_entry() const {
+  return {{"id", model_.name},
+          {"object", "model"},
+          {"created", 0},
+          {"owned_by", "alambic"},
+          {"meta", {{"n_ctx", model_.context}, {"n_vocab", model_.tokenizer.vocab_size()}}}};
+}
+
+std::variant<HttpReply, std::shared_ptr<Exchange>> Service::handle(const HttpRequest& request) {
+  const std::string path = request.target.substr(0, request.target.find('?'));
+  const std::string model_prefix = std::string(kModelsPath) + "/";
+  try {
+    check_origin(request);
+    if (path == "/health") {
+      check_method(request, "GET");
+      return json_reply({{"status", "ok"}});
+    }
+    check_key(request);
+    if (path == kModelsPath) {
+      check_method(request, "GET");
+      return json_reply({{"object", "list"}, {"data", OrderedJson::array({model_entry()})}});
+    }
+    if (path.starts_with(model_prefix)) {
+      check_method(request, "GET");
+      check_model(path.substr(model_prefix.size()));
+      return json_reply(model_entry());
+    }
+    if (path != kCompletionsPath && path != kChatPath) {
+      throw ApiError(404,
+                     "this server has /health, /v1/models, /v1/completions and "
+                     "/v1/chat/completions");
+    }
+    check_method(request, "POST");
+    check_body_kind(request);
+    return path == kChatPath ? chat(request.body) : complete(request.body);
+  } catch (const ApiError& error) {
+    return error_reply(error);
+  } catch (const Error& error) {
+    return error_reply(api_error_of(error));
+  }
+}
+
+void Service::check_length(size_t prompt_tokens) const {
+  if (prompt_tokens < static_cast<size_t>(model_.context)) return;
+  throw ApiError(400,
+                 fmt::format("the prompt has {} tokens; this server has room for {} of prompt and "
+                             "answer",
+                             prompt_tokens, model_.context),
+                 "", "context_length_exceeded");
+}
+
+GenerateOptions Service::options_for(const SamplingRequest& request, size_t prompt_tokens) const {
+  GenerateOptions options;
+  const int room = model_.context - static_cast<int>(prompt_tokens);
+  options.max_tokens = std::min(request.max_tokens.value_or(room), room);
+  options.temperature = request.temperature;
+  options.top_k = request.top_k;
+  options.top_p = request.top_p;
+  options.seed = request.seed.value_or(0);
+  options.stop = model_.stop;
+  options.vocabulary = model_.tokenizer.vocab_size();
+  options.precision = model_.precision;
+  return options;
+}
+
+std::shared_ptr<Exchange> Service::complete(const std::string& body) const {
+  constexpr size_t kSeam = 4;  // tokens that decide about a space between prompt and answer
+  CompletionRequest request = parse_completion_request(body);
+  SamplingRequest& sampling = request.sampling;
+  check_model(sampling.model);
+  if (request.prompts.size() * static_cast<size_t>(sampling.choices) > engine_.options().queue) {
+    throw ApiError(400,
+                   fmt::format("n: {} prompts with {} choices each; this server takes {} at once",
+                               request.prompts.size(), sampling.choices, engine_.options().queue),
+                   "n");
+  }
+  if (!sampling.seed) sampling.seed = fresh_seed();
+  std::vector<std::shared_ptr<ChoiceTask>> tasks;
+  int64_t prompt_tokens = 0;
+  for (size_t i = 0; i < request.prompts.size(); ++i) {
+    const auto* text = std::get_if<std::string>(&request.prompts[i]);
+    const std::vector<TokenId> tokens = text != nullptr
+                                            ? prompts_.from_text(*text)
+                                            : std::get<std::vector<TokenId>>(request.prompts[i]);
+    check_length(tokens.size());
+    for (const TokenId token : tokens) {
+      if (token >= model_.model->config().vocab_size) {
+        throw ApiError(400, fmt::format("prompt: there is no token {}", token), "prompt");
+      }
+    }
+    prompt_tokens += static_cast<int64_t>(tokens.size());
+    ChoiceTask::Text around;
+    around.stops = sampling.stop;
+    around.before.assign(tokens.end() - static_cast<std::ptrdiff_t>(std::min(kSeam, tokens.size())),
+                         tokens.end());
+    if (request.echo) {
+      around.echo = text != nullptr ? *text : model_.tokenizer.decode(tokens, false);
+      if (text != nullptr) around.first_echoed = prompts_.prefix_tokens(*text);
+    }
+    for (int k = 0; k < sampling.choices; ++k) {
+      const int number = static_cast<int>(tasks.size());
+      auto task = std::make_shared<ChoiceTask>(number, model_.tokenizer, around);
+      task->prompt = {tokens, static_cast<uint64_t>(k)};  // as if the prompt came alone
+      task->options = options_for(sampling, tokens.size());
+      task->top = sampling.top_logprobs;
+      task->score_prompt = request.echo && sampling.logprobs;
+      tasks.push_back(std::move(task));
+    }
+  }
+  return std::make_shared<Exchange>(
+      ApiRoute::kCompletions, sampling,
+      ResponseFormat(ApiRoute::kCompletions, model_.tokenizer, model_.name, sampling.logprobs),
+      std::move(tasks), prompt_tokens);
+}
+
+std::shared_ptr<Exchange> Service::chat(const std::string& body) const {
+  ChatRequest request = parse_chat_request(body);
+  SamplingRequest& sampling = request.sampling;
+  check_model(sampling.model);
+  if (!sampling.seed) sampling.seed = fresh_seed();
+  const std::vector<TokenId> tokens = prompts_.from_messages(request.messages, request.variables);
+  check_length(tokens.size());
+  std::vector<std::shared_ptr<ChoiceTask>> tasks;
+  for (int k = 0; k < sampling.choices; ++k) {
+    auto task = std::make_shared<ChoiceTask>(k, model_.tokenizer,
+                                             ChoiceTask::Text{sampling.stop, {}, "", 0});
+    task->prompt = {tokens, static_cast<uint64_t>(k)};
+    task->options = options_for(sampling, tokens.size());
+    task->top = sampling.top_logprobs;
+    tasks.push_back(std::move(task));
+  }
+  return std::make_shared<Exchange>(
+      ApiRoute::kChat, sampling,
+      ResponseFormat(ApiRoute::kChat, model_.tokenizer, model_.name, sampling.logprobs),
+      std::move(tasks), static_cast<int64_t>(tokens.size()));
+}
+
+}  // namespace alambic

@@ -1,0 +1,64 @@
+// What the server answers, without a network: checks a request, turns it into work for the engine,
+// and words the answer.
+//
+// Routes: GET /health, GET /v1/models, GET /v1/models/{id}, POST /v1/completions,
+// POST /v1/chat/completions. Ownership: looks at the model, which must outlive it; an Exchange
+// keeps what it needs. Thread safety: handle() from one thread at a time. Errors: none escape; each
+// becomes an HTTP answer with an error object.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "alambic/decode/decode.h"
+#include "alambic/models/hf_directory.h"
+#include "alambic/serve/api_error.h"
+#include "alambic/serve/api_request.h"
+#include "alambic/serve/exchange.h"
+#include "alambic/serve/prompt_maker.h"
+
+namespace alambic {
+
+struct HttpRequest {
+  std::string method, target;
+  std::string host, origin, authorization, content_type, content_encoding;
+  std::string body;
+};
+
+struct ServedModel {
+  const LanguageModel* model = nullptr;
+  Tokenizer tokenizer;
+  ModelCard card;
+  std::string name;
+  std::vector<TokenId> stop;  // end-of-text tokens
+  Precision precision = Precision::kFp32;
+  int context = 0;  // prompt and answer in tokens; at most the positions that the model has
+};
+
+class Service {
+ public:
+  // `api_key`: what clients must show on every route but /health; empty: none.
+  Service(ServedModel model, std::string api_key);
+
+  std::variant<HttpReply, std::shared_ptr<Exchange>> handle(const HttpRequest& request);
+  Engine& engine() { return engine_; }
+
+ private:
+  void check_origin(const HttpRequest& request) const;
+  void check_key(const HttpRequest& request) const;
+  void check_model(const std::string& name) const;
+  OrderedJson model_entry() const;
+  std::shared_ptr<Exchange> complete(const std::string& body) const;
+  std::shared_ptr<Exchange> chat(const std::string& body) const;
+  GenerateOptions options_for(const SamplingRequest& request, size_t prompt_tokens) const;
+  void check_length(size_t prompt_tokens) const;
+
+  ServedModel model_;
+  std::string api_key_;
+  PromptMaker prompts_;
+  Engine engine_;
+};
+
+}  // namespace alambic
