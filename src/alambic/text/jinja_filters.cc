@@ -372,9 +372,9 @@ Value tojson_filter(Run& run, const Value& value, const Arguments& arguments) {
   if (style.indent) style.item_separator = ",";
   if (!args[2].absent() && !args[2].is_none()) {
     const auto separators = iterate(run, args[2]);
-    if (separators->items.size() != 2) run.wrong("separators want two texts");
-    style.item_separator = to_plain_text(run, separators->items[0], "the separator");
-    style.key_separator = to_plain_text(run, separators->items[1], "the separator");
+    if (separators.size() != 2) run.wrong("separators want two texts");
+    style.item_separator = to_plain_text(run, separators[0], "the separator");
+    style.key_separator = to_plain_text(run, separators[1], "the separator");
   }
   return Value::text(run, to_json(run, value, style));
 }

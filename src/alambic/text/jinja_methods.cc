@@ -165,7 +165,7 @@ Value join_method(Run& run, const Value& self, const Arguments& arguments) {
   if (args[0].is_undefined()) return Value::text(run, "");
   std::string out;
   bool first = true;
-  for (const Value& item : iterate(run, args[0])->items) {
+  for (const Value& item : iterate(run, args[0])) {
     if (!item.is_text()) {
       run.wrong("join() wants texts; got an item of type '{}'", type_name(item));
     }

@@ -299,7 +299,7 @@ bool contains(Run& run, const Value& container, const Value& item) {
     run.wrong("argument of type '{}' is not iterable", type_name(container));
   }
   const auto items = iterate(run, container);
-  return std::any_of(items->items.begin(), items->items.end(), [&](const Value& candidate) {
+  return std::any_of(items.begin(), items.end(), [&](const Value& candidate) {
     return candidate.same_as(item) || equal(run, candidate, item);
   });
 }

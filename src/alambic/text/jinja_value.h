@@ -170,8 +170,23 @@ bool truth(const Value& value);
 std::string_view type_name(const Value& value);
 // The entry of a text key, or null.
 const Value* find_entry(const Dict& dict, std::string_view key);
+// Holds what it walks, so that a loop over a temporary is safe.
+class Items {
+ public:
+  explicit Items(std::shared_ptr<const Sequence> sequence) : sequence_(std::move(sequence)) {}
+  auto begin() const { return sequence_->items.begin(); }
+  auto end() const { return sequence_->items.end(); }
+  size_t size() const { return sequence_->items.size(); }
+  bool empty() const { return sequence_->items.empty(); }
+  const Value& operator[](size_t index) const { return sequence_->items[index]; }
+  const std::vector<Value>& values() const { return sequence_->items; }
+  const std::shared_ptr<const Sequence>& sequence() const { return sequence_; }
+
+ private:
+  std::shared_ptr<const Sequence> sequence_;
+};
 // What iterating gives, in order; an iterator is used up by it.
-std::shared_ptr<const Sequence> iterate(Run& run, const Value& value);
+Items iterate(Run& run, const Value& value);
 // len(); refuses what has none.
 size_t length_of(Run& run, const Value& value);
 bool has_length(const Value& value);
