@@ -25,13 +25,13 @@ std::string valid_text(const std::string& text) {
 
 }  // namespace
 
-Value Value::text(Run& run, std::string text) {
+Value Value::text(Run& run, std::string text, bool safe) {
   run.pay_for_text(text.size());
-  return Value(Data(std::make_shared<const std::string>(std::move(text))));
+  return Value(Data(std::make_shared<const Text>(Text{std::move(text), safe})));
 }
 
 Value Value::literal(std::string_view text) {
-  return Value(Data(std::make_shared<const std::string>(text)));
+  return Value(Data(std::make_shared<const Text>(Text{std::string(text), false})));
 }
 
 Value Value::undefined(std::string why) {
