@@ -25,7 +25,7 @@ std::string subject_text(Run& run, const Value& value) {
 template <std::string (*function)(std::string_view)>
 Value case_filter(Run& run, const Value& value, const Arguments& arguments) {
   bind(run, "upper", arguments, {}, 0);
-  return Value::text(run, function(subject_text(run, value)));
+  return Value::text(run, function(subject_text(run, value)), value.is_safe());
 }
 
 // A word begins after white space or one of -({[<.
@@ -49,11 +49,17 @@ std::string title_of_filter(std::string_view text) {
   return out;
 }
 
+Value title_filter(Run& run, const Value& value, const Arguments& arguments) {
+  bind(run, "title", arguments, {}, 0);
+  return Value::text(run, title_of_filter(subject_text(run, value)));
+}
+
 Value trim_filter(Run& run, const Value& value, const Arguments& arguments) {
   const auto args = bind(run, "trim", arguments, {"chars"}, 0);
   std::optional<std::string_view> characters;
   if (!args[0].absent() && !args[0].is_none()) characters = to_plain_text(run, args[0], "chars");
-  return Value::text(run, std::string(strip(subject_text(run, value), characters, Side::kBoth)));
+  return Value::text(run, std::string(strip(subject_text(run, value), characters, Side::kBoth)),
+                     value.is_safe());
 }
 
 Value replace_filter(Run& run, const Value& value, const Arguments& arguments) {
@@ -69,36 +75,14 @@ Value string_filter(Run& run, const Value& value, const Arguments& arguments) {
   return value.is_text() ? value : Value::text(run, to_text(run, value));
 }
 
-// Without automatic escaping, marking a text as safe changes nothing that can be seen.
 Value safe_filter(Run& run, const Value& value, const Arguments& arguments) {
-  return string_filter(run, value, arguments);
+  bind(run, "safe", arguments, {}, 0);
+  return Value::text(run, to_text(run, value), true);
 }
 
 Value escape_filter(Run& run, const Value& value, const Arguments& arguments) {
   bind(run, "escape", arguments, {}, 0);
-  std::string out;
-  for (const char c : subject_text(run, value)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return Value::text(run, std::move(out));
+  return Value::text(run, to_html(run, value), true);
 }
 
 Value indent_filter(Run& run, const Value& value, const Arguments& arguments) {
@@ -124,7 +108,7 @@ Value indent_filter(Run& run, const Value& value, const Arguments& arguments) {
     run.pay_for_text(indent.size());
     if (out.size() > kMaxTextBytes) break;
   }
-  return Value::text(run, std::move(out));
+  return Value::text(run, std::move(out), value.is_safe());
 }
 
 Value truncate_filter(Run& run, const Value& value, const Arguments& arguments) {
@@ -142,7 +126,7 @@ Value truncate_filter(Run& run, const Value& value, const Arguments& arguments) 
   std::string kept =
       text.substr(0, byte_of_character(text, static_cast<size_t>(length - end_length)));
   if (!truth(args[1])) kept.resize(std::min(kept.rfind(' '), kept.size()));
-  return Value::text(run, kept + end);
+  return Value::text(run, kept + end, value.is_safe());
 }
 
 Value wordcount_filter(Run& run, const Value& value, const Arguments& arguments) {
@@ -163,7 +147,7 @@ Value wordcount_filter(Run& run, const Value& value, const Arguments& arguments)
 
 Value center_filter(Run& run, const Value& value, const Arguments& arguments) {
   const auto args = bind(run, "center", arguments, {"width"}, 0);
-  const Value text = Value::text(run, to_text(run, value));
+  const Value text = string_filter(run, value, {});
   const Value method = attribute_of(run, text, "center");
   return method.as_function().method(run, text,
                                      {{args[0].absent() ? Value::integer(80) : args[0]}, {}});
@@ -173,17 +157,18 @@ Value format_filter(Run& run, const Value& value, const Arguments& arguments) {
   if (!arguments.named.empty() && !arguments.positional.empty()) {
     run.wrong("can't handle positional and keyword arguments at the same time");
   }
+  const Value format = string_filter(run, value, {});
   if (arguments.named.empty()) {
-    return Value::text(
-        run, percent_format(run, to_text(run, value), Value::tuple(run, arguments.positional)));
+    const Value values = Value::tuple(run, arguments.positional);
+    return Value::text(run, percent_format(run, format, values), format.is_safe());
   }
   std::vector<std::pair<Value, Value>> entries;
   entries.reserve(arguments.named.size());
   for (const auto& [name, item] : arguments.named) {
     entries.emplace_back(Value::text(run, name), item);
   }
-  return Value::text(
-      run, percent_format(run, to_text(run, value), Value::dict(run, std::move(entries))));
+  const Value values = Value::dict(run, std::move(entries));
+  return Value::text(run, percent_format(run, format, values), format.is_safe());
 }
 
 Value default_filter(Run& run, const Value& value, const Arguments& arguments) {
@@ -345,7 +330,7 @@ Value round_filter(Run& run, const Value& value, const Arguments& arguments) {
     if (value.is_integral()) return plus(run, value);
     // printf rounds the exact binary value, as Python does.
     const std::string digits =
-        percent_format(run, fmt::format("%.{}f", precision), Value::number(value.as_float()));
+        percent_format(run, Value::literal(fmt::format("%.{}f", precision)), value);
     return Value::number(parse_float(digits).value_or(value.as_float()));
   }
   const double scale = std::pow(10.0, static_cast<double>(precision));
@@ -372,9 +357,9 @@ Value tojson_filter(Run& run, const Value& value, const Arguments& arguments) {
   if (style.indent) style.item_separator = ",";
   if (!args[2].absent() && !args[2].is_none()) {
     const auto separators = iterate(run, args[2]);
-    if (separators->items.size() != 2) run.wrong("separators want two texts");
-    style.item_separator = to_plain_text(run, separators->items[0], "the separator");
-    style.key_separator = to_plain_text(run, separators->items[1], "the separator");
+    if (separators.size() != 2) run.wrong("separators want two texts");
+    style.item_separator = to_plain_text(run, separators[0], "the separator");
+    style.key_separator = to_plain_text(run, separators[1], "the separator");
   }
   return Value::text(run, to_json(run, value, style));
 }
@@ -417,7 +402,7 @@ constexpr Filter kFilters[] = {{"abs", abs_filter},
                                {"sort", sort_filter},
                                {"string", string_filter},
                                {"sum", sum_filter},
-                               {"title", case_filter<title_of_filter>},
+                               {"title", title_filter},
                                {"tojson", tojson_filter},
                                {"trim", trim_filter},
                                {"truncate", truncate_filter},

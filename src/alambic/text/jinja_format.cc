@@ -147,8 +147,8 @@ std::string format_text(Run& run, std::string_view text, const FieldStyle& style
 
 class PercentFormatter {
  public:
-  PercentFormatter(Run& run, std::string_view format, const Value& values)
-      : run_(run), format_(format), values_(values) {}
+  PercentFormatter(Run& run, const Value& format, const Value& values)
+      : run_(run), format_(format.as_text()), safe_(format.is_safe()), values_(values) {}
 
   std::string format() {
     std::string out;
@@ -243,12 +243,14 @@ class PercentFormatter {
     return convert(value, style);
   }
 
+  std::string escaped(std::string text) const { return safe_ ? escape_html(text) : text; }
+
   std::string convert(const Value& value, FieldStyle style) {
     switch (style.type) {
       case 's':
-        return format_text(run_, to_text(run_, value), style, '>');
+        return format_text(run_, safe_ ? to_html(run_, value) : to_text(run_, value), style, '>');
       case 'r':
-        return format_text(run_, to_repr(run_, value), style, '>');
+        return format_text(run_, escaped(to_repr(run_, value)), style, '>');
       case 'd':
       case 'i':
       case 'u':
@@ -278,6 +280,7 @@ class PercentFormatter {
 
   Run& run_;
   std::string_view format_;
+  bool safe_;
   const Value& values_;
   size_t at_ = 0, next_ = 0;
   bool named_ = false;
@@ -352,8 +355,8 @@ std::string format_value(Run& run, const Value& value, std::string_view spec) {
 
 class BraceFormatter {
  public:
-  BraceFormatter(Run& run, std::string_view format, const Arguments& arguments)
-      : run_(run), format_(format), arguments_(arguments) {}
+  BraceFormatter(Run& run, const Value& format, const Arguments& arguments)
+      : run_(run), format_(format.as_text()), safe_(format.is_safe()), arguments_(arguments) {}
 
   std::string format() {
     std::string out;
@@ -398,7 +401,9 @@ class BraceFormatter {
     } else if (!conversion.empty()) {
       run_.wrong("Unknown conversion specifier \"{}\"", conversion);
     }
-    return format_value(run_, value, spec);
+    if (safe_ && value.is_safe() && spec.empty()) return value.as_text();
+    const std::string text = format_value(run_, value, spec);
+    return safe_ ? escape_html(text) : text;
   }
 
   Value value_at(std::string_view path) {
@@ -450,6 +455,7 @@ class BraceFormatter {
 
   Run& run_;
   std::string_view format_;
+  bool safe_;
   const Arguments& arguments_;
   int64_t next_ = 0;
   bool automatic_ = false, manual_ = false;
@@ -457,11 +463,11 @@ class BraceFormatter {
 
 }  // namespace
 
-std::string percent_format(Run& run, std::string_view format, const Value& values) {
+std::string percent_format(Run& run, const Value& format, const Value& values) {
   return PercentFormatter(run, format, values).format();
 }
 
-std::string brace_format(Run& run, std::string_view format, const Arguments& arguments) {
+std::string brace_format(Run& run, const Value& format, const Arguments& arguments) {
   return BraceFormatter(run, format, arguments).format();
 }
 

@@ -10,7 +10,8 @@
 namespace alambic::jinja {
 
 // `values`: a tuple, a dict for %(name)s, or the one value.
-std::string percent_format(Run& run, std::string_view format, const Value& values);
-std::string brace_format(Run& run, std::string_view format, const Arguments& arguments);
+// What is put into a safe text is escaped.
+std::string percent_format(Run& run, const Value& format, const Value& values);
+std::string brace_format(Run& run, const Value& format, const Arguments& arguments);
 
 }  // namespace alambic::jinja

@@ -44,10 +44,10 @@ std::vector<std::pair<Value, Value>> dict_entries(Run& run, const Arguments& arg
       run.pay_for_items(source.as_dict().entries.size());
       entries = source.as_dict().entries;
     } else {
-      for (const Value& pair : iterate(run, source)->items) {
+      for (const Value& pair : iterate(run, source)) {
         const auto both = iterate(run, pair);
-        if (both->items.size() != 2) run.wrong("dict() wants pairs");
-        set_entry(run, entries, both->items[0], both->items[1]);
+        if (both.size() != 2) run.wrong("dict() wants pairs");
+        set_entry(run, entries, both[0], both[1]);
       }
     }
   }

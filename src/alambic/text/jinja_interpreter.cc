@@ -112,11 +112,11 @@ class Interpreter {
     if (target.many) {
       const Run::Nested nested(run_);
       const auto items = iterate(run_, value);
-      if (items->items.size() != target.parts.size()) {
-        run_.wrong("{} values to unpack; want {}", items->items.size(), target.parts.size());
+      if (items.size() != target.parts.size()) {
+        run_.wrong("{} values to unpack; want {}", items.size(), target.parts.size());
       }
       for (size_t i = 0; i < target.parts.size(); ++i) {
-        assign(scope, target.parts[i], items->items[i]);
+        assign(scope, target.parts[i], items[i]);
       }
       return;
     }
@@ -196,7 +196,7 @@ class Interpreter {
   }
 
   Flow execute_for(const Statement& statement, Scope& scope) {
-    auto items = iterate(run_, evaluate(*statement.expressions[0], scope));
+    auto items = iterate(run_, evaluate(*statement.expressions[0], scope)).sequence();
     if (const auto& filter = statement.expressions[1]) {
       auto kept = std::make_shared<Sequence>();
       kept->depth = items->depth;
@@ -392,9 +392,8 @@ class Interpreter {
     }
     if (call.spread) {
       const auto items = iterate(run_, evaluate(*call.spread, scope));
-      run_.pay_for_items(items->items.size());
-      arguments.positional.insert(arguments.positional.end(), items->items.begin(),
-                                  items->items.end());
+      run_.pay_for_items(items.size());
+      arguments.positional.insert(arguments.positional.end(), items.begin(), items.end());
     }
     if (call.spread_named) {
       const Value more = evaluate(*call.spread_named, scope);

@@ -6,6 +6,7 @@
 
 #include "alambic/text/jinja_format.h"
 #include "alambic/text/jinja_operators.h"
+#include "alambic/text/jinja_print.h"
 #include "alambic/text/jinja_text.h"
 
 namespace alambic::jinja {
@@ -30,11 +31,19 @@ void no_names(const Run& run, std::string_view method, const Arguments& argument
   if (!arguments.named.empty()) run.wrong("{}() takes no keyword arguments", method);
 }
 
-Value texts(Run& run, const std::vector<std::string_view>& pieces, SequenceForm form) {
+// A text made from `self`, as safe as it is.
+Value made_from(Run& run, const Value& self, std::string text) {
+  return Value::text(run, std::move(text), self.is_safe());
+}
+
+Value texts(Run& run, const Value& self, const std::vector<std::string_view>& pieces,
+            SequenceForm form) {
   std::vector<Value> items;
   run.pay_for_items(pieces.size());
   items.reserve(pieces.size());
-  for (const std::string_view piece : pieces) items.push_back(Value::text(run, std::string(piece)));
+  for (const std::string_view piece : pieces) {
+    items.push_back(made_from(run, self, std::string(piece)));
+  }
   return Value::sequence(run, form, std::move(items));
 }
 
@@ -43,7 +52,8 @@ Value strip_method(Run& run, const Value& self, const Arguments& arguments) {
   no_names(run, "strip", arguments);
   const auto args = bind(run, "strip", arguments, {"chars"}, 0);
   run.pay_for_text(self.as_text().size());
-  return Value::text(run, std::string(strip(self.as_text(), optional_text(run, args[0]), side)));
+  return made_from(run, self,
+                   std::string(strip(self.as_text(), optional_text(run, args[0]), side)));
 }
 
 template <Side from>
@@ -52,14 +62,15 @@ Value split_method(Run& run, const Value& self, const Arguments& arguments) {
   const auto separator = optional_text(run, args[0]);
   if (separator && separator->empty()) run.wrong("empty separator");
   run.pay_for_text(self.as_text().size());
-  return texts(run, split_text(self.as_text(), separator, optional_integer(run, args[1], -1), from),
+  return texts(run, self,
+               split_text(self.as_text(), separator, optional_integer(run, args[1], -1), from),
                SequenceForm::kList);
 }
 
 Value splitlines_method(Run& run, const Value& self, const Arguments& arguments) {
   const auto args = bind(run, "splitlines", arguments, {"keepends"}, 0);
   run.pay_for_text(self.as_text().size());
-  return texts(run, split_text_lines(self.as_text(), truth(args[0])), SequenceForm::kList);
+  return texts(run, self, split_text_lines(self.as_text(), truth(args[0])), SequenceForm::kList);
 }
 
 template <bool last>
@@ -71,10 +82,10 @@ Value partition_method(Run& run, const Value& self, const Arguments& arguments) 
   const std::string_view text = self.as_text();
   const size_t at = last ? text.rfind(separator) : text.find(separator);
   if (at == std::string_view::npos) {
-    return last ? texts(run, {"", "", text}, SequenceForm::kTuple)
-                : texts(run, {text, "", ""}, SequenceForm::kTuple);
+    return last ? texts(run, self, {"", "", text}, SequenceForm::kTuple)
+                : texts(run, self, {text, "", ""}, SequenceForm::kTuple);
   }
-  return texts(run, {text.substr(0, at), separator, text.substr(at + separator.size())},
+  return texts(run, self, {text.substr(0, at), separator, text.substr(at + separator.size())},
                SequenceForm::kTuple);
 }
 
@@ -154,28 +165,31 @@ Value replace_method(Run& run, const Value& self, const Arguments& arguments) {
   no_names(run, "replace", arguments);
   const auto args = bind(run, "replace", arguments, {"old", "new", "count"}, 2);
   run.pay_for_text(self.as_text().size());
-  return Value::text(run, replace_text(self.as_text(), to_plain_text(run, args[0], "the argument"),
-                                       to_plain_text(run, args[1], "the argument"),
-                                       optional_integer(run, args[2], -1), kMaxTextBytes));
+  const std::string& from = to_plain_text(run, args[0], "the argument");
+  const std::string& to = to_plain_text(run, args[1], "the argument");
+  const int64_t count = optional_integer(run, args[2], -1);
+  return made_from(run, self,
+                   replace_text(self.as_text(), from, self.is_safe() ? to_html(run, args[1]) : to,
+                                count, kMaxTextBytes));
 }
 
 Value join_method(Run& run, const Value& self, const Arguments& arguments) {
   no_names(run, "join", arguments);
   const auto args = bind(run, "join", arguments, {"iterable"}, 1);
-  if (args[0].is_undefined()) return Value::text(run, "");
+  if (args[0].is_undefined()) return made_from(run, self, "");
   std::string out;
   bool first = true;
-  for (const Value& item : iterate(run, args[0])->items) {
-    if (!item.is_text()) {
+  for (const Value& item : iterate(run, args[0])) {
+    if (!item.is_text() && !self.is_safe()) {
       run.wrong("join() wants texts; got an item of type '{}'", type_name(item));
     }
     if (!first) out += self.as_text();
     first = false;
-    out += item.as_text();
+    out += self.is_safe() ? to_html(run, item) : item.as_text();
     run.step(1 + self.as_text().size() / 32);
     if (out.size() > kMaxTextBytes) break;
   }
-  return Value::text(run, std::move(out));
+  return made_from(run, self, std::move(out));
 }
 
 enum class Pad { kLeft, kRight, kCenter };
@@ -201,7 +215,7 @@ Value pad_method(Run& run, const Value& self, const Arguments& arguments) {
   for (size_t i = 0; i < left; ++i) out += fill;
   out += text;
   for (size_t i = left; i < missing; ++i) out += fill;
-  return Value::text(run, std::move(out));
+  return made_from(run, self, std::move(out));
 }
 
 Value zfill_method(Run& run, const Value& self, const Arguments& arguments) {
@@ -213,7 +227,7 @@ Value zfill_method(Run& run, const Value& self, const Arguments& arguments) {
   if (width > static_cast<int64_t>(kMaxTextBytes)) run.pay_for_text(kMaxTextBytes + 1);
   const bool sign = !text.empty() && (text[0] == '+' || text[0] == '-');
   text.insert(sign ? 1 : 0, static_cast<size_t>(width - length), '0');
-  return Value::text(run, std::move(text));
+  return made_from(run, self, std::move(text));
 }
 
 template <bool suffix>
@@ -223,14 +237,14 @@ Value remove_affix_method(Run& run, const Value& self, const Arguments& argument
   std::string_view text = self.as_text();
   if (suffix && text.ends_with(affix)) text.remove_suffix(affix.size());
   if (!suffix && text.starts_with(affix)) text.remove_prefix(affix.size());
-  return Value::text(run, std::string(text));
+  return made_from(run, self, std::string(text));
 }
 
 template <std::string (*function)(std::string_view)>
 Value case_method(Run& run, const Value& self, const Arguments& arguments) {
   bind(run, "upper", arguments, {}, 0);
   run.pay_for_text(self.as_text().size());
-  return Value::text(run, function(self.as_text()));
+  return made_from(run, self, function(self.as_text()));
 }
 
 template <CharacterTest test>
@@ -254,7 +268,7 @@ Value is_identifier_method(Run& run, const Value& self, const Arguments& argumen
 }
 
 Value format_method(Run& run, const Value& self, const Arguments& arguments) {
-  return Value::text(run, brace_format(run, self.as_text(), arguments));
+  return made_from(run, self, brace_format(run, self, arguments));
 }
 
 Value count_items_method(Run& run, const Value& self, const Arguments& arguments) {

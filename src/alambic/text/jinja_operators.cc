@@ -183,7 +183,7 @@ Value repeated(Run& run, const Value& value, Integer count) {
     std::string out;
     out.reserve(text.size() * static_cast<size_t>(text.empty() ? 0 : count));
     for (Integer i = 0; !text.empty() && i < count; ++i) out += text;
-    return Value::text(run, std::move(out));
+    return Value::text(run, std::move(out), value.is_safe());
   }
   const Sequence& sequence = value.as_sequence();
   std::vector<Value> items;
@@ -240,7 +240,7 @@ std::optional<Value> subscript(Run& run, const Value& object, const Value& key) 
   if (at < 0 || at >= size) return std::nullopt;
   if (sequence) return object.as_sequence().items[static_cast<size_t>(at)];
   const auto range = SliceRange{static_cast<int64_t>(at), 1, 1};
-  return Value::text(run, slice_text(object.as_text(), range));
+  return Value::text(run, slice_text(object.as_text(), range), object.is_safe());
 }
 
 }  // namespace
@@ -299,7 +299,7 @@ bool contains(Run& run, const Value& container, const Value& item) {
     run.wrong("argument of type '{}' is not iterable", type_name(container));
   }
   const auto items = iterate(run, container);
-  return std::any_of(items->items.begin(), items->items.end(), [&](const Value& candidate) {
+  return std::any_of(items.begin(), items.end(), [&](const Value& candidate) {
     return candidate.same_as(item) || equal(run, candidate, item);
   });
 }
@@ -331,7 +331,7 @@ bool compare(Run& run, Comparison comparison, const Value& a, const Value& b) {
 Value calculate(Run& run, Operator operation, const Value& a, const Value& b) {
   run.step();
   if (operation == Operator::kModulo && a.is_text()) {
-    return Value::text(run, percent_format(run, a.as_text(), b));
+    return Value::text(run, percent_format(run, a, b), a.is_safe());
   }
   if (a.is_integral() && b.is_integral()) {
     return calculate_integers(run, operation, a.as_integer(), b.as_integer());
@@ -342,6 +342,9 @@ Value calculate(Run& run, Operator operation, const Value& a, const Value& b) {
   if (operation == Operator::kAdd) {
     if (a.is_text() && b.is_text()) {
       run.pay_for_text(a.as_text().size() + b.as_text().size());
+      if (a.is_safe() || b.is_safe()) {
+        return Value::text(run, to_html(run, a) + to_html(run, b), true);
+      }
       return Value::text(run, a.as_text() + b.as_text());
     }
     if (comparable(a, b)) {
@@ -455,7 +458,7 @@ Value slice_of(Run& run, const Value& object, const Value& start, const Value& s
   const SliceRange range = slice_range(length_of(run, object), first, last, stride);
   if (object.is_text()) {
     run.pay_for_text(object.as_text().size());
-    return Value::text(run, slice_text(object.as_text(), range));
+    return Value::text(run, slice_text(object.as_text(), range), object.is_safe());
   }
   run.pay_for_items(static_cast<size_t>(range.count));
   std::vector<Value> items;

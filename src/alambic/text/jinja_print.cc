@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "alambic/text/jinja_operators.h"
+#include "alambic/text/jinja_text.h"
 #include "alambic/text/unicode.h"
 
 namespace alambic::jinja {
@@ -139,7 +140,8 @@ void print_repr(Printer& printer, const Value& value) {
     case Kind::kFloat:
       return printer.add(float_text(value.as_float()));
     case Kind::kText:
-      return printer.add(repr_of_text(value.as_text()));
+      if (!value.is_safe()) return printer.add(repr_of_text(value.as_text()));
+      return printer.add("Markup(" + repr_of_text(value.as_text()) + ")");
     case Kind::kSequence:
       return print_sequence(printer, value.as_sequence());
     case Kind::kDict:
@@ -344,6 +346,10 @@ std::string to_repr(Run& run, const Value& value) {
 std::string to_text(Run& run, const Value& value) {
   if (value.is_text()) return value.as_text();
   return value.is_undefined() ? "" : to_repr(run, value);
+}
+
+std::string to_html(Run& run, const Value& value) {
+  return value.is_safe() ? value.as_text() : escape_html(to_text(run, value));
 }
 
 std::string to_json(Run& run, const Value& value, const JsonStyle& style) {

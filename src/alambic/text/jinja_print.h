@@ -12,6 +12,8 @@ namespace alambic::jinja {
 
 std::string to_text(Run& run, const Value& value);  // str()
 std::string to_repr(Run& run, const Value& value);  // repr()
+// str(), escaped for HTML unless it is a safe text.
+std::string to_html(Run& run, const Value& value);
 // repr() of a float: the shortest digits that read back, 1.0, 1e+16, inf.
 std::string float_text(double value);
 std::string integer_text(Integer value);

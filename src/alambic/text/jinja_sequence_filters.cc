@@ -66,7 +66,7 @@ Value chosen(Run& run, const Value& value, const Arguments& arguments, bool by_a
   }
   std::vector<Value> kept;
   if (!truth(value)) return iterator(run, {});
-  for (const Value& item : iterate(run, value)->items) {
+  for (const Value& item : iterate(run, value)) {
     run.step();
     const Value part = follow(run, item, path, Value());
     const bool fits = test ? apply_test(run, *test, part, rest) : truth(part);
@@ -79,20 +79,20 @@ Value extreme(Run& run, const Value& value, const Arguments& arguments, bool wan
   const auto args = bind(run, "min", arguments, {"case_sensitive", "attribute"}, 0);
   const auto path = attribute_path(run, args[1]);
   const auto items = iterate(run, value);
-  if (items->items.empty()) return Value::undefined("No aggregated item, sequence was empty.");
+  if (items.empty()) return Value::undefined("No aggregated item, sequence was empty.");
   const auto key_of = [&](const Value& item) {
     return ignoring_case(run, follow(run, item, path, Value()), truth(args[0]));
   };
   size_t best = 0;
-  Value best_key = key_of(items->items[0]);
-  for (size_t i = 1; i < items->items.size(); ++i) {
-    Value key = key_of(items->items[i]);
+  Value best_key = key_of(items[0]);
+  for (size_t i = 1; i < items.size(); ++i) {
+    Value key = key_of(items[i]);
     if (want_max ? less(run, best_key, key) : less(run, key, best_key)) {
       best = i;
       best_key = std::move(key);
     }
   }
-  return items->items[best];
+  return items[best];
 }
 
 }  // namespace
@@ -101,7 +101,7 @@ Value batch_filter(Run& run, const Value& value, const Arguments& arguments) {
   const auto args = bind(run, "batch", arguments, {"linecount", "fill_with"}, 1);
   const int64_t count = to_index(run, args[0], "linecount");
   std::vector<Value> lines, line;
-  for (const Value& item : iterate(run, value)->items) {
+  for (const Value& item : iterate(run, value)) {
     if (std::cmp_equal(line.size(), count)) {
       lines.push_back(Value::list(run, std::move(line)));
       line.clear();
@@ -126,9 +126,9 @@ Value slice_filter(Run& run, const Value& value, const Arguments& arguments) {
   std::vector<Value> columns;
   if (slices < 0) return iterator(run, {});
   run.pay_for_items(static_cast<size_t>(slices));
-  const size_t each = items->items.size() / static_cast<size_t>(slices);
-  const size_t longer = items->items.size() % static_cast<size_t>(slices);
-  auto next = items->items.begin();
+  const size_t each = items.size() / static_cast<size_t>(slices);
+  const size_t longer = items.size() % static_cast<size_t>(slices);
+  auto next = items.begin();
   for (size_t i = 0; i < static_cast<size_t>(slices); ++i) {
     const auto end = next + static_cast<std::ptrdiff_t>(each + (i < longer ? 1 : 0));
     std::vector<Value> column(next, end);
@@ -189,8 +189,8 @@ Value first_filter(Run& run, const Value& value, const Arguments& arguments) {
   }
   if (value.is_text() && !value.as_text().empty()) return item_of(run, value, Value::integer(0));
   const auto items = iterate(run, value);
-  if (items->items.empty()) return Value::undefined("No first item, sequence was empty.");
-  return items->items.front();
+  if (items.empty()) return Value::undefined("No first item, sequence was empty.");
+  return items[0];
 }
 
 Value last_filter(Run& run, const Value& value, const Arguments& arguments) {
@@ -200,8 +200,8 @@ Value last_filter(Run& run, const Value& value, const Arguments& arguments) {
   }
   if (value.is_text() && !value.as_text().empty()) return item_of(run, value, Value::integer(-1));
   const auto items = iterate(run, value);
-  if (items->items.empty()) return Value::undefined("No last item, sequence was empty.");
-  return items->items.back();
+  if (items.empty()) return Value::undefined("No last item, sequence was empty.");
+  return items[items.size() - 1];
 }
 
 Value join_filter(Run& run, const Value& value, const Arguments& arguments) {
@@ -210,7 +210,7 @@ Value join_filter(Run& run, const Value& value, const Arguments& arguments) {
   const auto path = attribute_path(run, args[1]);
   std::string out;
   bool first = true;
-  for (const Value& item : iterate(run, value)->items) {
+  for (const Value& item : iterate(run, value)) {
     if (!first) out += separator;
     first = false;
     out += to_text(run, follow(run, item, path, Value()));
@@ -222,7 +222,7 @@ Value join_filter(Run& run, const Value& value, const Arguments& arguments) {
 
 Value list_filter(Run& run, const Value& value, const Arguments& arguments) {
   bind(run, "list", arguments, {}, 0);
-  return Value::list(run, iterate(run, value)->items);
+  return Value::list(run, iterate(run, value).values());
 }
 
 Value map_filter(Run& run, const Value& value, const Arguments& arguments) {
@@ -232,7 +232,7 @@ Value map_filter(Run& run, const Value& value, const Arguments& arguments) {
     if (args[0].absent()) run.wrong("map requires a filter argument");
     const auto path = attribute_path(run, args[0]);
     if (!truth(value)) return iterator(run, {});
-    for (const Value& item : iterate(run, value)->items) {
+    for (const Value& item : iterate(run, value)) {
       mapped.push_back(follow(run, item, path, args[1]));
     }
     return iterator(run, std::move(mapped));
@@ -243,7 +243,7 @@ Value map_filter(Run& run, const Value& value, const Arguments& arguments) {
   rest.positional.erase(rest.positional.begin());
   if (!truth(value)) return iterator(run, {});
   const Run::Nested nested(run);
-  for (const Value& item : iterate(run, value)->items) {
+  for (const Value& item : iterate(run, value)) {
     mapped.push_back(apply_filter(run, name, item, rest));
   }
   return iterator(run, std::move(mapped));
@@ -272,7 +272,7 @@ Value max_filter(Run& run, const Value& value, const Arguments& arguments) {
 Value reverse_filter(Run& run, const Value& value, const Arguments& arguments) {
   bind(run, "reverse", arguments, {}, 0);
   if (value.is_text()) return slice_of(run, value, Value(), Value(), Value::integer(-1));
-  std::vector<Value> items = iterate(run, value)->items;
+  std::vector<Value> items = iterate(run, value).values();
   std::reverse(items.begin(), items.end());
   return value.is_sequence(SequenceForm::kIterator) ? Value::list(run, std::move(items))
                                                     : iterator(run, std::move(items));
@@ -294,8 +294,8 @@ Value sort_filter(Run& run, const Value& value, const Arguments& arguments) {
   };
   std::vector<Keyed> items;
   const auto all = iterate(run, value);
-  items.reserve(all->items.size());
-  for (const Value& item : all->items) {
+  items.reserve(all.size());
+  for (const Value& item : all) {
     Keyed keyed{{}, item};
     run.step(paths.size());
     keyed.keys.reserve(paths.size());
@@ -324,7 +324,7 @@ Value sum_filter(Run& run, const Value& value, const Arguments& arguments) {
   const auto path = attribute_path(run, args[0]);
   Value total = args[1].absent() ? Value::integer(0) : args[1];
   if (total.is_text()) run.wrong("sum() can't sum strings [use ''.join(seq) instead]");
-  for (const Value& item : iterate(run, value)->items) {
+  for (const Value& item : iterate(run, value)) {
     total = calculate(run, Operator::kAdd, total, follow(run, item, path, Value()));
   }
   return total;
@@ -335,7 +335,7 @@ Value unique_filter(Run& run, const Value& value, const Arguments& arguments) {
   const auto path = attribute_path(run, args[1]);
   std::vector<std::pair<Value, Value>> seen;
   std::vector<Value> kept;
-  for (const Value& item : iterate(run, value)->items) {
+  for (const Value& item : iterate(run, value)) {
     const size_t before = seen.size();
     set_entry(run, seen, ignoring_case(run, follow(run, item, path, Value()), truth(args[0])),
               Value::none());

@@ -329,6 +329,32 @@ std::string title_words(std::string_view text) {
   return out;
 }
 
+std::string escape_html(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      default:
+        out += c;
+    }
+  }
+  return out;
+}
+
 bool all_characters(std::string_view text, CharacterTest test) {
   bool all = !text.empty() || test == CharacterTest::kAscii;
   for_each_character(text, [&](char32_t code, std::string_view) {

@@ -39,6 +39,9 @@ std::string swap_case(std::string_view text);
 std::string capitalize(std::string_view text);   // str.capitalize
 std::string title_words(std::string_view text);  // str.title
 
+// The characters that mean something in HTML, as entities.
+std::string escape_html(std::string_view text);
+
 // str.isalpha and its kin; all want at least one character.
 enum class CharacterTest { kAlpha, kDigit, kDecimal, kNumeric, kAlnum, kSpace, kAscii };
 bool all_characters(std::string_view text, CharacterTest test);

@@ -25,13 +25,13 @@ std::string valid_text(const std::string& text) {
 
 }  // namespace
 
-Value Value::text(Run& run, std::string text) {
+Value Value::text(Run& run, std::string text, bool safe) {
   run.pay_for_text(text.size());
-  return Value(Data(std::make_shared<const std::string>(std::move(text))));
+  return Value(Data(std::make_shared<const Text>(Text{std::move(text), safe})));
 }
 
 Value Value::literal(std::string_view text) {
-  return Value(Data(std::make_shared<const std::string>(text)));
+  return Value(Data(std::make_shared<const Text>(Text{std::string(text), false})));
 }
 
 Value Value::undefined(std::string why) {
@@ -231,19 +231,19 @@ const Value* find_entry(const Dict& dict, std::string_view key) {
   return nullptr;
 }
 
-std::shared_ptr<const Sequence> iterate(Run& run, const Value& value) {
+Items iterate(Run& run, const Value& value) {
   switch (value.kind()) {
     case Kind::kUndefined:
-      return std::make_shared<const Sequence>();
+      return Items(std::make_shared<const Sequence>());
     case Kind::kSequence: {
       const Sequence& sequence = value.as_sequence();
-      if (sequence.form != SequenceForm::kIterator) return value.share_sequence();
+      if (sequence.form != SequenceForm::kIterator) return Items(value.share_sequence());
       Sequence rest{SequenceForm::kList, {}, sequence.depth, 0};
       rest.items.assign(sequence.items.begin() + static_cast<std::ptrdiff_t>(sequence.taken),
                         sequence.items.end());
       run.pay_for_items(rest.items.size());
       sequence.taken = sequence.items.size();
-      return std::make_shared<const Sequence>(std::move(rest));
+      return Items(std::make_shared<const Sequence>(std::move(rest)));
     }
     case Kind::kDict: {
       Sequence keys;
@@ -251,7 +251,7 @@ std::shared_ptr<const Sequence> iterate(Run& run, const Value& value) {
       keys.items.reserve(value.as_dict().entries.size());
       for (const auto& entry : value.as_dict().entries) keys.items.push_back(entry.first);
       run.pay_for_items(keys.items.size());
-      return std::make_shared<const Sequence>(std::move(keys));
+      return Items(std::make_shared<const Sequence>(std::move(keys)));
     }
     case Kind::kText: {
       Sequence characters;
@@ -263,7 +263,7 @@ std::shared_ptr<const Sequence> iterate(Run& run, const Value& value) {
         characters.items.push_back(Value::text(run, text.substr(at, length)));
         at += length;
       }
-      return std::make_shared<const Sequence>(std::move(characters));
+      return Items(std::make_shared<const Sequence>(std::move(characters)));
     }
     case Kind::kLoop:
       run.unsupported("iterating over \"loop\" itself");

@@ -45,6 +45,10 @@ struct Undefined {
   std::shared_ptr<const std::string> why;  // what using it says; null: an argument not given
 };
 struct None {};
+struct Text {
+  std::string content;
+  bool safe = false;
+};
 
 enum class SequenceForm { kList, kTuple, kRange, kIterator, kKeys, kValues, kItems };
 struct Sequence;
@@ -60,7 +64,9 @@ class Value {
   static Value boolean(bool value) { return Value(Data(value)); }
   static Value integer(Integer value) { return Value(Data(value)); }
   static Value number(double value) { return Value(Data(value)); }
-  static Value text(Run& run, std::string text);
+  // A safe text is HTML (what |safe makes): other text that meets it is escaped. It behaves as
+  // Python's markupsafe.Markup.
+  static Value text(Run& run, std::string text, bool safe = false);
   static Value literal(std::string_view text);  // short texts of the program's own
   static Value undefined(std::string why);
   static Value list(Run& run, std::vector<Value> items) {
@@ -99,8 +105,9 @@ class Value {
     return is(Kind::kFloat) ? std::get<double>(data_) : static_cast<double>(as_integer());
   }
   const std::string& as_text() const {
-    return *std::get<std::shared_ptr<const std::string>>(data_);
+    return std::get<std::shared_ptr<const Text>>(data_)->content;
   }
+  bool is_safe() const { return is_text() && std::get<std::shared_ptr<const Text>>(data_)->safe; }
   const Sequence& as_sequence() const { return *std::get<std::shared_ptr<const Sequence>>(data_); }
   const std::shared_ptr<const Sequence>& share_sequence() const {
     return std::get<std::shared_ptr<const Sequence>>(data_);
@@ -117,7 +124,7 @@ class Value {
 
  private:
   using Data =
-      std::variant<Undefined, None, bool, Integer, double, std::shared_ptr<const std::string>,
+      std::variant<Undefined, None, bool, Integer, double, std::shared_ptr<const Text>,
                    std::shared_ptr<const Sequence>, std::shared_ptr<const Dict>, Namespace*,
                    std::shared_ptr<const Function>, std::shared_ptr<const Loop>>;
   explicit Value(Data data) : data_(std::move(data)) {}
@@ -170,8 +177,23 @@ bool truth(const Value& value);
 std::string_view type_name(const Value& value);
 // The entry of a text key, or null.
 const Value* find_entry(const Dict& dict, std::string_view key);
+// Holds what it walks, so that a loop over a temporary is safe.
+class Items {
+ public:
+  explicit Items(std::shared_ptr<const Sequence> sequence) : sequence_(std::move(sequence)) {}
+  auto begin() const { return sequence_->items.begin(); }
+  auto end() const { return sequence_->items.end(); }
+  size_t size() const { return sequence_->items.size(); }
+  bool empty() const { return sequence_->items.empty(); }
+  const Value& operator[](size_t index) const { return sequence_->items[index]; }
+  const std::vector<Value>& values() const { return sequence_->items; }
+  const std::shared_ptr<const Sequence>& sequence() const { return sequence_; }
+
+ private:
+  std::shared_ptr<const Sequence> sequence_;
+};
 // What iterating gives, in order; an iterator is used up by it.
-std::shared_ptr<const Sequence> iterate(Run& run, const Value& value);
+Items iterate(Run& run, const Value& value);
 // len(); refuses what has none.
 size_t length_of(Run& run, const Value& value);
 bool has_length(const Value& value);
