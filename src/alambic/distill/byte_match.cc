@@ -43,7 +43,8 @@ std::optional<TokenSignal> signal_of(const ByteVocabulary& vocabulary, const End
   return signal;
 }
 
-// Where each token ends in the text, if together they are exactly its bytes; else empty.
+}  // namespace
+
 std::vector<size_t> token_ends(const Tokenizer& tokenizer, std::span<const TokenId> tokens,
                                std::string_view text) {
   std::vector<size_t> ends;
@@ -60,8 +61,6 @@ std::vector<size_t> token_ends(const Tokenizer& tokenizer, std::span<const Token
   if (at != text.size()) ends.clear();
   return ends;
 }
-
-}  // namespace
 
 ByteVocabulary::ByteVocabulary(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {
   constexpr TokenId kSeveral = -1;

@@ -35,6 +35,10 @@ class ByteVocabulary {
   std::unordered_map<std::string, TokenId> ids_;
 };
 
+// Where each token ends in the text, if together they are exactly its bytes; else empty.
+std::vector<size_t> token_ends(const Tokenizer& tokenizer, std::span<const TokenId> tokens,
+                               std::string_view text);
+
 struct MatchedAnswer {
   std::vector<TokenId> tokens;       // of `text`
   std::vector<TokenSignal> signals;  // one per token, most of them perhaps empty; or none at all

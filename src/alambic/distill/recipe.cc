@@ -43,11 +43,19 @@ template <class V>
 void visit(V& v, ModelRecipe& m) {
   v("model", m.model);
   v("init", m.init);
+  v("tokenizer", m.tokenizer);
   v("dim", m.dim);
   v("layers", m.layers);
   v("heads", m.heads);
   v("kv_heads", m.kv_heads);
   v("ffn", m.ffn);
+}
+
+template <class V>
+void visit(V& v, LoraRecipe& l) {
+  v("rank", l.rank);
+  v("alpha", l.alpha);
+  v("parts", l.parts);
 }
 
 template <class V>
@@ -103,8 +111,11 @@ void visit(V& v, Recipe& r) {
   v("samples", r.signals.samples);
   v("text_temperature", r.signals.text_temperature);
   v("max_new_tokens", r.signals.max_new_tokens);
+  v("align", r.signals.align);
   v.section("student");
   visit(v, r.student);
+  v.section("student.lora");
+  visit(v, r.lora);
   v.section("student.train");
   visit(v, r.student_train);
   v.section("objective");
@@ -331,6 +342,12 @@ void check(const Recipe& r, std::string_view where) {
   one_of(where, "student.init", r.student.init, {"random", "teacher"});
   one_of(where, "signals.kind", r.signals.kind, {"text", "draws", "topk", "memory"});
   one_of(where, "signals.texts", r.signals.texts, {"gold", "teacher", "both"});
+  one_of(where, "signals.align", r.signals.align, {"", "bytes"});
+  if (r.lora.rank > 0 && r.student.model.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] student.lora.rank = {} wants a model to stand beside; set student.model", where,
+         r.lora.rank);
+  }
   for (const TrainRecipe* t : {&r.teacher_train, &r.student_train}) {
     one_of(where, "train.precision", t->precision, {"bf16", "fp32"});
     schedule_from_name(t->schedule);

@@ -30,6 +30,8 @@ struct DataRecipe {
 struct ModelRecipe {
   std::string model;            // a directory to start from; empty: made by this run
   std::string init = "random";  // of a student: random, or teacher: the weights that fit its shape
+  std::string tokenizer;  // of a student: a directory or file, or "train" on the run's data; empty:
+                          // that of its model, else the teacher's
   int dim = 128, layers = 4, heads = 4, kv_heads = 4, ffn = 384;
 };
 
@@ -46,6 +48,13 @@ struct EndpointRecipe {
   double requests_per_minute = 0, timeout = 120;
   uint64_t max_total_tokens = 0;
   double max_cost = 0, price_per_million_in = 0, price_per_million_out = 0;
+};
+
+// Adapters instead of all weights, for a student that starts from a model.
+struct LoraRecipe {
+  int rank = 0;  // 0: all weights learn
+  double alpha = 32;
+  std::vector<std::string> parts = {"query", "key", "value", "output", "gate", "up", "down"};
 };
 
 struct TrainRecipe {
@@ -72,6 +81,7 @@ struct SignalRecipe {
   int samples = 1;              // teacher texts per prompt
   double text_temperature = 0;  // 0: greedy
   int max_new_tokens = 128;
+  std::string align;  // "bytes": where the student's tokenizer is not the teacher's
 };
 
 struct EvalRecipe {
@@ -91,6 +101,7 @@ struct Recipe {
   DataRecipe data;
   int vocabulary = 1024;  // pieces to train; unused where the teacher brings a tokenizer
   ModelRecipe teacher, student{.init = "teacher", .layers = 2, .ffn = 192};
+  LoraRecipe lora;
   EndpointRecipe endpoint;
   TrainRecipe teacher_train, student_train;
   SignalRecipe signals;

@@ -1,9 +1,12 @@
 #include "alambic/distill/run.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
+#include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/run_parts.h"
 
@@ -51,15 +54,50 @@ std::string named_tokenizer(const Recipe& recipe) {
   return recipe.has_endpoint() ? recipe.endpoint.tokenizer : recipe.teacher.model;
 }
 
-RunTokenizers run_tokenizers(const Recipe& recipe, const RunData& data, const RunOptions& options) {
-  if (const std::string named = named_tokenizer(recipe); !named.empty()) {
-    const Tokenizer teacher = Tokenizer::load(named);
-    return {teacher, teacher.with_special(kMaskToken)};
-  }
+// The vocabulary that this run makes, once.
+Tokenizer own_tokenizer(const Recipe& recipe, const RunData& data, const RunOptions& options) {
   const std::string path = options.directory + "/tokenizer.json";
   if (!file_exists(path)) train_run_tokenizer(recipe, data).save(path);
-  const Tokenizer tokenizer = Tokenizer::load(path);
-  return {tokenizer, tokenizer};
+  return Tokenizer::load(path);
+}
+
+Tokenizer teacher_tokenizer(const Recipe& recipe, const RunData& data, const RunOptions& options) {
+  const std::string named = named_tokenizer(recipe);
+  return named.empty() ? own_tokenizer(recipe, data, options) : Tokenizer::load(named);
+}
+
+Tokenizer student_tokenizer(const Recipe& recipe, const RunData& data, const RunOptions& options) {
+  const ModelRecipe& s = recipe.student;
+  // A model that is given has rows for its own tokens alone.
+  if (s.tokenizer.empty() && !s.model.empty()) return Tokenizer::load(s.model);
+  const Tokenizer tokenizer = s.tokenizer == "train" ? own_tokenizer(recipe, data, options)
+                              : s.tokenizer.empty()  ? teacher_tokenizer(recipe, data, options)
+                                                     : Tokenizer::load(s.tokenizer);
+  return s.model.empty() ? tokenizer.with_special(kMaskToken) : tokenizer;
+}
+
+RunTokenizers run_tokenizers(const Recipe& recipe, const RunData& data, const RunOptions& options) {
+  RunTokenizers tokenizers{teacher_tokenizer(recipe, data, options),
+                           student_tokenizer(recipe, data, options)};
+  tokenizers.same = same_tokens(tokenizers.teacher, tokenizers.student);
+  if (tokenizers.same) return tokenizers;
+  const SignalRecipe& s = recipe.signals;
+  if (s.kind == "memory" && recipe.objective.alpha > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[signals] the student's tokens are not the teacher's: probabilities from memory would be "
+         "wrong; set signals.kind = \"topk\" and signals.align = \"bytes\"");
+  }
+  if (s.kind != "text" && s.align != "bytes") {
+    fail(ErrorCode::kInvalidArgument,
+         "[signals] the student's tokens are not the teacher's: its probabilities would be wrong; "
+         "set signals.align = \"bytes\", or learn from texts alone (signals.kind = \"text\", "
+         "objective.alpha = 0)");
+  }
+  if (recipe.student.init == "teacher" && recipe.student.model.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[student] init = \"teacher\" wants the teacher's tokens; set student.init = \"random\"");
+  }
+  return tokenizers;
 }
 
 // The control sees no teacher: its own data, its own labels, the same shape, steps and tokens per
@@ -101,9 +139,10 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   }
   const ModelCard card = student_card(recipe, data, models.teacher);
   TrainingSet taught;
-  taught.sequences = timed("signals", [&] {
-    return gather_run_signals(recipe, data, models.teacher, tokenizers.teacher, options);
+  SignalSequences signals = timed("signals", [&] {
+    return gather_run_signals(recipe, data, models.teacher, tokenizers, options);
   });
+  taught.sequences = std::move(signals.sequences);
   taught.validation =
       encode_examples(tokenizers.student, card, data.validation, recipe.data.max_tokens);
   int64_t tokens = 0;
@@ -131,6 +170,12 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
       timed("evaluation", [&] { return measure_run(recipe, data, tokenizers, models, options); });
   report.seconds = total.seconds();
   report.phases = phases;
+  if (!tokenizers.same) {
+    report.notes.push_back(
+        fmt::format("the student has its own tokens: the teacher's probabilities reach {:.0f} % of "
+                    "them, where tokens of both begin at the same byte",
+                    100 * signals.aligned));
+  }
   write_file_atomic(options.directory + "/report.json", dump_json(to_json(report), 2) + "\n");
   write_file_atomic(options.directory + "/report.html", to_html(report));
   return report;
@@ -139,20 +184,21 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
 void run_training(const Recipe& recipe, const std::string& signals, const RunOptions& options) {
   const RunData data = load_run_data(recipe);
   make_directories(options.directory);
-  Tokenizer tokenizer = [&] {
-    if (const std::string named = named_tokenizer(recipe); !named.empty())
-      return Tokenizer::load(named).with_special(kMaskToken);
-    const std::string path = options.directory + "/tokenizer.json";
-    if (!file_exists(path)) train_run_tokenizer(recipe, data).save(path);
-    return Tokenizer::load(path);
+  // Without signals nobody asks the teacher's.
+  const RunTokenizers tokenizers = [&]() -> RunTokenizers {
+    if (!signals.empty()) return run_tokenizers(recipe, data, options);
+    const Tokenizer own = student_tokenizer(recipe, data, options);
+    return {own, own};
   }();
+  const Tokenizer& tokenizer = tokenizers.student;
   ModelCard card = run_card(recipe, data);
   card.block = recipe.objective.draft_weight > 0 ? recipe.objective.block : 0;
   card.provenance = {{"made by", "alambic train"}, {"recipe", recipe.name}};
-  TrainingSet set{signals.empty()
-                      ? encode_examples(tokenizer, card, data.train, recipe.data.max_tokens)
-                      : read_signal_sequences(signals, recipe.data.max_tokens),
-                  encode_examples(tokenizer, card, data.validation, recipe.data.max_tokens)};
+  TrainingSet set{
+      signals.empty()
+          ? encode_examples(tokenizer, card, data.train, recipe.data.max_tokens)
+          : read_signal_sequences(signals, card, tokenizers, recipe.data.max_tokens).sequences,
+      encode_examples(tokenizer, card, data.validation, recipe.data.max_tokens)};
   const HybridOptions objective =
       signals.empty() ? without_teacher(recipe.objective) : recipe.objective;
   const fs::path directory = fs::path(options.directory).lexically_normal();

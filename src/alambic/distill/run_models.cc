@@ -3,12 +3,16 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <functional>
 #include <set>
 
 #include "alambic/base/file.h"
+#include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/endpoint_teacher.h"
 #include "alambic/distill/run_parts.h"
+#include "alambic/models/adapters.h"
 
 namespace alambic {
 namespace {
@@ -50,26 +54,87 @@ RunModel load_run_model(const std::string& name, const std::string& directory) {
           stored_curve(directory)};
 }
 
-// Trains into `directory` unless a finished model is there, and returns the model as it reads back
-// from disk.
-RunModel train_or_load(const std::string& name, const ModelConfig& config, ModelCard card,
-                       const Objective& objective, const TrainingSet& set, TrainOptions train_as,
-                       const Tokenizer& tokenizer, const std::string& directory, uint64_t seed,
-                       const Transformer* ancestor = nullptr) {
-  if (!file_exists(directory + "/model.safetensors")) {
-    Transformer model(config);
-    model.initialise(seed);
-    if (const double share = ancestor != nullptr ? model.inherit(*ancestor) : 0; share > 0) {
+// Makes the model that training starts from; may note in the card where it comes from.
+using Start = std::function<std::unique_ptr<Transformer>(ModelCard& card)>;
+
+Start fresh_model(const ModelConfig& config, uint64_t seed, const Transformer* ancestor) {
+  return [=](ModelCard& card) {
+    auto model = std::make_unique<Transformer>(config);
+    model->initialise(seed);
+    if (const double share = ancestor != nullptr ? model->inherit(*ancestor) : 0; share > 0) {
       card.provenance["start"] =
           fmt::format("the teacher's lowest layers, {:.0f} % of its weights", 100 * share);
     }
+    return model;
+  };
+}
+
+// A model of the recipe's own, whole or under adapters. A quantised one stays mapped: only adapters
+// can learn beside it.
+Start given_model(const Recipe& recipe) {
+  return [&recipe](ModelCard& card) {
+    const std::string& directory = recipe.student.model;
+    card.provenance["start"] = directory;
+    if (recipe.lora.rank == 0) return load_model(directory).model;
+    const Precision precision =
+        recipe.student_train.precision == "fp32" ? Precision::kFp32 : Precision::kBf16;
+    // In floats too, which the gradients of inputs are made with.
+    auto model = load_model(directory, Quantized::kMapped).model;
+    freeze_for_inference(*model, precision);
+    add_adapters(*model, {recipe.lora.rank, recipe.lora.alpha, recipe.lora.parts, recipe.seed});
+    return model;
+  };
+}
+
+bool is_trained(const std::string& directory) {
+  return file_exists(directory + "/model.safetensors") || is_adapter_directory(directory);
+}
+
+// Trains into `directory` unless a finished model is there, and returns the model as it reads back
+// from disk.
+RunModel train_or_load(const std::string& name, const Start& start, ModelCard card,
+                       const Objective& objective, const TrainingSet& set, TrainOptions train_as,
+                       const Tokenizer& tokenizer, const std::string& directory,
+                       const std::string& base = "") {
+  if (!is_trained(directory)) {
+    const std::unique_ptr<Transformer> model = start(card);
     train_as.label = name;
     train_as.directory = directory;
-    train(model, objective, set.sequences, set.validation, train_as);
+    train(*model, objective, set.sequences, set.validation, train_as);
     tokenizer.save(directory);
-    save_model(model, card, directory, DType::kBf16);
+    if (has_adapters(*model)) {
+      save_adapter_model(*model, card, std::filesystem::absolute(base).string(), directory);
+    } else {
+      save_model(*model, card, directory, DType::kBf16);
+    }
   }
   return load_run_model(name, directory);
+}
+
+// What a model of the recipe's own cannot learn is refused before it is loaded.
+void check_given_model(const Recipe& recipe, const Tokenizer& tokenizer,
+                       const HybridOptions& objective) {
+  const ModelConfig config = read_model_config(recipe.student.model);
+  if (objective.draft_weight > 0 && config.mask < 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] has no mask token to draft with; set objective.draft_weight = 0",
+         recipe.student.model);
+  }
+  if (tokenizer.vocab_size() > config.vocab_size) {
+    fail(ErrorCode::kInvalidArgument,
+         "[student] a tokenizer of {} tokens for a model of {}; want the model's own",
+         tokenizer.vocab_size(), config.vocab_size);
+  }
+  if (recipe.lora.rank > 0 && is_adapter_directory(recipe.student.model)) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] are adapters already; merge them into a model first: alambic import {} DIR",
+         recipe.student.model, recipe.student.model);
+  }
+  if (recipe.lora.rank == 0 && stored_format(recipe.student.model)) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] is quantised; it can learn through adapters: set student.lora.rank",
+         recipe.student.model);
+  }
 }
 
 int64_t token_count(const std::vector<Sequence>& sequences) {
@@ -178,17 +243,25 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
   const ModelConfig config = with_ids(model_config(recipe.teacher, tokenizers.teacher.vocab_size(),
                                                    recipe.data.max_tokens, "teacher"),
                                       tokenizers.teacher);
-  return train_or_load("teacher", config, card, HybridObjective(HybridOptions{}), set, train_as,
-                       tokenizers.teacher, options.directory + "/teacher", recipe.seed);
+  return train_or_load("teacher", fresh_model(config, recipe.seed, nullptr), card,
+                       HybridObjective(HybridOptions{}), set, train_as, tokenizers.teacher,
+                       options.directory + "/teacher");
 }
 
-std::vector<Sequence> read_signal_sequences(const std::string& path, int max_tokens) {
-  std::vector<Sequence> sequences;
+SignalSequences read_signal_sequences(const std::string& path, const ModelCard& card,
+                                      const RunTokenizers& tokenizers, int max_tokens) {
+  SignalSequences result;
+  std::vector<Sequence>& sequences = result.sequences;
+  ByteAlignment alignment(tokenizers.teacher, tokenizers.student);
   SignalStore::open(path).for_each([&](const SignalRow& row) {
-    if (static_cast<int>(row.tokens.size()) > max_tokens) return;
-    sequences.push_back({row.tokens, row.prompt_tokens, row.signals});
+    if (!tokenizers.same) {
+      if (auto s = alignment.sequence(row, card, max_tokens)) sequences.push_back(std::move(*s));
+    } else if (static_cast<int>(row.tokens.size()) <= max_tokens) {
+      sequences.push_back({row.tokens, row.prompt_tokens, row.signals});
+    }
   });
-  return sequences;
+  if (!tokenizers.same) result.aligned = alignment.share();
+  return result;
 }
 
 std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& card,
@@ -210,10 +283,11 @@ std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& car
   return answers;
 }
 
-std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data,
-                                         const RunModel& teacher, const Tokenizer& tokenizer,
-                                         const RunOptions& options) {
+SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
+                                   const RunModel& teacher, const RunTokenizers& tokenizers,
+                                   const RunOptions& options) {
   const SignalRecipe& s = recipe.signals;
+  const Tokenizer& tokenizer = tokenizers.teacher;
   const SignalKind kind = s.kind == "draws"  ? SignalKind::kDraws
                           : s.kind == "topk" ? SignalKind::kTopK
                                              : SignalKind::kText;
@@ -238,7 +312,7 @@ std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& da
   if (recipe.has_endpoint()) {
     EndpointTeacher endpoint(endpoint_options(recipe, kind), tokenizer, teacher.card);
     gather_signals(endpoint, requests, store);
-    return read_signal_sequences(path, recipe.data.max_tokens);
+    return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens);
   }
   LocalTeacherOptions ask;
   ask.kind = kind;
@@ -251,7 +325,7 @@ std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& da
   ask.precision = Precision::kFp32;
   LocalTeacher local(*teacher.model, tokenizer, teacher.card, header.teacher_id, ask);
   gather_signals(local, requests, store);
-  return read_signal_sequences(path, recipe.data.max_tokens);
+  return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens);
 }
 
 RunModel make_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
@@ -265,12 +339,18 @@ RunModel make_student(const StudentJob& job, const Recipe& recipe, const Trainin
   TrainOptions train_as = train_options(train_recipe, token_count(set.sequences), recipe.seed);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, job.name, set);
+  const HybridObjective objective(job.objective, job.speaker);
+  const std::string directory = options.directory + "/" + job.name;
+  if (!recipe.student.model.empty()) {
+    check_given_model(recipe, tokenizer, job.objective);
+    return train_or_load(job.name, given_model(recipe), job.card, objective, set, train_as,
+                         tokenizer, directory, recipe.student.model);
+  }
   const ModelConfig config = with_ids(
       model_config(recipe.student, tokenizer.vocab_size(), recipe.data.max_tokens, "student"),
       tokenizer);
-  return train_or_load(job.name, config, job.card, HybridObjective(job.objective, job.speaker), set,
-                       train_as, tokenizer, options.directory + "/" + job.name, recipe.seed + 1,
-                       job.ancestor);
+  return train_or_load(job.name, fresh_model(config, recipe.seed + 1, job.ancestor), job.card,
+                       objective, set, train_as, tokenizer, directory);
 }
 
 }  // namespace alambic

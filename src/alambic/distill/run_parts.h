@@ -24,7 +24,8 @@ struct RunModel {
 
 struct RunTokenizers {
   Tokenizer teacher;
-  Tokenizer student;  // the teacher's ids, and a mask token
+  Tokenizer student;  // with a mask token where drafts are trained
+  bool same = true;   // the student's ids are the teacher's
 };
 
 // The time of each phase, for the report.
@@ -55,17 +56,23 @@ struct StudentJob {
 RunModel make_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                       const Tokenizer& tokenizer, const RunOptions& options);
 
+struct SignalSequences {
+  std::vector<Sequence> sequences;
+  double aligned = 1;  // of the student's tokens, those that the teacher could speak about
+};
 // What the teacher says about the training data: gathers what signals.sqlite lacks and returns all
 // of it.
-std::vector<Sequence> gather_run_signals(const Recipe& recipe, const RunData& data,
-                                         const RunModel& teacher, const Tokenizer& tokenizer,
-                                         const RunOptions& options);
+SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
+                                   const RunModel& teacher, const RunTokenizers& tokenizers,
+                                   const RunOptions& options);
 // What a teacher behind an endpoint answers to these examples, in order; kept in the run directory,
 // so that nothing is asked twice. An answer that it refused is empty.
 std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& card,
                                       std::span<const Example> examples, const Tokenizer& tokenizer,
                                       const RunOptions& options);
-std::vector<Sequence> read_signal_sequences(const std::string& path, int max_tokens);
+// Rows of a store as the student reads them; `card` says how it is asked.
+SignalSequences read_signal_sequences(const std::string& path, const ModelCard& card,
+                                      const RunTokenizers& tokenizers, int max_tokens);
 
 struct RunModels {
   RunModel teacher, student, control;

@@ -251,6 +251,7 @@ class Measurement {
   }
 
   std::optional<Score> agree(const RunModel& m) const {
+    if (!tokenizers_.same) return std::nullopt;  // nothing to agree about, token by token
     const std::span<const Example> some(data_.test.data(),
                                         std::min(data_.test.size(), kAgreementExamples));
     return agreement(*m.model, *models_.teacher.model, tokenizers_.teacher, m.card, some,

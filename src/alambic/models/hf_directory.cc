@@ -158,8 +158,28 @@ std::string model_readme(const ModelConfig& config, const ModelCard& card) {
 
 }  // namespace
 
+namespace {
+
+constexpr const char* kAdapterCard = "alambic.json";
+
+// Adapters may have a card of their own, for what they were trained to do.
+void read_adapter_card(const std::string& directory, ModelConfig& config, ModelCard& card) {
+  const std::string where = in(directory, kAdapterCard);
+  if (file_exists(where)) card = read_card(read_json_file(where), where, config);
+}
+
+}  // namespace
+
 ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
-  if (is_adapter_directory(directory)) return read_model_config(adapter_base(directory), card);
+  if (is_adapter_directory(directory)) {
+    ModelCard read;
+    ModelConfig config = read_model_config(adapter_base(directory), &read);
+    const TokenId mask = config.mask;
+    read_adapter_card(directory, config, read);
+    config.mask = mask;  // a row of the base
+    if (card != nullptr) *card = read;
+    return config;
+  }
   const std::string where = in(directory, "config.json");
   const Json json = read_json_file(where);
   ModelConfig config = family_of(json, where).read_config(json, where);
@@ -285,6 +305,7 @@ LoadedModel load_model(const std::string& directory, Quantized quantized) {
     LoadedModel loaded = load_model(adapter_base(directory), quantized);
     load_adapters(*loaded.model, directory);
     if (merged) merge_adapters(*loaded.model);
+    read_model_config(directory, &loaded.card);
     return loaded;
   }
   ModelCard card;
@@ -300,6 +321,7 @@ LoadedModel load_for_inference(const std::string& directory, Precision precision
   if (is_adapter_directory(directory)) {
     LoadedModel loaded = load_for_inference(adapter_base(directory), precision);
     load_adapters(*loaded.model, directory);
+    read_model_config(directory, &loaded.card);
     return loaded;
   }
   if (stored_format(directory)) return load_model(directory, Quantized::kMapped);
@@ -368,6 +390,14 @@ void save_model(LanguageModel& model, const ModelCard& card, const std::string& 
   });
   for (size_t i = 0; i < entries.size(); ++i) entries[i].bytes = bytes[i];
   write_safetensors(in(directory, "model.safetensors"), entries);
+}
+
+void save_adapter_model(Transformer& model, const ModelCard& card, const std::string& base,
+                        const std::string& directory) {
+  make_directories(directory);
+  const Json json = {{"alambic", card_json(model.config(), card)}};
+  write_file_atomic(in(directory, kAdapterCard), dump_json(json, 2) + "\n");
+  save_adapters(model, base, directory);
 }
 
 void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights, bool calibrated,

@@ -58,6 +58,11 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card = nu
 void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory,
                 DType dtype);
 
+// The adapters of a model beside `base`, the directory it came from: adapters.h has the files, and
+// alambic.json the card.
+void save_adapter_model(Transformer& model, const ModelCard& card, const std::string& base,
+                        const std::string& directory);
+
 // The same with quantised matrices (quantized_tensors.h has the layout) and the rest in BF16.
 void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights, bool calibrated,
                           const ModelCard& card, const std::string& directory);

@@ -1,0 +1,49 @@
+// What a teacher of one vocabulary says, in a student's own: where a token of either ends at the
+// same byte, probabilities are merged; anywhere else the student learns the text alone (the idea of
+// ULD, arXiv 2402.12030, and of GOLD's merged spans).
+//
+// At a byte where both begin a token:
+//   - an alternative of the teacher speaks for the student's token that its bytes begin with;
+//   - where the student's next token is several of the teacher's, its probability is the product of
+//     theirs, and what the first of them had beyond that goes to the tail;
+//   - end of text speaks for end of text, and what nobody of the student's stands for is tail.
+// Where the student stands inside a token of the teacher, nothing is said.
+//
+// Ownership: values. Thread safety: one object, one thread.
+#pragma once
+
+#include <optional>
+#include <unordered_map>
+
+#include "alambic/distill/byte_match.h"
+#include "alambic/models/hf_directory.h"
+#include "alambic/train/objective.h"
+
+namespace alambic {
+
+// True where both give a text the same ids: the same tokens in the same places, as far as the
+// shorter vocabulary reaches. Padded rows and special tokens at the end do no harm.
+bool same_tokens(const Tokenizer& a, const Tokenizer& b);
+
+class ByteAlignment {
+ public:
+  ByteAlignment(Tokenizer teacher, Tokenizer student);
+
+  // The row as the student reads it: its own prompt, text and end. Nothing if that is longer than
+  // `max_tokens`.
+  std::optional<Sequence> sequence(const SignalRow& row, const ModelCard& card, int max_tokens);
+  // Of all tokens after prompts so far, those that got a signal, in [0, 1].
+  double share() const;
+
+ private:
+  std::optional<TokenId> first_token(TokenId teachers);
+  std::optional<TokenSignal> signal_at(const SignalRow& row, size_t teachers, size_t last,
+                                       TokenId own);
+
+  Tokenizer teacher_;
+  ByteVocabulary student_;
+  std::unordered_map<TokenId, std::optional<TokenId>> first_tokens_;
+  int64_t tokens_ = 0, signals_ = 0;
+};
+
+}  // namespace alambic
