@@ -1,5 +1,8 @@
 #include "alambic/base/json.h"
 
+#include <unordered_set>
+#include <vector>
+
 #include "alambic/base/file.h"
 
 namespace alambic {
@@ -27,19 +30,37 @@ int nesting_depth(std::string_view text) {
   return deepest;
 }
 
-}  // namespace
-
-Json parse_json(std::string_view text, std::string_view where) {
+Json parse(std::string_view text, std::string_view where, const Json::parser_callback_t& watch) {
   if (nesting_depth(text) > kMaxDepth) {
     fail(ErrorCode::kCorruptData, "[{}] JSON nested more than {} deep", where, kMaxDepth);
   }
   try {
-    return Json::parse(text);
+    return Json::parse(text, watch);
   } catch (const Json::parse_error& error) {
     fail(ErrorCode::kCorruptData, "[{}] not valid JSON at byte {}", where, error.byte);
   } catch (const Json::exception&) {
     fail(ErrorCode::kCorruptData, "[{}] not valid JSON: a number is out of range", where);
   }
+}
+
+}  // namespace
+
+Json parse_json(std::string_view text, std::string_view where) {
+  return parse(text, where, nullptr);
+}
+
+Json parse_unique_json(std::string_view text, std::string_view where) {
+  std::vector<std::unordered_set<std::string>> keys(kMaxDepth + 2);  // of the open objects
+  return parse(text, where, [&](int depth, Json::parse_event_t event, Json& parsed) {
+    const auto level = static_cast<size_t>(depth);
+    if (event == Json::parse_event_t::object_start) keys[level + 1].clear();
+    if (event == Json::parse_event_t::key &&
+        !keys[level].insert(parsed.get_ref<const std::string&>()).second) {
+      fail(ErrorCode::kCorruptData, "[{}] key {} occurs twice in one object", where,
+           dump_json(parsed));
+    }
+    return true;
+  });
 }
 
 Json read_json_file(const std::string& path) { return parse_json(read_file(path), path); }

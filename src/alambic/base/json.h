@@ -18,6 +18,9 @@ using OrderedJson = nlohmann::ordered_json;
 
 // Parses a whole document; `where` (a file name) opens the error line. Throws kCorruptData.
 Json parse_json(std::string_view text, std::string_view where);
+// The same, and kCorruptData naming the key where an object has one twice: readers differ in which
+// of the two they believe.
+Json parse_unique_json(std::string_view text, std::string_view where);
 Json read_json_file(const std::string& path);
 // Serialises; bytes that are not UTF-8 become U+FFFD instead of an exception.
 std::string dump_json(const Json& value, int indent = -1);

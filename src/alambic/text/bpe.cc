@@ -4,101 +4,55 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <limits>
 #include <queue>
 
 #include "alambic/base/error.h"
+#include "alambic/base/json.h"
 #include "alambic/text/unicode.h"
 
 namespace alambic {
 namespace {
 
-constexpr size_t kCacheSlots = 1 << 15;
-constexpr uint64_t kHashFactor = 0x9e3779b97f4a7c15ULL;
 // Up to here scanning all pairs for the best one beats a heap.
 constexpr size_t kShortWord = 24;
-constexpr size_t kLongestPiece = 1 << 30;
 
 }  // namespace
 
-uint64_t WordCache::hash(std::string_view word) {
-  uint64_t state = word.size() * kHashFactor;
-  const auto mix = [&](uint64_t block) {
-    state = (state ^ block) * kHashFactor;
-    state ^= state >> 32;
-  };
-  while (word.size() >= 8) {
-    uint64_t block;
-    std::memcpy(&block, word.data(), 8);
-    mix(block);
-    word.remove_prefix(8);
-  }
-  uint64_t rest = 0;
-  std::memcpy(&rest, word.data(), word.size());
-  mix(rest);
-  return state;
-}
-
-std::span<const TokenId> WordCache::find(std::string_view word, uint64_t hash) const {
-  if (slots_.empty()) return {};
-  const Slot& slot = slots_[hash % kCacheSlots];
-  if (slot.hash != hash || std::string_view(slot.word, slot.length) != word) return {};
-  return {slot.ids, slot.count};
-}
-
-void WordCache::store(std::string_view word, uint64_t hash, std::span<const TokenId> ids) {
-  if (ids.empty() || ids.size() > kMostIds || word.size() > kLongestWord) return;
-  if (slots_.empty()) slots_.resize(kCacheSlots);
-  Slot& slot = slots_[hash % kCacheSlots];
-  slot.hash = hash;
-  slot.length = static_cast<uint8_t>(word.size());
-  slot.count = static_cast<uint8_t>(ids.size());
-  std::copy(word.begin(), word.end(), slot.word);
-  std::copy(ids.begin(), ids.end(), slot.ids);
-}
-
-Bpe::Bpe(BpeSettings settings, BpeVocabulary&& vocabulary, std::string_view where)
-    : settings_(std::move(settings)) {
-  // Gaps in the numbering exist in honest files, but small ones.
-  const size_t limit = 2 * vocabulary.tokens.size() + (1 << 16);
-  size_t size = 0;
-  for (const auto& [token, id] : vocabulary.tokens) {
-    if (id < 0 || static_cast<size_t>(id) >= limit) {
-      fail(ErrorCode::kCorruptData, "[{}] id of token \"{}\"; got {}, want 0 to {}", where, token,
-           id, limit - 1);
-    }
-    size = std::max(size, static_cast<size_t>(id) + 1);
-  }
-  tokens_.resize(size);
-  present_.resize(size);
-  ids_.reserve(vocabulary.tokens.size());
-  for (auto& [token, id] : vocabulary.tokens) {
-    const size_t at = static_cast<size_t>(id);
-    if (present_[at]) {
-      fail(ErrorCode::kCorruptData, "[{}] tokens \"{}\" and \"{}\" share the id {}", where,
-           tokens_[at], token, id);
-    }
-    tokens_[at] = std::move(token);
-    present_[at] = true;
-  }
-  for (size_t i = 0; i < size; ++i) {
-    if (present_[i]) ids_.emplace(tokens_[i], static_cast<TokenId>(i));
-  }
-
+Bpe::Bpe(BpeSettings settings, std::vector<NamedToken>&& tokens, std::span<const NamedMerge> merges,
+         std::string_view where)
+    : TokenModel(std::move(tokens), where),
+      settings_(std::move(settings)),
+      affixes_(!settings_.continuing_prefix.empty() || !settings_.end_suffix.empty()) {
   if (settings_.unk_token) {
-    unk_ = find(*settings_.unk_token);
+    unk_ = vocabulary().find(*settings_.unk_token);
     if (!unk_) {
       fail(ErrorCode::kCorruptData, "[{}] unk_token \"{}\" is not in the vocabulary", where,
            *settings_.unk_token);
     }
   }
-  merges_.resize(std::bit_ceil(2 * vocabulary.merges.size() + 2));
+  add_merges(merges, where);
+
+  byte_symbols_.reserve(256);
+  for (int byte = 0; byte < 256; ++byte) {
+    std::string name;
+    append_utf8(name, byte_to_char(static_cast<uint8_t>(byte)));
+    if (const auto id = vocabulary().find(name)) byte_symbols_.push_back(*id);
+  }
+  if (byte_symbols_.size() < 256 || affixes_) byte_symbols_.clear();
+  fallback_bytes_ = vocabulary().byte_tokens();
+}
+
+void Bpe::add_merges(std::span<const NamedMerge> merges, std::string_view where) {
+  merges_.resize(std::bit_ceil(2 * merges.size() + 2));
   std::string joined;
   uint32_t rank = 0;
-  for (const auto& [left, right] : vocabulary.merges) {
-    joined.assign(left).append(right);
-    const auto a = find(left), b = find(right), result = find(joined);
+  for (const auto& [left, right] : merges) {
+    // The right part loses its mark of not beginning a word.
+    const size_t mark = std::min(settings_.continuing_prefix.size(), right.size());
+    joined.assign(left).append(right, mark);
+    const auto a = vocabulary().find(left), b = vocabulary().find(right);
+    const auto result = vocabulary().find(joined);
     if (!a || !b || !result) {
       fail(ErrorCode::kCorruptData,
            "[{}] merge {} of \"{}\" and \"{}\": \"{}\" is not in the vocabulary", where, rank, left,
@@ -109,25 +63,6 @@ Bpe::Bpe(BpeSettings settings, BpeVocabulary&& vocabulary, std::string_view wher
     }
     add_merge(pair_key(*a, *b), rank++, *result);
   }
-
-  byte_symbols_.reserve(256);
-  for (int byte = 0; byte < 256; ++byte) {
-    std::string name;
-    append_utf8(name, byte_to_char(static_cast<uint8_t>(byte)));
-    if (const auto id = find(name)) byte_symbols_.push_back(*id);
-    fallback_bytes_.push_back(find(fmt::format("<0x{:02X}>", byte)).value_or(-1));
-  }
-  if (byte_symbols_.size() < 256) byte_symbols_.clear();
-}
-
-bool Bpe::contains(TokenId id) const {
-  return id >= 0 && static_cast<size_t>(id) < present_.size() && present_[static_cast<size_t>(id)];
-}
-
-std::optional<TokenId> Bpe::find(std::string_view token) const {
-  const auto it = ids_.find(token);
-  if (it == ids_.end()) return std::nullopt;
-  return it->second;
 }
 
 void Bpe::add_merge(uint64_t pair, uint32_t rank, TokenId result) {
@@ -162,13 +97,17 @@ std::vector<std::pair<TokenId, TokenId>> Bpe::merges() const {
 }
 
 void Bpe::first_symbols(std::string_view piece, bool byte_level, std::vector<TokenId>& out) const {
-  if (piece.size() > kLongestPiece) {
-    fail(ErrorCode::kResourceExhausted, "[tokenizer] piece of text too long; got {} bytes, want {}",
-         piece.size(), kLongestPiece);
-  }
   if (!byte_level) return first_symbols_of_text(piece, out);
   if (byte_symbols_.empty()) return first_symbols_of_text(bytes_to_chars(piece), out);
   for (const char c : piece) out.push_back(byte_symbols_[static_cast<uint8_t>(c)]);
+}
+
+std::optional<TokenId> Bpe::find_symbol(std::string_view symbol, bool first, bool last) const {
+  if (!affixes_) return vocabulary().find(symbol);
+  std::string dressed = first ? std::string() : settings_.continuing_prefix;
+  dressed += symbol;
+  if (last) dressed += settings_.end_suffix;
+  return vocabulary().find(dressed);
 }
 
 void Bpe::first_symbols_of_text(std::string_view text, std::vector<TokenId>& out) const {
@@ -176,8 +115,9 @@ void Bpe::first_symbols_of_text(std::string_view text, std::vector<TokenId>& out
   for (size_t at = 0; at < text.size();) {
     const Utf8Step step = decode_utf8(text, at);
     const std::string_view symbol = text.substr(at, step.length);
+    const bool first = at == 0;
     at += step.length;
-    if (const auto id = find(symbol)) {
+    if (const auto id = find_symbol(symbol, first, at == text.size())) {
       if (std::exchange(pending_unk, false)) out.push_back(*unk_);
       out.push_back(*id);
       continue;
@@ -281,28 +221,15 @@ void Bpe::merge_long(std::vector<TokenId>& ids, double dropout, Rng* rng) const 
   }
 }
 
-void Bpe::encode(std::string_view piece, bool byte_level, WordCache& cache,
-                 std::vector<TokenId>& out) const {
-  const bool cached = piece.size() <= WordCache::kLongestWord;
-  const uint64_t hash = cached ? WordCache::hash(piece) : 0;
-  if (cached) {
-    if (const auto ids = cache.find(piece, hash); !ids.empty()) {
-      out.insert(out.end(), ids.begin(), ids.end());
+void Bpe::encode_afresh(std::string_view piece, bool byte_level, std::vector<TokenId>& out) const {
+  if (settings_.ignore_merges) {
+    if (const auto whole = vocabulary().find(byte_level ? bytes_to_chars(piece) : piece)) {
+      out.push_back(*whole);
       return;
     }
   }
-  std::vector<TokenId> symbols;
-  const auto whole = !settings_.ignore_merges ? std::nullopt
-                     : byte_level             ? find(bytes_to_chars(piece))
-                                              : find(piece);
-  if (whole) {
-    symbols.push_back(*whole);
-  } else {
-    first_symbols(piece, byte_level, symbols);
-    symbols.size() <= kShortWord ? merge_short(symbols) : merge_long(symbols, 0, nullptr);
-  }
-  if (cached) cache.store(piece, hash, symbols);
-  out.insert(out.end(), symbols.begin(), symbols.end());
+  first_symbols(piece, byte_level, out);
+  out.size() <= kShortWord ? merge_short(out) : merge_long(out, 0, nullptr);
 }
 
 void Bpe::encode_with_dropout(std::string_view piece, bool byte_level, double dropout, Rng& rng,
@@ -311,6 +238,24 @@ void Bpe::encode_with_dropout(std::string_view piece, bool byte_level, double dr
   first_symbols(piece, byte_level, symbols);
   merge_long(symbols, dropout, &rng);
   out.insert(out.end(), symbols.begin(), symbols.end());
+}
+
+void Bpe::write_json(std::string& out) const {
+  write_vocabulary(out);
+  // Older readers know only "left right", which cannot say where a token with a space ends.
+  bool spaces = false;
+  for (TokenId id = 0; id < vocabulary().size() && !spaces; ++id) {
+    spaces = vocabulary().token(id).find(' ') != std::string::npos;
+  }
+  out += ",\n\"merges\": [";
+  bool first = true;
+  for (const auto& [left, right] : merges()) {
+    const Json a = vocabulary().token(left), b = vocabulary().token(right);
+    out += std::exchange(first, false) ? "\n" : ",\n";
+    out += dump_json(spaces ? Json::array({a, b})
+                            : Json(a.get<std::string>() + " " + b.get<std::string>()));
+  }
+  out += "]";
 }
 
 }  // namespace alambic

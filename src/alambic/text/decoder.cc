@@ -73,6 +73,31 @@ void strip(std::string& text, const std::string& content, size_t start, size_t s
   text = text.substr(begin, end - begin);
 }
 
+// A continuation loses its mark, any other token begins a new word.
+void join_word_pieces(std::string& text, const std::string& prefix, bool follows) {
+  if (!follows) return;
+  if (text.starts_with(prefix)) {
+    text.erase(0, prefix.size());
+  } else {
+    text.insert(0, 1, ' ');
+  }
+}
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  for (size_t at = text.find(from); at != text.npos; at = text.find(from, at + to.size())) {
+    text.replace(at, from.size(), to);
+  }
+}
+
+// Puts punctuation back where English has it.
+void close_up(std::string& text) {
+  constexpr std::pair<std::string_view, std::string_view> kRules[] = {
+      {" .", "."},   {" ?", "?"},     {" !", "!"},    {" ,", ","},
+      {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},  {" do not", " don't"},
+      {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kRules) replace_all(text, from, to);
+}
+
 std::string require_character(const Json& value, const char* key, std::string_view where) {
   auto text = require<std::string>(value, key, where);
   if (text.empty() || decode_utf8(text, 0).length != text.size()) {
@@ -102,12 +127,12 @@ void Decoder::add(const Json& value, std::string_view where) {
     fail(ErrorCode::kUnsupported, "[{}] more than {} decoders", where, kMaxDecoders);
   }
   if (type == "ByteLevel") {
-    steps_.push_back({byte_level, false});
+    steps_.push_back({[](Tokens& tokens, bool) { byte_level(tokens); }, false});
     fused_ = true;
   } else if (type == "ByteFallback") {
-    steps_.push_back({byte_fallback, false});
+    steps_.push_back({[](Tokens& tokens, bool) { byte_fallback(tokens); }, false});
   } else if (type == "Fuse") {
-    steps_.push_back({fuse, false});
+    steps_.push_back({[](Tokens& tokens, bool) { fuse(tokens); }, false});
     fused_ = true;
   } else if (type == "Metaspace") {
     const auto replacement = Pattern::literal(
@@ -117,13 +142,13 @@ void Decoder::add(const Json& value, std::string_view where) {
                                                  prefix ? "always" : "never", where) != "never";
     // The prefix is dropped from the first token only, before the rest become spaces.
     if (prepended) {
-      steps_.push_back({[replacement](Tokens& tokens) {
+      steps_.push_back({[replacement](Tokens& tokens, bool) {
                           if (tokens.empty()) return;
                           tokens[0].text = replacement.replace(tokens[0].text, "");
                         },
                         true});
     }
-    steps_.push_back({[replacement](Tokens& tokens) {
+    steps_.push_back({[replacement](Tokens& tokens, bool) {
                         for (auto& token : tokens)
                           token.text = replacement.replace(token.text, " ");
                       },
@@ -131,7 +156,7 @@ void Decoder::add(const Json& value, std::string_view where) {
   } else if (type == "Replace") {
     const auto pattern = Pattern::from_json(require<Json>(value, "pattern", where), where);
     steps_.push_back(
-        {[pattern, content = require<std::string>(value, "content", where)](Tokens& tokens) {
+        {[pattern, content = require<std::string>(value, "content", where)](Tokens& tokens, bool) {
            for (auto& token : tokens) token.text = pattern.replace(token.text, content);
          },
          false, true});
@@ -139,14 +164,34 @@ void Decoder::add(const Json& value, std::string_view where) {
     const auto content = require_character(value, "content", where);
     const auto start = require<uint32_t>(value, "start", where);
     const auto stop = require<uint32_t>(value, "stop", where);
-    steps_.push_back({[content, start, stop](Tokens& tokens) {
+    steps_.push_back({[content, start, stop](Tokens& tokens, bool) {
                         for (auto& token : tokens) strip(token.text, content, start, stop);
                       },
                       fused_});
+  } else if (type == "WordPiece") {
+    steps_.push_back(
+        {[prefix = optional<std::string>(value, "prefix", "##", where),
+          cleanup = optional<bool>(value, "cleanup", true, where)](Tokens& tokens, bool middle) {
+           for (size_t i = 0; i < tokens.size(); ++i) {
+             join_word_pieces(tokens[i].text, prefix, i > 0 || middle);
+             if (cleanup) close_up(tokens[i].text);
+           }
+         },
+         false});
+  } else if (type == "BPEDecoder") {
+    const auto suffix = optional<std::string>(value, "suffix", "</w>", where);
+    if (suffix.empty()) fail(ErrorCode::kCorruptData, "[{}] BPEDecoder with no suffix", where);
+    steps_.push_back({[suffix = Pattern::literal(suffix)](Tokens& tokens, bool middle) {
+                        for (size_t i = 0; i < tokens.size(); ++i) {
+                          const bool last = i + 1 == tokens.size() && !middle;
+                          tokens[i].text = suffix.replace(tokens[i].text, last ? "" : " ");
+                        }
+                      },
+                      false});
   } else {
     fail(ErrorCode::kUnsupported,
-         "[{}] decoder \"{}\"; want ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Strip or "
-         "Sequence",
+         "[{}] decoder \"{}\"; want ByteLevel, ByteFallback, Fuse, Metaspace, Replace, Strip, "
+         "WordPiece, BPEDecoder or Sequence",
          where, type);
   }
 }
@@ -154,7 +199,7 @@ void Decoder::add(const Json& value, std::string_view where) {
 std::string Decoder::decode(std::vector<DecodedToken> tokens) const {
   const size_t limit = kMaxDecodedGrowth * (total_size(tokens) + (1 << 16));
   for (const Step& step : steps_) {
-    step.apply(tokens);
+    step.apply(tokens, false);
     if (step.grows && total_size(tokens) > limit) {
       fail(ErrorCode::kResourceExhausted,
            "[decoder] text grows without measure; got {} bytes, want at most {}",
@@ -172,7 +217,7 @@ std::string Decoder::decode(std::vector<DecodedToken> tokens) const {
 std::string Decoder::decode_one(DecodedToken token) const {
   Tokens tokens{std::move(token)};
   for (const Step& step : steps_) {
-    if (!step.edges_only) step.apply(tokens);
+    if (!step.edges_only) step.apply(tokens, true);
   }
   return tokens.empty() ? std::string() : std::move(tokens[0].text);
 }

@@ -32,7 +32,8 @@ class Decoder {
  private:
   using Tokens = std::vector<DecodedToken>;
   struct Step {
-    std::function<void(Tokens&)> apply;
+    // `middle`: the tokens stand alone for the middle of a longer text.
+    std::function<void(Tokens&, bool middle)> apply;
     bool edges_only;     // concerns only how a whole text begins or ends
     bool grows = false;  // may make tokens longer
   };

@@ -1,7 +1,10 @@
 #include "alambic/text/normalizer.h"
 
+#include <memory>
 #include <utility>
 
+#include "alambic/text/charsmap.h"
+#include "alambic/text/normalizer_steps.h"
 #include "alambic/text/pattern.h"
 #include "alambic/text/unicode.h"
 
@@ -12,21 +15,29 @@ constexpr size_t kMaxNormalizers = 64;
 // Beyond what repeated compatibility decomposition of a real text can need.
 constexpr size_t kMaxNormalizedGrowth = 64;
 
-std::string strip(std::string_view text, bool left, bool right) {
-  size_t begin = 0, end = text.size();
-  while (left && begin < end) {
-    const Utf8Step step = decode_utf8(text, begin);
-    if (!step.valid || !is_white_space(step.code)) break;
-    begin += step.length;
+// The bytes that base64 text stands for.
+std::string decode_base64(std::string_view text, std::string_view where) {
+  const auto digit = [](char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+  };
+  while (text.ends_with('=')) text.remove_suffix(1);
+  std::string bytes;
+  bytes.reserve(text.size() / 4 * 3 + 3);
+  uint32_t bits = 0;
+  int waiting = 0;
+  for (const char c : text) {
+    const int value = digit(c);
+    if (value < 0) fail(ErrorCode::kCorruptData, "[{}] precompiled_charsmap is no base64", where);
+    bits = (bits << 6) | static_cast<uint32_t>(value);
+    waiting += 6;
+    if (waiting < 8) continue;
+    waiting -= 8;
+    bytes.push_back(static_cast<char>(bits >> waiting));
   }
-  while (right && end > begin) {
-    size_t at = end - 1;
-    while (at > begin && (static_cast<uint8_t>(text[at]) & 0xC0) == 0x80) --at;
-    const Utf8Step step = decode_utf8(text, at);
-    if (!step.valid || at + step.length != end || !is_white_space(step.code)) break;
-    end = at;
-  }
-  return std::string(text.substr(begin, end - begin));
+  return bytes;
 }
 
 }  // namespace
@@ -66,11 +77,34 @@ void Normalizer::add(const Json& value, std::string_view where) {
   } else if (type == "Strip") {
     const bool left = optional<bool>(value, "strip_left", true, where);
     const bool right = optional<bool>(value, "strip_right", true, where);
-    steps_.push_back([left, right](std::string_view text) { return strip(text, left, right); });
+    steps_.push_back(
+        [left, right](std::string_view text) { return strip_white_space(text, left, right); });
+  } else if (type == "StripAccents") {
+    steps_.push_back(strip_accents);
+  } else if (type == "Nmt") {
+    steps_.push_back(nmt_normalize);
+  } else if (type == "BertNormalizer") {
+    BertNormalizerOptions bert;
+    bert.clean_text = optional<bool>(value, "clean_text", true, where);
+    bert.handle_chinese_chars = optional<bool>(value, "handle_chinese_chars", true, where);
+    bert.lowercase = optional<bool>(value, "lowercase", true, where);
+    bert.strip_accents = optional<bool>(value, "strip_accents", bert.lowercase, where);
+    steps_.push_back([bert](std::string_view text) { return bert_normalize(text, bert); });
+  } else if (type == "Precompiled") {
+    const auto blob =
+        decode_base64(optional<std::string>(value, "precompiled_charsmap", "", where), where);
+    const auto map = std::make_shared<const Charsmap>(blob, where);
+    // Our own key, which other readers pass over: set where the file came from SentencePiece.
+    const auto match = optional<std::string>(value, "match", "grapheme", where);
+    if (match == "longest") {
+      steps_.push_back([map](std::string_view text) { return map->map_longest(text); });
+    } else {
+      steps_.push_back([map](std::string_view text) { return map->map_graphemes(text); });
+    }
   } else {
     fail(ErrorCode::kUnsupported,
-         "[{}] normalizer \"{}\"; want NFC, NFD, NFKC, NFKD, Prepend, Replace, Lowercase, Strip or "
-         "Sequence",
+         "[{}] normalizer \"{}\"; want NFC, NFD, NFKC, NFKD, Prepend, Replace, Lowercase, Strip, "
+         "StripAccents, Nmt, BertNormalizer, Precompiled or Sequence",
          where, type);
   }
 }

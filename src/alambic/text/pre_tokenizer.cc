@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "alambic/text/pattern.h"
+#include "alambic/text/published_patterns.h"
 #include "alambic/text/unicode.h"
 
 namespace alambic {
@@ -18,9 +19,6 @@ namespace {
 
 // Steps call each other, so their number bounds the stack.
 constexpr size_t kMaxPreTokenizers = 64;
-
-constexpr const char* kGpt2Expression =
-    R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
 enum class Behavior { kIsolated, kRemoved, kMergedWithPrevious, kMergedWithNext, kContiguous };
 
@@ -220,10 +218,23 @@ void PreTokenizer::add(const Json& value, std::string_view where) {
     split_by(Pattern::regex(R"(\w+|[^\w\s]+)", where), Behavior::kRemoved, true);
   } else if (type == "WhitespaceSplit") {
     split_by(Pattern::characters(is_white_space), Behavior::kRemoved);
+  } else if (type == "Punctuation") {
+    split_by(Pattern::characters(is_punctuation),
+             parse_behavior(optional<std::string>(value, "behavior", "Isolated", where), where));
+  } else if (type == "BertPreTokenizer") {
+    split_by(Pattern::characters(is_white_space), Behavior::kRemoved);
+    split_by(Pattern::characters(is_punctuation), Behavior::kIsolated);
+  } else if (type == "CharDelimiterSplit") {
+    const auto delimiter = require<std::string>(value, "delimiter", where);
+    if (delimiter.empty() || decode_utf8(delimiter, 0).length != delimiter.size()) {
+      fail(ErrorCode::kCorruptData, "[{}] delimiter; got \"{}\", want one character", where,
+           delimiter);
+    }
+    split_by(Pattern::literal(delimiter), Behavior::kRemoved);
   } else {
     fail(ErrorCode::kUnsupported,
          "[{}] pre_tokenizer \"{}\"; want ByteLevel, Split, Digits, Metaspace, Whitespace, "
-         "WhitespaceSplit or Sequence",
+         "WhitespaceSplit, Punctuation, BertPreTokenizer, CharDelimiterSplit or Sequence",
          where, type);
   }
   if (steps_.size() > kMaxPreTokenizers) {

@@ -47,7 +47,7 @@ void Tokenizer::State::index() {
   added_ids.clear();
   added_by_id.clear();
   raw_finder = normalized_finder = {};
-  vocab_size = model->size();
+  vocab_size = model->vocabulary().size();
   for (const AddedToken& token : added) {
     added_ids.emplace(token.content, token.id);
     vocab_size = std::max(vocab_size, token.id + 1);
@@ -64,7 +64,7 @@ const Tokenizer::State::Added* Tokenizer::State::find_added(TokenId id) const {
 
 std::optional<TokenId> Tokenizer::State::find(std::string_view content) const {
   const auto it = added_ids.find(content);
-  return it != added_ids.end() ? std::optional(it->second) : model->find(content);
+  return it != added_ids.end() ? std::optional(it->second) : model->vocabulary().find(content);
 }
 
 int Tokenizer::vocab_size() const { return state_->vocab_size; }
@@ -118,8 +118,8 @@ std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) c
   for (const TokenId id : ids) {
     if (const State::Added* added = state_->find_added(id)) {
       if (!(added->token->special && skip_special)) tokens.push_back({added->text, true});
-    } else if (state_->model->contains(id)) {
-      tokens.push_back({state_->model->token(id), false});
+    } else if (state_->model->vocabulary().contains(id)) {
+      tokens.push_back({state_->model->vocabulary().token(id), false});
     }
   }
   return state_->decoder.decode(std::move(tokens));
@@ -130,13 +130,13 @@ std::string Tokenizer::token_bytes(TokenId id) const {
   if (const State::Added* added = state_->find_added(id)) {
     return state_->decoder.decode_one({added->text, true});
   }
-  if (!state_->model->contains(id)) return "";
-  return state_->decoder.decode_one({state_->model->token(id), false});
+  if (!state_->model->vocabulary().contains(id)) return "";
+  return state_->decoder.decode_one({state_->model->vocabulary().token(id), false});
 }
 
 std::string Tokenizer::token_content(TokenId id) const {
   if (const State::Added* added = state_->find_added(id)) return added->token->content;
-  return state_->model->contains(id) ? state_->model->token(id) : "";
+  return state_->model->vocabulary().contains(id) ? state_->model->vocabulary().token(id) : "";
 }
 
 std::optional<TokenId> Tokenizer::find(std::string_view content) const {
@@ -175,13 +175,15 @@ std::optional<TokenId> Tokenizer::pad() const {
 }
 
 std::optional<TokenId> Tokenizer::unk() const {
-  if (const auto& unk = state_->model->settings().unk_token) return find(*unk);
+  if (const auto id = state_->model->unk()) return id;
   return role("unk_token", {"<unk>", "<|unk|>", "[UNK]"});
 }
 
 std::optional<TokenId> Tokenizer::mask() const {
   return role("mask_token", {"<mask>", "<|mask|>", "[MASK]", "<|mdm_mask|>", "<|MASK|>"});
 }
+
+const std::string& Tokenizer::chat_template() const { return state_->chat_template; }
 
 Tokenizer Tokenizer::with_special(std::string_view content) const {
   if (content.empty()) {

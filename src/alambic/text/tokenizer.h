@@ -1,4 +1,6 @@
-// Text to token ids and back, as a Hugging Face tokenizer.json describes it.
+// Text to token ids and back, as a Hugging Face tokenizer.json describes it, or a SentencePiece
+// model, a GGUF vocabulary, GPT-2's vocab.json with merges.txt, or BERT's vocab.txt: each becomes
+// what a tokenizer.json would say.
 //
 // Ownership: a Tokenizer is an immutable handle on shared state, cheap to copy. Thread safety:
 // usable from several threads at once (StreamDecoder: one object, one thread). Text is any byte
@@ -20,6 +22,9 @@
 
 namespace alambic {
 
+class GgufFile;
+struct TokenizerParts;
+
 struct EncodeOptions {
   bool special_prefix =
       true;  // add what the post-processor adds, such as a beginning-of-sequence token
@@ -30,15 +35,18 @@ struct EncodeOptions {
 
 class Tokenizer {
  public:
-  // `path` is a tokenizer.json or a directory that holds one; in a directory, tokenizer_config.json
+  // `path` is a tokenizer.json, a SentencePiece .model, a .gguf, or a directory that holds one of
+  // the first two, vocab.json with merges.txt, or vocab.txt; in a directory, tokenizer_config.json
   // and special_tokens_map.json also say which tokens play which role.
   static Tokenizer load(const std::string& path);
   // `where` opens error lines.
   static Tokenizer from_json(std::string_view json, std::string_view where);
+  static Tokenizer from_sentencepiece(std::span<const std::byte> file, std::string_view where);
+  static Tokenizer from_gguf(const GgufFile& file, std::string_view where);
   // The text of a tokenizer.json that Python's `tokenizers` opens and encodes identically with.
   std::string to_json() const;
   // Writes to_json() to `path`, atomically. If `path` is an existing directory: tokenizer.json in
-  // it, and a tokenizer_config.json that keeps the roles.
+  // it, and a tokenizer_config.json that keeps the roles and the chat template.
   void save(const std::string& path) const;
 
   // Highest id + 1, added tokens included: the rows a model needs.
@@ -60,6 +68,8 @@ class Tokenizer {
   std::optional<TokenId> pad() const;
   std::optional<TokenId> unk() const;
   std::optional<TokenId> mask() const;
+  // The Jinja text that came with the vocabulary, "" if none did.
+  const std::string& chat_template() const;
 
   // The same tokenizer with `content` as a special token, under its present id or else the next
   // free one. Returns *this if it is one already.
@@ -70,6 +80,7 @@ class Tokenizer {
 
  private:
   struct State;
+  static Tokenizer from_parts(TokenizerParts&& parts, std::string_view where);
   explicit Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
   std::optional<TokenId> role(const char* key, std::initializer_list<const char*> customary) const;
 

@@ -12,10 +12,10 @@
 
 #include "alambic/base/json.h"
 #include "alambic/text/added_tokens.h"
-#include "alambic/text/bpe.h"
 #include "alambic/text/decoder.h"
 #include "alambic/text/normalizer.h"
 #include "alambic/text/pre_tokenizer.h"
+#include "alambic/text/token_model.h"
 #include "alambic/text/tokenizer.h"
 
 namespace alambic {
@@ -37,13 +37,14 @@ class WordCachePool {
 
 struct Tokenizer::State {
   Json settings;  // the document without vocabulary, merges and added tokens
-  std::shared_ptr<const Bpe> model;
+  std::shared_ptr<const TokenModel> model;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   Decoder decoder;
   std::vector<TokenId> prefix, suffix;       // what the post-processor puts around a text
   std::vector<AddedToken> added;             // by id
   std::map<std::string, std::string> roles;  // "eos_token" -> content, as the side files have it
+  std::string chat_template;
 
   // Made from the above by index().
   std::unordered_map<std::string_view, TokenId> added_ids;

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <thread>
 
@@ -77,20 +79,17 @@ TEST(Tokenizer, PublishedTinyStoriesTokenizerEncodesAsTheReference) {
   EXPECT_EQ(tokenizer.unk(), 0);
 }
 
-TEST(Tokenizer, Gpt2VocabularyEncodesAsLlamaCppRecorded) {
-  const std::string directory = data_directory() + "/tokenizer_vectors/";
-  if (!std::filesystem::exists(directory)) GTEST_SKIP() << directory << " does not exist";
-  Json document = {{"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}},
-                   {"decoder", {{"type", "ByteLevel"}}}};
-  document["model"]["vocab"] = read_json_file(directory + "gpt2_encoder.json");
-  const std::string merges = read_file(directory + "gpt2_vocab.bpe");
-  for (const std::string_view line : split_lines(merges)) {
-    if (!line.empty() && !line.starts_with("#version")) document["model"]["merges"].push_back(line);
-  }
-  const Tokenizer tokenizer = Tokenizer::from_json(dump_json(document), "gpt2");
-  const std::string inputs = read_file(directory + "ggml-vocab-gpt-2.gguf.inp");
-  const std::string outputs = read_file(directory + "ggml-vocab-gpt-2.gguf.out");
+// Ids are recorded without the tokens that a model puts around a text.
+void expect_llama_cpp_vectors(const std::string& name) {
+  const std::string stem = data_directory() + "/tokenizer_vectors/ggml-vocab-" + name + ".gguf";
+  if (!std::filesystem::exists(stem)) GTEST_SKIP() << stem << " does not exist";
+  const Tokenizer tokenizer = Tokenizer::load(stem);
+  const Tokenizer again = Tokenizer::from_json(tokenizer.to_json(), "exported");
+  EXPECT_EQ(again.hash(), tokenizer.hash());
+  const std::string inputs = read_file(stem + ".inp"), outputs = read_file(stem + ".out");
   const std::string separator = "\n__ggml_vocab_test__\n";
+  EncodeOptions bare;
+  bare.special_prefix = false;
   size_t at = 0;
   int cases = 0;
   for (const std::string_view line : split_lines(outputs)) {
@@ -98,11 +97,75 @@ TEST(Tokenizer, Gpt2VocabularyEncodesAsLlamaCppRecorded) {
     const std::string text = inputs.substr(at, end - at);
     at = std::min(end + separator.size(), inputs.size());
     std::string ids;
-    for (const TokenId id : tokenizer.encode(text)) ids.append(" ").append(std::to_string(id));
+    for (const TokenId id : tokenizer.encode(text, bare)) {
+      ids.append(" ").append(std::to_string(id));
+    }
     EXPECT_EQ(ids, line) << text;
+    EXPECT_EQ(again.encode(text), tokenizer.encode(text)) << text;
     ++cases;
   }
   EXPECT_GT(cases, 40);
+}
+
+class LlamaCppVectors : public testing::TestWithParam<const char*> {};
+
+TEST_P(LlamaCppVectors, GgufVocabularyEncodesAsRecorded) { expect_llama_cpp_vectors(GetParam()); }
+
+INSTANTIATE_TEST_SUITE_P(Recorded, LlamaCppVectors,
+                         testing::Values("bert-bge", "deepseek-coder", "gpt-2", "llama-spm"),
+                         [](const auto& test) {
+                           std::string name = test.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+// The same vocabulary in GPT-2's own two files, which the published vectors have too.
+TEST(Tokenizer, DirectoryOfVocabularyAndMergesIsTheGgufVocabulary) {
+  const std::string source = data_directory() + "/tokenizer_vectors/";
+  if (!std::filesystem::exists(source)) GTEST_SKIP() << source << " does not exist";
+  const auto directory = std::filesystem::temp_directory_path() / "alambic_gpt2_directory";
+  std::filesystem::create_directories(directory);
+  write_file_atomic((directory / "vocab.json").string(), read_file(source + "gpt2_encoder.json"));
+  write_file_atomic((directory / "merges.txt").string(), read_file(source + "gpt2_vocab.bpe"));
+  const Tokenizer plain = Tokenizer::load(directory.string());
+  const Tokenizer gguf = Tokenizer::load(source + "ggml-vocab-gpt-2.gguf");
+  for (const Json& text : read_json_file(kGolden + "tokenizer_texts.json")) {
+    EXPECT_EQ(plain.encode(text.get<std::string>()), gguf.encode(text.get<std::string>()));
+  }
+  std::filesystem::remove_all(directory);
+}
+
+// tests/golden/check_tokenizers.py names a directory and compares with Python's `tokenizers` and
+// `sentencepiece`. list.txt: lines "NAME\tPATH"; texts.bin: texts, each after its length. Written
+// for each NAME: ids, each text's after their number; what they decode to; the exported file.
+TEST(Tokenizer, EncodesForThePythonCheck) {
+  const char* given = std::getenv("ALAMBIC_CHECK_DIR");
+  if (given == nullptr) GTEST_SKIP() << "ALAMBIC_CHECK_DIR is not set";
+  const std::string directory = std::string(given) + "/";
+  const std::string texts = read_file(directory + "texts.bin"),
+                    list = read_file(directory + "list.txt");
+  const auto append = [](std::string& out, uint32_t value) {
+    out.append(reinterpret_cast<const char*>(&value), sizeof value);
+  };
+  for (const std::string_view line : split_lines(list)) {
+    const std::string name(line.substr(0, line.find('\t')));
+    const Tokenizer tokenizer = Tokenizer::load(std::string(line.substr(name.size() + 1)));
+    std::string ids, decoded;
+    for (size_t at = 0; at < texts.size();) {
+      uint32_t size = 0;
+      std::memcpy(&size, texts.data() + at, sizeof size);
+      const auto encoded = tokenizer.encode(to_valid_utf8(texts.substr(at + sizeof size, size)));
+      at += sizeof size + size;
+      append(ids, static_cast<uint32_t>(encoded.size()));
+      for (const TokenId id : encoded) append(ids, static_cast<uint32_t>(id));
+      const std::string text = to_valid_utf8(tokenizer.decode(encoded));
+      append(decoded, static_cast<uint32_t>(text.size()));
+      decoded += text;
+    }
+    write_file_atomic(directory + name + ".ids", ids);
+    write_file_atomic(directory + name + ".decoded", decoded);
+    tokenizer.save(directory + name + ".export.json");
+  }
 }
 
 TEST(Tokenizer, ByteLevelReturnsEveryByteString) {
@@ -231,7 +294,17 @@ TEST(Tokenizer, BrokenFilesAreRefusedWithTheReason) {
       {"{", "not valid JSON", ErrorCode::kCorruptData},
       {"[]", "no JSON object", ErrorCode::kCorruptData},
       {"{}", "model", ErrorCode::kCorruptData},
-      {R"({"model": {"type": "Unigram"}})", "Unigram", ErrorCode::kUnsupported},
+      {R"({"model": {"type": "WordLevel", "vocab": {}}})", "WordLevel", ErrorCode::kUnsupported},
+      {R"({"model": {"type": "Unigram"}})", "\"vocab\"", ErrorCode::kCorruptData},
+      {R"({"model": {"type": "Unigram", "vocab": [["a"]]}})", "[token, score]",
+       ErrorCode::kCorruptData},
+      {R"({"model": {"type": "Unigram", "vocab": [["a", 0]], "unk_id": 1}})", "unk_id",
+       ErrorCode::kCorruptData},
+      {R"({"model": {"type": "Unigram", "vocab": [["a", 0], ["a", 0]]}})", "has the ids 0 and 1",
+       ErrorCode::kCorruptData},
+      {R"({"model": {"type": "WordPiece", "vocab": {"a": 0}}})", "[UNK]", ErrorCode::kCorruptData},
+      {R"({"model": {"vocab": {"a": 0, "a": 1}, "merges": []}})", "\"a\" occurs twice",
+       ErrorCode::kCorruptData},
       {R"({"model": {"vocab": {"a": 0, "b": 0}, "merges": []}})", "share the id",
        ErrorCode::kCorruptData},
       {R"({"model": {"vocab": {"a": 2000000000}, "merges": []}})", "2000000000",
@@ -241,13 +314,16 @@ TEST(Tokenizer, BrokenFilesAreRefusedWithTheReason) {
       {R"({"model": {"vocab": {"a": 0}, "merges": ["ab"]}})", "merge", ErrorCode::kCorruptData},
       {R"({"model": {"vocab": {"a": 0}, "merges": [], "unk_token": "<unk>"}})", "<unk>",
        ErrorCode::kCorruptData},
-      {"{" + model + R"(, "normalizer": {"type": "Precompiled"}})", "Precompiled",
+      {"{" + model +
+           R"(, "normalizer": {"type": "Precompiled", "precompiled_charsmap": "/////w=="}})",
+       "character map", ErrorCode::kCorruptData},
+      {"{" + model + R"(, "normalizer": {"type": "Fold"}})", "Fold", ErrorCode::kUnsupported},
+      {"{" + model + R"(, "pre_tokenizer": {"type": "UnicodeScripts"}})", "UnicodeScripts",
        ErrorCode::kUnsupported},
-      {"{" + model + R"(, "pre_tokenizer": {"type": "BertPreTokenizer"}})", "BertPreTokenizer",
-       ErrorCode::kUnsupported},
-      {"{" + model + R"(, "decoder": {"type": "WordPiece"}})", "WordPiece",
-       ErrorCode::kUnsupported},
-      {"{" + model + R"(, "post_processor": {"type": "BertProcessing"}})", "BertProcessing",
+      {"{" + model + R"(, "decoder": {"type": "CTC"}})", "CTC", ErrorCode::kUnsupported},
+      {"{" + model + R"(, "post_processor": {"type": "BertProcessing"}})", "\"cls\"",
+       ErrorCode::kCorruptData},
+      {"{" + model + R"(, "post_processor": {"type": "Unheard"}})", "Unheard",
        ErrorCode::kUnsupported},
       {"{" + model + R"(, "added_tokens": [{"content": "x", "id": 1}]})", "\"x\"",
        ErrorCode::kCorruptData},

@@ -31,6 +31,7 @@ size_t incomplete_utf8_suffix(std::string_view text);
 
 bool is_white_space(char32_t code);  // property White_Space
 bool is_numeric(char32_t code);      // categories Nd, Nl, No
+bool is_punctuation(char32_t code);  // ASCII's, and categories P
 bool is_word(char32_t code);         // what \w means to the patterns of tokenizer files
 
 // Character by character, with no regard to context; broken bytes stay.

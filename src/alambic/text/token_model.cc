@@ -1,0 +1,101 @@
+#include "alambic/text/token_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "alambic/base/error.h"
+#include "alambic/base/json.h"
+#include "alambic/text/unicode.h"
+
+namespace alambic {
+
+Vocabulary::Vocabulary(std::vector<NamedToken>&& tokens, std::string_view where) {
+  // Gaps in the numbering exist in honest files, but small ones.
+  const size_t limit = 2 * tokens.size() + (1 << 16);
+  size_t size = 0;
+  for (const auto& [token, id] : tokens) {
+    if (id < 0 || static_cast<size_t>(id) >= limit) {
+      fail(ErrorCode::kCorruptData, "[{}] id of token \"{}\"; got {}, want 0 to {}", where, token,
+           id, limit - 1);
+    }
+    size = std::max(size, static_cast<size_t>(id) + 1);
+  }
+  tokens_.resize(size);
+  present_.resize(size);
+  ids_.reserve(tokens.size());
+  for (auto& [token, id] : tokens) {
+    const size_t at = static_cast<size_t>(id);
+    if (present_[at]) {
+      fail(ErrorCode::kCorruptData, "[{}] tokens \"{}\" and \"{}\" share the id {}", where,
+           tokens_[at], token, id);
+    }
+    if (valid_utf8_prefix(token) != token.size()) {
+      fail(ErrorCode::kCorruptData, "[{}] token {} is no UTF-8: {}", where, id,
+           dump_json(Json(token)));
+    }
+    tokens_[at] = std::move(token);
+    present_[at] = true;
+  }
+  for (size_t i = 0; i < size; ++i) {
+    if (!present_[i]) continue;
+    const auto [other, fresh] = ids_.emplace(tokens_[i], static_cast<TokenId>(i));
+    if (!fresh) {
+      fail(ErrorCode::kCorruptData, "[{}] token \"{}\" has the ids {} and {}", where, tokens_[i],
+           other->second, i);
+    }
+  }
+}
+
+std::optional<TokenId> Vocabulary::find(std::string_view token) const {
+  const auto it = ids_.find(token);
+  if (it == ids_.end()) return std::nullopt;
+  return it->second;
+}
+
+std::vector<TokenId> Vocabulary::byte_tokens() const {
+  std::vector<TokenId> ids;
+  ids.reserve(256);
+  for (int byte = 0; byte < 256; ++byte) {
+    ids.push_back(find(fmt::format("<0x{:02X}>", byte)).value_or(-1));
+  }
+  return ids;
+}
+
+void TokenModel::encode(std::string_view piece, bool byte_level, WordCache& cache,
+                        std::vector<TokenId>& out) const {
+  if (piece.size() > kLongestPiece) {
+    fail(ErrorCode::kResourceExhausted, "[tokenizer] piece of text too long; got {} bytes, want {}",
+         piece.size(), kLongestPiece);
+  }
+  const bool cached = piece.size() <= WordCache::kLongestWord;
+  const uint64_t hash = cached ? WordCache::hash(piece) : 0;
+  if (cached) {
+    if (const auto ids = cache.find(piece, hash); !ids.empty()) {
+      out.insert(out.end(), ids.begin(), ids.end());
+      return;
+    }
+  }
+  cache.symbols.clear();
+  encode_afresh(piece, byte_level, cache.symbols);
+  if (cached) cache.store(piece, hash, cache.symbols);
+  out.insert(out.end(), cache.symbols.begin(), cache.symbols.end());
+}
+
+void TokenModel::encode_with_dropout(std::string_view, bool, double, Rng&,
+                                     std::vector<TokenId>&) const {
+  fail(ErrorCode::kUnsupported, "[tokenizer] dropout of merges; this model has none");
+}
+
+void TokenModel::write_vocabulary(std::string& out) const {
+  out += "\"vocab\": {";
+  bool first = true;
+  for (TokenId id = 0; id < vocabulary_.size(); ++id) {
+    if (!vocabulary_.contains(id)) continue;
+    out += std::exchange(first, false) ? "\n" : ",\n";
+    out += fmt::format("{}: {}", dump_json(Json(vocabulary_.token(id))), id);
+  }
+  out += "}";
+}
+
+}  // namespace alambic

@@ -1,0 +1,82 @@
+// The "model" of a tokenizer file: a vocabulary, and how one piece of text becomes ids of it.
+// Ownership: immutable after construction; owns its tables. Thread safety: usable from several
+// threads, each with a WordCache of its own. Errors: kCorruptData naming the token that contradicts
+// the rest of the file; kResourceExhausted for a piece beyond a gigabyte.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "alambic/base/rng.h"
+#include "alambic/base/token.h"
+#include "alambic/text/word_cache.h"
+
+namespace alambic {
+
+using NamedToken = std::pair<std::string, TokenId>;
+
+class Vocabulary {
+ public:
+  // Ids may have gaps, but not many: kCorruptData for those far beyond the number of tokens.
+  Vocabulary(std::vector<NamedToken>&& tokens, std::string_view where);
+  Vocabulary(const Vocabulary&) = delete;
+  Vocabulary& operator=(const Vocabulary&) = delete;
+
+  // Highest id + 1.
+  int size() const { return static_cast<int>(tokens_.size()); }
+  bool contains(TokenId id) const {
+    return id >= 0 && static_cast<size_t>(id) < present_.size() &&
+           present_[static_cast<size_t>(id)];
+  }
+  const std::string& token(TokenId id) const { return tokens_[static_cast<size_t>(id)]; }
+  std::optional<TokenId> find(std::string_view token) const;
+  // The ids of <0x00> to <0xFF>, -1 where there is none.
+  std::vector<TokenId> byte_tokens() const;
+
+ private:
+  std::vector<std::string> tokens_;  // by id, empty in gaps
+  std::vector<bool> present_;
+  std::unordered_map<std::string_view, TokenId> ids_;  // views into tokens_
+};
+
+class TokenModel {
+ public:
+  static constexpr size_t kLongestPiece = 1 << 30;
+
+  TokenModel(std::vector<NamedToken>&& tokens, std::string_view where)
+      : vocabulary_(std::move(tokens), where) {}
+  virtual ~TokenModel() = default;
+  TokenModel(const TokenModel&) = delete;
+  TokenModel& operator=(const TokenModel&) = delete;
+
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+  // The token for text that no other token spells.
+  virtual std::optional<TokenId> unk() const = 0;
+  // Appends the ids of `piece` to `out`. `byte_level`: the piece is bytes, to be read in the
+  // byte-level alphabet.
+  void encode(std::string_view piece, bool byte_level, WordCache& cache,
+              std::vector<TokenId>& out) const;
+  // The same with every merge skipped with probability `dropout` each time it comes up, uncached.
+  // kUnsupported where the model merges nothing.
+  virtual void encode_with_dropout(std::string_view piece, bool byte_level, double dropout,
+                                   Rng& rng, std::vector<TokenId>& out) const;
+  // Appends the members of the model's JSON object that hold the vocabulary.
+  virtual void write_json(std::string& out) const = 0;
+
+ protected:
+  // The same as encode() for a piece that no cache knows; `out` is empty.
+  virtual void encode_afresh(std::string_view piece, bool byte_level,
+                             std::vector<TokenId>& out) const = 0;
+  // {"token": id, ...} in order of id.
+  void write_vocabulary(std::string& out) const;
+
+ private:
+  Vocabulary vocabulary_;
+};
+
+}  // namespace alambic

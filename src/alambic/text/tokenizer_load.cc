@@ -1,0 +1,233 @@
+// From the files of a vocabulary to a Tokenizer, and back to a directory.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "alambic/base/error.h"
+#include "alambic/base/file.h"
+#include "alambic/base/json.h"
+#include "alambic/formats/gguf.h"
+#include "alambic/text/bpe.h"
+#include "alambic/text/json_fields.h"
+#include "alambic/text/post_processor.h"
+#include "alambic/text/tokenizer.h"
+#include "alambic/text/tokenizer_parts.h"
+#include "alambic/text/tokenizer_state.h"
+#include "alambic/text/unigram.h"
+#include "alambic/text/wordpiece.h"
+
+namespace alambic {
+namespace {
+
+constexpr const char* kRoles[] = {"bos_token", "eos_token", "pad_token", "unk_token", "mask_token"};
+
+std::shared_ptr<const TokenModel> make_bpe(TokenizerParts& parts, std::string_view where) {
+  const Json& model = parts.settings.at("model");
+  if (optional<double>(model, "dropout", 0, where) != 0) {
+    fail(ErrorCode::kUnsupported, "[{}] model with a dropout of its own; want null", where);
+  }
+  BpeSettings settings;
+  const auto unk = optional<std::string>(model, "unk_token", "", where);
+  if (!unk.empty()) settings.unk_token = unk;
+  settings.fuse_unk = optional<bool>(model, "fuse_unk", false, where);
+  settings.byte_fallback = optional<bool>(model, "byte_fallback", false, where);
+  settings.ignore_merges = optional<bool>(model, "ignore_merges", false, where);
+  settings.continuing_prefix = optional<std::string>(model, "continuing_subword_prefix", "", where);
+  settings.end_suffix = optional<std::string>(model, "end_of_word_suffix", "", where);
+  return std::make_shared<Bpe>(std::move(settings), std::move(parts.tokens), parts.merges, where);
+}
+
+std::shared_ptr<const TokenModel> make_unigram(TokenizerParts& parts, std::string_view where) {
+  const Json& model = parts.settings.at("model");
+  UnigramSettings settings;
+  if (const Json& unk = json_member(model, "unk_id"); !unk.is_null()) {
+    settings.unk = json_token_id(unk, "unk_id", where);
+  }
+  settings.byte_fallback = optional<bool>(model, "byte_fallback", false, where);
+  std::vector<TokenId> hidden;
+  for (const AddedToken& token : parts.added) {
+    if (token.special) hidden.push_back(token.id);
+  }
+  if (model.contains("hidden")) {
+    for (const Json& id : json_array(model, "hidden", where)) {
+      hidden.push_back(json_token_id(id, "hidden", where));
+    }
+  }
+  return std::make_shared<Unigram>(settings, std::move(parts.tokens), std::move(parts.scores),
+                                   hidden, where);
+}
+
+std::shared_ptr<const TokenModel> make_word_piece(TokenizerParts& parts, std::string_view where) {
+  const Json& model = parts.settings.at("model");
+  WordPieceSettings settings;
+  settings.unk_token = optional<std::string>(model, "unk_token", settings.unk_token, where);
+  settings.continuing_prefix =
+      optional<std::string>(model, "continuing_subword_prefix", settings.continuing_prefix, where);
+  settings.longest_word =
+      optional<uint64_t>(model, "max_input_chars_per_word", settings.longest_word, where);
+  return std::make_shared<WordPiece>(std::move(settings), std::move(parts.tokens), where);
+}
+
+std::shared_ptr<const TokenModel> make_model(TokenizerParts& parts, std::string_view where) {
+  const auto type = optional<std::string>(parts.settings.at("model"), "type", "BPE", where);
+  if (type == "BPE") return make_bpe(parts, where);
+  if (type == "Unigram") return make_unigram(parts, where);
+  if (type == "WordPiece") return make_word_piece(parts, where);
+  fail(ErrorCode::kUnsupported, "[{}] model \"{}\"; want BPE, Unigram or WordPiece", where, type);
+}
+
+// Every added token has an id of its own, or that of the same token in the vocabulary.
+void check_added(const std::vector<AddedToken>& tokens, const Vocabulary& vocabulary,
+                 std::string_view where) {
+  const int count = static_cast<int>(std::min<size_t>(tokens.size(), 1 << 20));
+  const int limit = 2 * (vocabulary.size() + count) + (1 << 16);
+  std::unordered_map<TokenId, std::string_view> seen;
+  for (const AddedToken& token : tokens) {
+    const auto in_model = vocabulary.find(token.content);
+    const bool taken = vocabulary.contains(token.id) && vocabulary.token(token.id) != token.content;
+    const bool repeated = !seen.emplace(token.id, token.content).second;
+    if (token.id >= limit || taken || repeated || (in_model && *in_model != token.id)) {
+      fail(ErrorCode::kCorruptData, "[{}] added token \"{}\"; got id {}, want {}", where,
+           token.content, token.id,
+           in_model ? std::to_string(*in_model) : "one that no other token has");
+    }
+  }
+}
+
+// A role is named by a string or by a description with a "content".
+void read_roles(const std::string& path, std::map<std::string, std::string>& roles) {
+  if (!file_exists(path)) return;
+  const Json document = read_json_file(path);
+  if (!document.is_object()) fail(ErrorCode::kCorruptData, "[{}] is no JSON object", path);
+  for (const char* role : kRoles) {
+    const Json& value = json_member(document, role);
+    const Json& content = value.is_object() ? json_member(value, "content") : value;
+    if (content.is_string()) roles.emplace(role, content.get<std::string>());
+  }
+}
+
+// False, not an exception, where the system will not say.
+bool is_directory(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error);
+}
+
+// Which files of a directory hold its tokenizer. In this order: the more exact first.
+TokenizerParts read_directory(const std::string& path) {
+  const std::string json = path + "/tokenizer.json";
+  if (file_exists(json)) return read_tokenizer_json(read_file(json), json);
+  for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
+    const std::string model = path + "/" + name;
+    if (file_exists(model)) return read_sentencepiece_directory(path, model);
+  }
+  if (file_exists(path + "/vocab.json")) return read_merges_directory(path);
+  if (file_exists(path + "/vocab.txt")) return read_wordpiece_directory(path);
+  fail(ErrorCode::kNotFound,
+       "[{}] holds no tokenizer; want tokenizer.json, tokenizer.model, spiece.model, vocab.json "
+       "with merges.txt, or vocab.txt",
+       path);
+}
+
+// The default template: tokenizer_config.json has one, or a list with names.
+std::string read_chat_template(const std::string& directory) {
+  const std::string file = directory + "/chat_template.jinja";
+  if (file_exists(file)) return read_file(file);
+  const std::string config = directory + "/tokenizer_config.json";
+  if (!file_exists(config)) return {};
+  const Json document = read_json_file(config);
+  const Json& value = json_member(document, "chat_template");
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return {};
+  for (const Json& item : value) {
+    if (optional<std::string>(item, "name", "", config) == "default") {
+      return require<std::string>(item, "template", config);
+    }
+  }
+  return {};
+}
+
+bool begins_with(const std::string& path, std::string_view magic) {
+  const MappedFile file(path);
+  return file.bytes().size() >= magic.size() &&
+         std::equal(magic.begin(), magic.end(), file.bytes().begin(),
+                    [](char a, std::byte b) { return static_cast<std::byte>(a) == b; });
+}
+
+}  // namespace
+
+Tokenizer Tokenizer::from_parts(TokenizerParts&& parts, std::string_view where) {
+  auto state = std::make_shared<State>();
+  state->model = make_model(parts, where);
+  check_added(parts.added, state->model->vocabulary(), where);
+  state->added = std::move(parts.added);
+  const Json& settings = parts.settings;
+  state->normalizer = Normalizer::from_json(json_member(settings, "normalizer"), where);
+  state->pre_tokenizer = PreTokenizer::from_json(json_member(settings, "pre_tokenizer"), where);
+  state->decoder = Decoder::from_json(json_member(settings, "decoder"), where);
+  Affixes affixes = parse_post_processor(json_member(settings, "post_processor"), where);
+  state->prefix = std::move(affixes.prefix);
+  state->suffix = std::move(affixes.suffix);
+  state->roles = std::move(parts.roles);
+  state->chat_template = std::move(parts.chat_template);
+  state->settings = std::move(parts.settings);
+  state->index();
+  for (const auto* ids : {&state->prefix, &state->suffix}) {
+    for (const TokenId id : *ids) {
+      if (id >= state->vocab_size) {
+        fail(ErrorCode::kCorruptData,
+             "[{}] post_processor adds a token; got id {}, want less than {}", where, id,
+             state->vocab_size);
+      }
+    }
+  }
+  return Tokenizer(std::move(state));
+}
+
+Tokenizer Tokenizer::from_json(std::string_view json, std::string_view where) {
+  return from_parts(read_tokenizer_json(json, where), where);
+}
+
+Tokenizer Tokenizer::from_sentencepiece(std::span<const std::byte> file, std::string_view where) {
+  return from_parts(read_sentencepiece(file, where), where);
+}
+
+Tokenizer Tokenizer::from_gguf(const GgufFile& file, std::string_view where) {
+  return from_parts(read_gguf_vocabulary(file, where), where);
+}
+
+Tokenizer Tokenizer::load(const std::string& path) {
+  if (is_directory(path)) {
+    TokenizerParts parts = read_directory(path);
+    for (const char* file : {"/tokenizer_config.json", "/special_tokens_map.json"}) {
+      read_roles(path + file, parts.roles);
+    }
+    parts.chat_template = read_chat_template(path);
+    return from_parts(std::move(parts), path);
+  }
+  if (begins_with(path, "GGUF")) return from_gguf(GgufFile(path), path);
+  const std::string content = read_file(path);
+  // A .model begins with the tag of its first piece.
+  if (content.starts_with('\n') && path.ends_with(".model")) {
+    return from_sentencepiece(std::as_bytes(std::span(content)), path);
+  }
+  return from_json(content, path);
+}
+
+void Tokenizer::save(const std::string& path) const {
+  if (!is_directory(path)) return write_file_atomic(path, to_json());
+  OrderedJson config;
+  config["tokenizer_class"] = "PreTrainedTokenizerFast";
+  const std::optional<TokenId> ids[] = {bos(), eos(), pad(), unk(), mask()};
+  for (size_t i = 0; i < std::size(kRoles); ++i) {
+    if (ids[i]) config[kRoles[i]] = token_content(*ids[i]);
+  }
+  config["clean_up_tokenization_spaces"] = false;
+  if (!state_->chat_template.empty()) config["chat_template"] = state_->chat_template;
+  write_file_atomic(path + "/tokenizer.json", to_json());
+  write_file_atomic(path + "/tokenizer_config.json", dump_json(config, 2) + "\n");
+}
+
+}  // namespace alambic

@@ -1,0 +1,67 @@
+// What every kind of vocabulary file is read into before it becomes a Tokenizer: the settings as a
+// tokenizer.json would have them, and the tables that are too large for JSON.
+// Ownership: plain values. Thread safety: none needed.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "alambic/base/json.h"
+#include "alambic/text/added_tokens.h"
+#include "alambic/text/bpe.h"
+#include "alambic/text/token_model.h"
+
+namespace alambic {
+
+class GgufFile;
+
+struct TokenizerParts {
+  // The document without vocabulary, merges and added tokens. ["model"] names the kind; its key
+  // "hidden", which is ours, lists the ids of a Unigram model that no text may become.
+  Json settings;
+  std::vector<NamedToken> tokens;
+  std::vector<NamedMerge> merges;  // of BPE, best first
+  std::vector<double> scores;      // of Unigram, by place in `tokens`
+  std::vector<AddedToken> added;
+  std::map<std::string, std::string> roles;  // "eos_token" -> content
+  std::string chat_template;
+};
+
+// A tokenizer.json. Duplicate keys are refused.
+TokenizerParts read_tokenizer_json(std::string_view json, std::string_view where);
+// A SentencePiece .model.
+TokenizerParts read_sentencepiece(std::span<const std::byte> file, std::string_view where);
+// The tokenizer.ggml.* keys of a GGUF file. kUnsupported naming a kind or pre-tokenizer that is
+// not known.
+TokenizerParts read_gguf_vocabulary(const GgufFile& file, std::string_view where);
+// vocab.json and merges.txt, as GPT-2 has them.
+TokenizerParts read_merges_directory(const std::string& directory);
+// vocab.txt, as BERT has it.
+TokenizerParts read_wordpiece_directory(const std::string& directory);
+// A SentencePiece model with the Hugging Face files beside it. kUnsupported for the families whose
+// ids are not those of the model.
+TokenizerParts read_sentencepiece_directory(const std::string& directory, const std::string& model);
+
+// "left right" as a merge.
+NamedMerge split_merge(std::string_view text, std::string_view where);
+
+// {"type": "Replace", ...} for a literal or a regular expression.
+Json replace_step(const char* kind, std::string_view pattern, std::string_view content);
+// The settings of a byte-level BPE; `pre_tokenizer` ends with what makes bytes of text.
+Json byte_level_settings(Json normalizer, Json pre_tokenizer, bool ignore_merges);
+// A Sequence of Splits at each of the expressions, in turn, then the byte-level alphabet.
+Json split_then_byte_level(const std::vector<std::string_view>& expressions);
+// ByteLevel with GPT-2's own expression.
+Json gpt2_pre_tokenizer();
+// The settings of BERT's WordPiece; null `strip_accents` follows `lowercase`.
+Json bert_settings(bool lowercase, Json strip_accents, bool chinese, const std::string& unk);
+// What turns "▁" and byte tokens into text again; `prefix`: one space at the start is not text.
+Json metaspace_decoder(bool byte_fallback, bool prefix);
+// Sets the post-processor that puts these ids (each a token of the vocabulary) around a text.
+void set_affixes(TokenizerParts& parts, const std::vector<TokenId>& prefix,
+                 const std::vector<TokenId>& suffix);
+
+}  // namespace alambic

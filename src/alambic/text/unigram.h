@@ -1,0 +1,46 @@
+// The unigram model: every token has a log-probability, and a piece becomes the most probable
+// sequence of tokens that spells it (Viterbi). Kudo, "Subword Regularization", 2018.
+// Ownership, thread safety: as TokenModel. Errors: kCorruptData for scores that are no numbers.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "alambic/text/byte_trie.h"
+#include "alambic/text/token_model.h"
+
+namespace alambic {
+
+struct UnigramSettings {
+  std::optional<TokenId> unk;
+  bool byte_fallback = false;  // unknown characters become <0x00> ... <0xFF>
+};
+
+class Unigram : public TokenModel {
+ public:
+  // `scores`: one for each token; the ids of the tokens are their places. `hidden`: ids that no
+  // text may become, such as control tokens.
+  Unigram(const UnigramSettings& settings, std::vector<NamedToken>&& tokens,
+          std::vector<double> scores, std::span<const TokenId> hidden, std::string_view where);
+
+  std::optional<TokenId> unk() const override { return settings_.unk; }
+  void write_json(std::string& out) const override;
+
+ protected:
+  void encode_afresh(std::string_view piece, bool byte_level,
+                     std::vector<TokenId>& out) const override;
+
+ private:
+  void append_unknown(std::string_view text, std::vector<TokenId>& out) const;
+
+  UnigramSettings settings_;
+  std::vector<double> scores_;
+  double unknown_score_ = 0;
+  ByteTrie trie_;
+  std::vector<TokenId> byte_tokens_;
+};
+
+}  // namespace alambic
