@@ -1,19 +1,18 @@
 #include "alambic/models/hf_directory.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 
 #include "alambic/base/file.h"
 #include "alambic/formats/safetensors_set.h"
 #include "alambic/models/adapters.h"
 #include "alambic/models/family.h"
+#include "alambic/models/gguf_model.h"
 #include "alambic/models/quantized_tensors.h"
+#include "alambic/models/weight_reader.h"
 #include "alambic/tensor/product.h"
-#include "alambic/tensor/storage.h"
 
 namespace alambic {
 namespace {
@@ -22,77 +21,11 @@ constexpr size_t kPanelAlignment = 64;  // a step of a panel is a cache line the
 
 std::string in(const std::string& directory, const char* file) { return directory + "/" + file; }
 
-Json card_json(const ModelConfig& config, const ModelCard& card) {
-  Json json = {{"prompt_template", card.prompt_template},
-               {"task", card.task},
-               {"labels", card.labels},
-               {"block", card.block},
-               {"provenance", card.provenance}};
-  if (config.mask >= 0) json["mask_token_id"] = config.mask;
-  return json;
-}
-
-ModelCard read_card(const Json& config, std::string_view where, ModelConfig& sizes) {
-  ModelCard card;
-  if (!config.contains("alambic")) return card;
-  const auto require_object = [where](const Json& value, const char* key) {
-    if (!value.is_object()) {
-      fail(ErrorCode::kCorruptData, "[{}] key \"{}\" has the wrong type; got {}, want object",
-           where, key, value.type_name());
-    }
-  };
-  const Json& json = config.at("alambic");
-  require_object(json, "alambic");
-  card.prompt_template =
-      optional<std::string>(json, "prompt_template", card.prompt_template, where);
-  card.task = optional<std::string>(json, "task", "", where);
-  card.labels = optional<std::vector<std::string>>(json, "labels", {}, where);
-  card.block = optional<int>(json, "block", 0, where);
-  if (card.block < 0 || card.block > 4096) {
-    fail(ErrorCode::kCorruptData, "[{}] alambic.block = {}; want 0 to 4096", where, card.block);
-  }
-  card.provenance = json.value("provenance", Json::object());
-  require_object(card.provenance, "provenance");
-  sizes.mask = optional<int>(json, "mask_token_id", -1, where);
-  return card;
-}
-
-std::string shape_text(std::span<const int64_t> shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
-
-void check_memory(const ModelConfig& config, int64_t bytes_per_weight,
-                  const std::string& directory) {
-  const auto have = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGE_SIZE);
-  const int64_t want = config.parameters() * bytes_per_weight;
-  if (want > have) {
-    fail(ErrorCode::kResourceExhausted,
-         "[{}] the weights need {} MiB of memory; this machine has {} MiB", directory, want >> 20,
-         have >> 20);
-  }
-}
-
-// A file with far fewer weights than config.json promises is refused before memory is asked for.
-// Where only a tensor or two are missing, the loader names them instead.
-void check_promise(const SafetensorsSet& files, const ModelConfig& config) {
-  const int64_t stored = files.elements();
-  if (stored < config.parameters() / 2) {
-    fail(ErrorCode::kCorruptData, "[{}] holds {} weights; config.json wants {}", files.path(),
-         stored, config.parameters());
-  }
-}
-
-[[noreturn]] void fail_shape(const std::string& path, const std::string& name,
-                             std::span<const int64_t> got, std::span<const int64_t> want) {
-  fail(ErrorCode::kCorruptData, "[{}] tensor {}: got {}, want {}", path, name, shape_text(got),
-       shape_text(want));
-}
-
 // A tensor in floating point, in the shape wanted.
 const TensorEntry& float_entry(const SafetensorsFile& file, const std::string& name,
                                const Shape& shape, const std::string& path) {
   const TensorEntry* entry = file.find(name);
-  if (entry == nullptr) fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", path, name);
+  if (entry == nullptr) fail_missing(path, name);
   if (shape != entry->shape) fail_shape(path, name, entry->shape, shape);
   return *entry;
 }
@@ -156,16 +89,14 @@ std::string model_readme(const ModelConfig& config, const ModelCard& card) {
   return text;
 }
 
-}  // namespace
-
-namespace {
-
 constexpr const char* kAdapterCard = "alambic.json";
 
 // Adapters may have a card of their own, for what they were trained to do.
 void read_adapter_card(const std::string& directory, ModelConfig& config, ModelCard& card) {
   const std::string where = in(directory, kAdapterCard);
-  if (file_exists(where)) card = read_card(read_json_file(where), where, config);
+  if (!file_exists(where)) return;
+  const Json json = read_json_file(where);
+  if (json.contains("alambic")) card = read_card(json.at("alambic"), where, config);
 }
 
 }  // namespace
@@ -180,10 +111,12 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
     if (card != nullptr) *card = read;
     return config;
   }
+  if (is_gguf(directory)) return read_gguf_config(GgufFile(directory), directory, card);
   const std::string where = in(directory, "config.json");
   const Json json = read_json_file(where);
   ModelConfig config = family_of(json, where).read_config(json, where);
-  const ModelCard read = read_card(json, where, config);
+  const ModelCard read =
+      json.contains("alambic") ? read_card(json.at("alambic"), where, config) : ModelCard();
   validate(config, where, ErrorCode::kCorruptData);
   if (card != nullptr) *card = read;
   return config;
@@ -191,48 +124,45 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
 
 std::optional<WeightFormat> stored_format(const std::string& directory) {
   if (is_adapter_directory(directory)) return stored_format(adapter_base(directory));
+  if (is_gguf(directory)) return std::nullopt;
   const std::string where = in(directory, "config.json");
   return read_quantization(read_json_file(where), where);
 }
 
 namespace {
 
-// Reads parameters out of files, whatever a family did to them there.
-class ParameterReader {
+class SafetensorsReader final : public WeightReader {
  public:
-  ParameterReader(const SafetensorsSet& files, const ModelConfig& config)
-      : files_(files), family_(family_named(config.family)), config_(config) {}
+  SafetensorsReader(const std::string& directory, const ModelConfig& config)
+      : WeightReader(config), files_(directory), family_(family_named(config.family)) {}
 
-  // The stored tensor of a parameter, its shape checked. Base models lack the outermost part of
-  // every name, and a tied pair may be stored under either name.
-  const TensorEntry& entry(std::string_view parameter, const Shape& own) const {
-    const StoredTensor stored = family_.stored(parameter);
+  // Base models lack the outermost part of every name, and a tied pair may be stored under either
+  // name.
+  StoredTensor locate(std::string_view parameter, const Shape& own) const override {
+    StoredTensor stored = family_.stored(parameter);
     const TensorEntry* found = find(stored.name);
-    if (found == nullptr && config_.tied_head && parameter == "embedding")
+    if (found == nullptr && config().tied_head && parameter == "embedding")
       found = find(family_.stored("head").name);
-    if (found == nullptr)
-      fail(ErrorCode::kCorruptData, "[{}] tensor {} is missing", files_.path(), stored.name);
+    if (found == nullptr) fail_missing(path(), stored.name);
     const Shape want = stored.shape(own);
-    if (want != found->shape) fail_shape(files_.path(), stored.name, found->shape, want);
-    return *found;
+    if (want != found->shape) fail_shape(path(), stored.name, found->shape, want);
+    stored.name = found->name;
+    return stored;
   }
+  std::span<const std::byte> bf16(const StoredTensor& stored) const override {
+    const TensorEntry& entry = *files_.find(stored.name);
+    return entry.dtype == DType::kBf16 ? entry.bytes : std::span<const std::byte>();
+  }
+  void forget(const StoredTensor& stored) const override {
+    files_.forget(*files_.find(stored.name));
+  }
+  int64_t elements() const override { return files_.elements(); }
+  int64_t bytes() const override { return files_.bytes(); }
+  const std::string& path() const override { return files_.path(); }
 
-  Tensor floats(std::string_view parameter, const Shape& own) {
-    const StoredTensor stored = family_.stored(parameter);
-    const TensorEntry& from = entry(parameter, own);
-    Tensor out = Tensor::empty(own);
-    if (stored.parts == 1 && !stored.transposed) {
-      to_floats(from, out.values());
-      return out;
-    }
-    Fused& fused = fused_[from.name];
-    if (fused.left == 0) {
-      fused = {Tensor::empty(stored.shape(own)), stored.parts};
-      to_floats(from, fused.whole.values());
-    }
-    take_part(stored, config_.head_dim, fused.whole.values(), out);
-    if (--fused.left == 0) fused_.erase(from.name);
-    return out;
+ protected:
+  void read(const StoredTensor& stored, std::span<float> whole) const override {
+    to_floats(*files_.find(stored.name), whole);
   }
 
  private:
@@ -241,60 +171,15 @@ class ParameterReader {
     return found != nullptr ? found : files_.find(name.substr(name.find('.') + 1));
   }
 
-  const SafetensorsSet& files_;
+  SafetensorsSet files_;
   const Family& family_;
-  const ModelConfig& config_;
-  struct Fused {
-    Tensor whole;
-    int left = 0;  // parts that nobody has taken yet
-  };
-  std::map<std::string, Fused> fused_;
 };
-
-// Packs a parameter for inference at one precision.
-void pack_parameter(Parameter& p, Tensor floats, const SafetensorsSet& files,
-                    const TensorEntry& entry, bool multiplied, Precision precision) {
-  if (p.table && entry.dtype == DType::kBf16) {  // looked up as it is
-    p.value = Tensor::empty(floats.shape(), DType::kBf16);
-    std::memcpy(p.value.raw(), entry.bytes.data(), entry.bytes.size());
-  } else if (p.table) {
-    p.value = floats;
-  }
-  files.forget(entry);
-  if (!multiplied) return;
-  p.value.set_packed(std::make_shared<PackedMatrix>(view_transposed(floats),
-                                                    static_cast<int>(floats.cols()),
-                                                    static_cast<int>(floats.rows()), precision));
-  if (p.table) {  // the largest by far, and of a size of its own
-    floats = Tensor();
-    release_cached_memory();
-  }
-}
 
 LoadedModel load_floats(const std::string& directory, const ModelConfig& config,
                         std::optional<Precision> packed) {
   check_memory(config, packed == Precision::kBf16 ? 2 : 4, directory);
-  const SafetensorsSet files(directory);
-  ParameterReader reader(files, config);
-  // A wrong shape must be an error before it is an allocation.
-  reader.entry("embedding", {config.vocab_size, config.dim});
-  check_promise(files, config);
-  LoadedModel loaded;
-  loaded.model = std::make_unique<Transformer>(config, Transformer::Weights::kUnstored);
-  loaded.model->visit([&](Parameter& p) {
-    const Shape shape = p.value.shape();
-    const TensorEntry& entry = reader.entry(p.name, shape);
-    Tensor floats = reader.floats(p.name, shape);
-    if (packed && shape.size() == 2) {
-      const bool multiplied = !p.table || (p.name == "embedding" && config.tied_head);
-      pack_parameter(p, std::move(floats), files, entry, multiplied, *packed);
-    } else {
-      p.value = std::move(floats);
-      files.forget(entry);
-    }
-  });
-  loaded.file_bytes = files.bytes();
-  return loaded;
+  SafetensorsReader reader(directory, config);
+  return load_weights(reader, packed);
 }
 
 }  // namespace
@@ -308,6 +193,7 @@ LoadedModel load_model(const std::string& directory, Quantized quantized) {
     read_model_config(directory, &loaded.card);
     return loaded;
   }
+  if (is_gguf(directory)) return load_gguf(directory, std::nullopt);
   ModelCard card;
   const ModelConfig config = read_model_config(directory, &card);
   const auto format = stored_format(directory);
@@ -324,6 +210,7 @@ LoadedModel load_for_inference(const std::string& directory, Precision precision
     read_model_config(directory, &loaded.card);
     return loaded;
   }
+  if (is_gguf(directory)) return load_gguf(directory, precision);
   if (stored_format(directory)) return load_model(directory, Quantized::kMapped);
   ModelCard card;
   const ModelConfig config = read_model_config(directory, &card);
@@ -428,14 +315,6 @@ void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights,
     entries.push_back({rest[i].first, DType::kBf16, rest[i].second.vector(), bytes[i]});
   write_safetensors(in(directory, "model.safetensors"), entries, {{"format", "pt"}},
                     kPanelAlignment);
-}
-
-std::string apply_template(const ModelCard& card, std::string_view prompt) {
-  constexpr std::string_view kSlot = "{prompt}";
-  std::string text = card.prompt_template;
-  const size_t at = text.find(kSlot);
-  return at == std::string::npos ? text + std::string(prompt)
-                                 : text.replace(at, kSlot.size(), prompt);
 }
 
 }  // namespace alambic

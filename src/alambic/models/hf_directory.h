@@ -1,34 +1,19 @@
 // A model on disk: a Hugging Face directory (config.json, model.safetensors, and beside them
 // tokenizer.json, README.md). alambic's own settings live under the key "alambic" of config.json,
-// which Python's transformers keeps and ignores.
+// which Python's transformers keeps and ignores. Where a directory is read, the path of a GGUF file
+// will do as well (gguf_model.h).
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
 
+#include "alambic/models/model_card.h"
 #include "alambic/models/quantize.h"
-#include "alambic/models/transformer.h"
+#include "alambic/models/weight_reader.h"
 #include "alambic/tensor/dtype.h"
 
 namespace alambic {
-
-// What a student needs to be used as it was trained. Everything has a working default for foreign
-// models.
-struct ModelCard {
-  std::string prompt_template =
-      "{prompt}";                   // "{prompt}" is replaced; special tokens may stand around it
-  std::string task;                 // what the model was trained for, "" if unknown
-  std::vector<std::string> labels;  // the closed set of answers, for classifiers
-  int block = 0;                    // length of diffusion blocks and drafts; 0: autoregressive only
-  Json provenance = Json::object();  // teacher, data, recipe: copied to README.md
-};
-
-struct LoadedModel {
-  std::unique_ptr<Transformer> model;
-  ModelCard card;
-  int64_t file_bytes = 0;
-};
 
 // What becomes of quantised weights: floats that anything can be done with (a tied head is then the
 // embedding again), or panels that stay mapped where they lie in the file, for inference alone.
@@ -45,10 +30,11 @@ LoadedModel load_model(const std::string& directory, Quantized quantized = Quant
 // and freeze_for_inference(), and neither training nor saving. Adapters stay beside their base.
 LoadedModel load_for_inference(const std::string& directory, Precision precision);
 
-// How config.json says that the matrices are stored; nullopt: in floating point.
+// The format of quantised matrices in panels; nullopt: there are none, or a GGUF file has blocks of
+// its own, which are read as floats.
 std::optional<WeightFormat> stored_format(const std::string& directory);
 
-// Reads config.json alone.
+// Reads config.json, or the metadata of a GGUF file, alone.
 ModelConfig read_model_config(const std::string& directory, ModelCard* card = nullptr);
 
 // Writes config.json, generation_config.json, README.md and model.safetensors (F32, F16 or BF16),
@@ -66,7 +52,5 @@ void save_adapter_model(Transformer& model, const ModelCard& card, const std::st
 // The same with quantised matrices (quantized_tensors.h has the layout) and the rest in BF16.
 void save_quantized_model(LanguageModel& model, const QuantizedWeights& weights, bool calibrated,
                           const ModelCard& card, const std::string& directory);
-
-std::string apply_template(const ModelCard& card, std::string_view prompt);
 
 }  // namespace alambic

@@ -1,0 +1,50 @@
+#include "alambic/models/model_card.h"
+
+namespace alambic {
+namespace {
+
+void require_object(const Json& value, const char* key, std::string_view where) {
+  if (!value.is_object()) {
+    fail(ErrorCode::kCorruptData, "[{}] key \"{}\" has the wrong type; got {}, want object", where,
+         key, value.type_name());
+  }
+}
+
+}  // namespace
+
+Json card_json(const ModelConfig& config, const ModelCard& card) {
+  Json json = {{"prompt_template", card.prompt_template},
+               {"task", card.task},
+               {"labels", card.labels},
+               {"block", card.block},
+               {"provenance", card.provenance}};
+  if (config.mask >= 0) json["mask_token_id"] = config.mask;
+  return json;
+}
+
+ModelCard read_card(const Json& json, std::string_view where, ModelConfig& sizes) {
+  require_object(json, "alambic", where);
+  ModelCard card;
+  card.prompt_template =
+      optional<std::string>(json, "prompt_template", card.prompt_template, where);
+  card.task = optional<std::string>(json, "task", "", where);
+  card.labels = optional<std::vector<std::string>>(json, "labels", {}, where);
+  card.block = optional<int>(json, "block", 0, where);
+  if (card.block < 0 || card.block > 4096) {
+    fail(ErrorCode::kCorruptData, "[{}] alambic.block = {}; want 0 to 4096", where, card.block);
+  }
+  card.provenance = json.value("provenance", Json::object());
+  require_object(card.provenance, "provenance", where);
+  sizes.mask = optional<int>(json, "mask_token_id", -1, where);
+  return card;
+}
+
+std::string apply_template(const ModelCard& card, std::string_view prompt) {
+  constexpr std::string_view kSlot = "{prompt}";
+  std::string text = card.prompt_template;
+  const size_t at = text.find(kSlot);
+  return at == std::string::npos ? text + std::string(prompt)
+                                 : text.replace(at, kSlot.size(), prompt);
+}
+
+}  // namespace alambic

@@ -1,0 +1,32 @@
+// What a student needs to be used as it was trained, beyond its weights and its tokenizer. It
+// travels as JSON: under the key "alambic" of config.json, or in a GGUF file's "alambic.card".
+//
+// Ownership: plain values. Thread safety: pure functions. Errors: kCorruptData naming the key.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "alambic/base/json.h"
+#include "alambic/models/model_config.h"
+
+namespace alambic {
+
+// Everything has a working default for foreign models.
+struct ModelCard {
+  std::string prompt_template =
+      "{prompt}";                   // "{prompt}" is replaced; special tokens may stand around it
+  std::string task;                 // what the model was trained for, "" if unknown
+  std::vector<std::string> labels;  // the closed set of answers, for classifiers
+  int block = 0;                    // length of diffusion blocks and drafts; 0: autoregressive only
+  Json provenance = Json::object();  // teacher, data, recipe: copied to README.md
+};
+
+Json card_json(const ModelConfig& config, const ModelCard& card);
+// Fills in the mask token of `sizes` as well.
+ModelCard read_card(const Json& json, std::string_view where, ModelConfig& sizes);
+
+std::string apply_template(const ModelCard& card, std::string_view prompt);
+
+}  // namespace alambic
