@@ -20,6 +20,27 @@ ChatInput input_of(const OrderedJson& json) {
   return input;
 }
 
+// The independent reference: Python's jinja2, recorded by tests/golden/make_chat_goldens.py.
+TEST(ChatTemplate, RendersEveryConstructAsJinja2Does) {
+  setenv("TZ", "UTC", 1);
+  const auto golden = OrderedJson::parse(read_file(ALAMBIC_GOLDEN_DIR "/chat_templates.json"));
+  size_t rendered = 0;
+  for (const OrderedJson& entry : golden.at("cases")) {
+    const auto source = entry.at(1).get<std::string>();
+    const OrderedJson& context = golden.at("contexts").at(entry.at(0).get<std::string>());
+    try {
+      const RenderedChat got = ChatTemplate::parse(source, "golden").render_chat(input_of(context));
+      EXPECT_EQ(OrderedJson(got.text), entry.at(2)) << source;
+      const OrderedJson spans = entry.size() > 3 ? entry.at(3) : OrderedJson::array();
+      EXPECT_EQ(OrderedJson(got.generated), spans) << source;
+      ++rendered;
+    } catch (const Error& error) {
+      EXPECT_TRUE(entry.at(2).is_null()) << source << "\n" << error.what() << "\n" << entry.at(2);
+    }
+  }
+  EXPECT_GT(rendered, 500U);
+}
+
 // What tests/golden/check_chat_templates.py compares with Python's rendering.
 TEST(ChatTemplate, RendersForThePythonCheck) {
   const char* path = std::getenv("ALAMBIC_CHAT_CASES");
