@@ -1,5 +1,8 @@
 #include "alambic/base/json.h"
 
+#include <unordered_set>
+#include <vector>
+
 #include "alambic/base/file.h"
 
 namespace alambic {
@@ -38,6 +41,35 @@ Json parse_json(std::string_view text, std::string_view where) {
   } catch (const Json::parse_error& error) {
     fail(ErrorCode::kCorruptData, "[{}] not valid JSON at byte {}", where, error.byte);
   } catch (const Json::exception&) {
+    fail(ErrorCode::kCorruptData, "[{}] not valid JSON: a number is out of range", where);
+  }
+}
+
+OrderedJson parse_ordered_json(std::string_view text, std::string_view where) {
+  if (nesting_depth(text) > kMaxDepth) {
+    fail(ErrorCode::kCorruptData, "[{}] JSON nested more than {} deep", where, kMaxDepth);
+  }
+  std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
+  int64_t item = 0;                                   // of a list at the top
+  bool list = false;
+  const auto watch = [&](int depth, OrderedJson::parse_event_t event, OrderedJson& parsed) {
+    using Event = OrderedJson::parse_event_t;
+    if (depth == 0 && event == Event::array_start) list = true;
+    if (depth == 1 && list && (event == Event::object_start || event == Event::array_start)) ++item;
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      fail(ErrorCode::kCorruptData, "[{}{}] key \"{}\" occurs twice in one object", where,
+           list ? fmt::format(": item {}", item) : "", parsed.get<std::string>().substr(0, 80));
+    }
+    if (depth == 1 && list && event == Event::value) ++item;
+    return true;
+  };
+  try {
+    return OrderedJson::parse(text, watch);
+  } catch (const OrderedJson::parse_error& error) {
+    fail(ErrorCode::kCorruptData, "[{}] not valid JSON at byte {}", where, error.byte);
+  } catch (const OrderedJson::exception&) {
     fail(ErrorCode::kCorruptData, "[{}] not valid JSON: a number is out of range", where);
   }
 }
