@@ -1,1 +1,2 @@
 alambic_fuzz(tokenizer alambic_text)
+alambic_fuzz(chat_template alambic_text)

@@ -63,7 +63,36 @@ Json parse_unique_json(std::string_view text, std::string_view where) {
   });
 }
 
-Json read_json_file(const std::string& path) { return parse_json(read_file(path), path); }
+OrderedJson parse_ordered_json(std::string_view text, std::string_view where) {
+  if (nesting_depth(text) > kMaxDepth) {
+    fail(ErrorCode::kCorruptData, "[{}] JSON nested more than {} deep", where, kMaxDepth);
+  }
+  std::vector<std::unordered_set<std::string>> keys;  // of the objects that are open
+  int64_t item = 0;                                   // of a list at the top
+  bool list = false;
+  const auto watch = [&](int depth, OrderedJson::parse_event_t event, OrderedJson& parsed) {
+    using Event = OrderedJson::parse_event_t;
+    if (depth == 0 && event == Event::array_start) list = true;
+    if (depth == 1 && list && (event == Event::object_start || event == Event::array_start)) ++item;
+    if (event == Event::object_start) keys.emplace_back();
+    if (event == Event::object_end) keys.pop_back();
+    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second) {
+      fail(ErrorCode::kCorruptData, "[{}{}] key \"{}\" occurs twice in one object", where,
+           list ? fmt::format(": item {}", item) : "", parsed.get<std::string>().substr(0, 80));
+    }
+    if (depth == 1 && list && event == Event::value) ++item;
+    return true;
+  };
+  try {
+    return OrderedJson::parse(text, watch);
+  } catch (const OrderedJson::parse_error& error) {
+    fail(ErrorCode::kCorruptData, "[{}] not valid JSON at byte {}", where, error.byte);
+  } catch (const OrderedJson::exception&) {
+    fail(ErrorCode::kCorruptData, "[{}] not valid JSON: a number is out of range", where);
+  }
+}
+
+Json read_json_file(const std::string& path) { return parse_unique_json(read_file(path), path); }
 
 std::string dump_json(const Json& value, int indent) {
   return value.dump(indent, ' ', false, Json::error_handler_t::replace);

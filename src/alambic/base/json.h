@@ -21,7 +21,11 @@ Json parse_json(std::string_view text, std::string_view where);
 // The same, and kCorruptData naming the key where an object has one twice: readers differ in which
 // of the two they believe.
 Json parse_unique_json(std::string_view text, std::string_view where);
+// Such keys are refused here as well.
 Json read_json_file(const std::string& path);
+// The same with keys in the order of the text. A key that an object has twice is refused, naming
+// the item if the document is a list. Throws kCorruptData.
+OrderedJson parse_ordered_json(std::string_view text, std::string_view where);
 // Serialises; bytes that are not UTF-8 become U+FFFD instead of an exception.
 std::string dump_json(const Json& value, int indent = -1);
 std::string dump_json(const OrderedJson& value, int indent = -1);

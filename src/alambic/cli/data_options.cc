@@ -10,7 +10,8 @@ void add_data_options(CLI::App& verb, DataSource& source) {
   verb.add_option("--target", source.target_path, "The other side of parallel text")
       ->type_name("FILE");
   verb.add_option("--format", source.format, "Form of the data")
-      ->check(CLI::IsMember({"auto", "jsonl", "json", "csv", "parallel", "snips", "text"}))
+      ->check(CLI::IsMember({"auto", "jsonl", "json", "csv", "parallel", "snips", "text", "alpaca",
+                             "sharegpt", "messages", "pairs"}))
       ->capture_default_str();
   verb.add_option("--prompt-field", source.prompt_field,
                   "Field or column of the prompt; default: the usual names")

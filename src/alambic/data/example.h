@@ -3,12 +3,18 @@
 
 #include <string>
 
+#include "alambic/base/json.h"
+
 namespace alambic {
 
 struct Example {
   std::string prompt;      // empty for plain text
   std::string completion;  // empty where only prompts are known
   std::string id;  // names the row in reports: its own "id", else its line or row number from 1
+  // A row that is a conversation: its turns as a chat template takes them, null for any other row.
+  // Then `completion` is the last answer and `prompt` the text of what comes before it.
+  OrderedJson messages;
+  OrderedJson tools;  // the functions that the conversation may call, null for none
 
   bool operator==(const Example&) const = default;
 };

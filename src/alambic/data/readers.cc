@@ -7,7 +7,9 @@
 #include "alambic/base/error.h"
 #include "alambic/base/file.h"
 #include "alambic/base/json.h"
+#include "alambic/data/conversation.h"
 #include "alambic/data/csv.h"
+#include "alambic/text/unicode.h"
 
 namespace alambic {
 namespace {
@@ -23,10 +25,12 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
-bool has(const Json& row, const char* key) { return row.contains(key) && !row.at(key).is_null(); }
+bool has(const OrderedJson& row, const char* key) {
+  return row.contains(key) && !row.at(key).is_null();
+}
 
 // A field as text; numbers and booleans as JSON writes them.
-std::string field_text(const Json& row, const std::string& key, std::string_view where) {
+std::string field_text(const OrderedJson& row, const std::string& key, std::string_view where) {
   const auto it = row.find(key);
   if (it == row.end()) {
     std::string names;
@@ -41,14 +45,14 @@ std::string field_text(const Json& row, const std::string& key, std::string_view
 }
 
 template <size_t N>
-const char* first_present(const Json& row, const std::array<const char*, N>& names) {
+const char* first_present(const OrderedJson& row, const std::array<const char*, N>& names) {
   for (const char* name : names) {
     if (has(row, name)) return name;
   }
   return nullptr;
 }
 
-std::string prompt_by_usual_names(const Json& row, std::string_view where) {
+std::string prompt_by_usual_names(const OrderedJson& row, std::string_view where) {
   if (has(row, "prompt")) return field_text(row, "prompt", where);
   if (has(row, "instruction")) {
     std::string prompt = field_text(row, "instruction", where);
@@ -58,19 +62,78 @@ std::string prompt_by_usual_names(const Json& row, std::string_view where) {
   return has(row, "question") ? field_text(row, "question", where) : "";
 }
 
-Example example_from_row(const Json& row, const FieldNames& names, int64_t number,
-                         std::string_view where) {
+// An end of text spelled out behind a completion, as the first fine-tuning services wanted it.
+void drop_spelled_end(std::string& completion) {
+  constexpr std::string_view kEnd = "<|endoftext|>";
+  if (completion.ends_with(kEnd)) completion.resize(completion.size() - kEnd.size());
+}
+
+// A row whose form a recipe has named must be of that form.
+void check_form(const OrderedJson& row, RowForm form, std::string_view where) {
+  const auto want = [&](bool good, const char* name, const char* fields) {
+    if (!good) {
+      fail(ErrorCode::kCorruptData, "[{}] is no row of the form {}; want {}", where, name, fields);
+    }
+  };
+  switch (form) {
+    case RowForm::kAny:
+      return;
+    case RowForm::kAlpaca:
+      return want(has(row, "instruction") && has(row, "output"), "alpaca",
+                  "\"instruction\" and \"output\"");
+    case RowForm::kShareGpt:
+      return want(has(row, "conversations"), "sharegpt", "\"conversations\"");
+    case RowForm::kMessages:
+      return want(has(row, "messages"), "messages", "\"messages\"");
+    case RowForm::kPairs:
+      return want(has(row, "prompt") && has(row, "completion"), "pairs",
+                  "\"prompt\" and \"completion\"");
+  }
+}
+
+// The instruction and answer of each of `instances`, as self-instruct writes its tasks.
+void append_instances(const OrderedJson& row, const std::string& id, std::string_view where,
+                      std::vector<Example>& examples) {
+  const std::string instruction = field_text(row, "instruction", where);
+  const OrderedJson& instances = row.at("instances");
+  for (size_t i = 0; i < instances.size(); ++i) {
+    const std::string place = fmt::format("{}: instance {}", where, i + 1);
+    const OrderedJson& instance = instances[i];
+    if (!instance.is_object()) {
+      fail(ErrorCode::kCorruptData, "[{}] is a JSON {}; want an object", place,
+           instance.type_name());
+    }
+    const std::string input = has(instance, "input") ? field_text(instance, "input", place) : "";
+    examples.push_back({input.empty() ? instruction : instruction + "\n" + input,
+                        field_text(instance, "output", place),
+                        i == 0 ? id : fmt::format("{}-{}", id, i + 1)});
+  }
+}
+
+void append_row(const OrderedJson& row, const FieldNames& names, int64_t number,
+                std::string_view where, std::vector<Example>& examples) {
   Example example;
   example.id = std::to_string(number);
-  if (row.is_string()) {
+  if (row.is_string() && names.form == RowForm::kAny) {
     example.completion = row.get<std::string>();
-    return example;
+    examples.push_back(std::move(example));
+    return;
   }
   if (!row.is_object()) {
     fail(ErrorCode::kCorruptData, "[{}] is a JSON {}; want an object or a string", where,
          row.type_name());
   }
+  check_form(row, names.form, where);
   if (has(row, "id")) example.id = field_text(row, "id", where);
+  const bool named = !names.prompt.empty() || !names.completion.empty();
+  if (!named && read_conversation(row, where, example)) {
+    examples.push_back(std::move(example));
+    return;
+  }
+  if (!named && has(row, "instances") && row.at("instances").is_array()) {
+    append_instances(row, example.id, where, examples);
+    return;
+  }
   const char* completion = first_present(row, kCompletionNames);
   const char* text = first_present(row, kTextNames);
   example.prompt = names.prompt.empty() ? prompt_by_usual_names(row, where)
@@ -90,7 +153,16 @@ Example example_from_row(const Json& row, const FieldNames& names, int64_t numbe
          "or name the fields",
          where);
   }
-  return example;
+  drop_spelled_end(example.completion);
+  examples.push_back(std::move(example));
+}
+
+// Rows of JSON must be UTF-8.
+void check_utf8(std::string_view text, std::string_view where) {
+  const size_t valid = valid_utf8_prefix(text);
+  if (valid < text.size()) {
+    fail(ErrorCode::kCorruptData, "[{}] is not UTF-8 at byte {}", where, valid);
+  }
 }
 
 template <class Text>
@@ -122,6 +194,48 @@ size_t column_index(const CsvRow& header, const std::string& wanted,
   if (fallback < header.fields.size()) return fallback;
   fail(ErrorCode::kCorruptData, "[{}] has {} columns; want at least {}", where,
        header.fields.size(), fallback + 1);
+}
+
+constexpr size_t kNoColumn = static_cast<size_t>(-1);
+
+size_t column_called(const CsvRow& header, std::string_view name) {
+  const auto found = std::find(header.fields.begin(), header.fields.end(), name);
+  return found == header.fields.end() ? kNoColumn
+                                      : static_cast<size_t>(found - header.fields.begin());
+}
+
+void check_width(const CsvRow& header, const CsvRow& row, std::string_view where) {
+  if (row.fields.size() == header.fields.size()) return;
+  fail(ErrorCode::kCorruptData, "[{}:{}] has {} fields; want {}, as in the first row", where,
+       row.line, row.fields.size(), header.fields.size());
+}
+
+// A column whose cells are turns, as JSON.
+size_t conversation_column(const CsvRow& header) {
+  const size_t messages = column_called(header, "messages");
+  return messages != kNoColumn ? messages : column_called(header, "conversations");
+}
+
+std::vector<Example> conversations_from_csv(CsvReader& reader, const CsvRow& header, size_t turns,
+                                            std::string_view where) {
+  std::vector<Example> examples;
+  CsvRow row;
+  while (reader.next(row)) {
+    check_width(header, row, where);
+    const std::string place = fmt::format("{}:{}", where, row.line);
+    OrderedJson fields = OrderedJson::object();
+    for (const char* name : {"tools", "system"}) {
+      const size_t column = column_called(header, name);
+      if (column != kNoColumn) fields[name] = row.fields[column];
+    }
+    check_utf8(row.fields[turns], place);
+    fields[header.fields[turns]] = parse_ordered_json(row.fields[turns], place);
+    Example example;
+    example.id = std::to_string(row.line);
+    read_conversation(fields, place, example);
+    examples.push_back(std::move(example));
+  }
+  return examples;
 }
 
 std::string_view trimmed(std::string_view text) {
@@ -189,8 +303,17 @@ void check_same_length(const std::string& path, size_t lines, const std::string&
        other);
 }
 
+RowForm row_form_of(std::string_view format) {
+  if (format == "alpaca") return RowForm::kAlpaca;
+  if (format == "sharegpt") return RowForm::kShareGpt;
+  if (format == "messages") return RowForm::kMessages;
+  return format == "pairs" ? RowForm::kPairs : RowForm::kAny;
+}
+
 std::string format_of(const DataSource& source) {
-  if (source.format != "auto") return source.format;
+  if (source.format != "auto" && row_form_of(source.format) == RowForm::kAny) {
+    return source.format;
+  }
   if (!source.target_path.empty()) return "parallel";
   if (!source.path.empty() && file_exists(source.path + ".seq.in")) return "snips";
   std::filesystem::path path(source.path);
@@ -223,7 +346,8 @@ std::vector<Example> parse_jsonl(std::string_view text, std::string_view where,
     ++number;
     if (trimmed(line).empty()) continue;
     const std::string place = fmt::format("{}:{}", where, number);
-    examples.push_back(example_from_row(parse_json(line, place), names, number, place));
+    check_utf8(line, place);
+    append_row(parse_ordered_json(line, place), names, number, place, examples);
   }
   return examples;
 }
@@ -233,15 +357,17 @@ std::vector<Example> read_jsonl(const std::string& path, const FieldNames& names
 }
 
 std::vector<Example> read_text_json(const std::string& path, const FieldNames& names) {
-  const Json rows = parse_json(read_text(path), path);
+  const std::string text = read_text(path);
+  check_utf8(text, path);
+  const OrderedJson rows = parse_ordered_json(text, path);
   if (!rows.is_array()) {
     fail(ErrorCode::kCorruptData, "[{}] is a JSON {}; want a list", path, rows.type_name());
   }
   std::vector<Example> examples;
-  for (const Json& row : rows) {
-    const auto number = static_cast<int64_t>(examples.size()) + 1;
-    const std::string place = fmt::format("{}: item {}", path, number);
-    examples.push_back(example_from_row(row, names, number, place));
+  int64_t number = 0;
+  for (const OrderedJson& row : rows) {
+    const std::string place = fmt::format("{}: item {}", path, ++number);
+    append_row(row, names, number, place, examples);
   }
   return examples;
 }
@@ -252,16 +378,21 @@ std::vector<Example> parse_csv(std::string_view text, std::string_view where,
   CsvReader reader(text, where);
   CsvRow header, row;
   if (!reader.next(header)) fail(ErrorCode::kCorruptData, "[{}] is empty", where);
+  const bool named = !prompt_column.empty() || !completion_column.empty();
+  const size_t turns = named ? kNoColumn : conversation_column(header);
+  if (turns != kNoColumn) return conversations_from_csv(reader, header, turns, where);
   constexpr std::array<const char*, 3> kPromptNames = {"prompt", "instruction", "question"};
   const size_t prompt = column_index(header, prompt_column, kPromptNames, 0, where);
   const size_t completion = column_index(header, completion_column, kCompletionNames, 1, where);
+  // Alpaca's third column.
+  const bool alpaca = !named && header.fields[prompt] == "instruction";
+  const size_t input = alpaca ? column_called(header, "input") : kNoColumn;
   std::vector<Example> examples;
   while (reader.next(row)) {
-    if (row.fields.size() != header.fields.size()) {
-      fail(ErrorCode::kCorruptData, "[{}:{}] has {} fields; want {}, as in the first row", where,
-           row.line, row.fields.size(), header.fields.size());
-    }
-    examples.push_back({row.fields[prompt], row.fields[completion], std::to_string(row.line)});
+    check_width(header, row, where);
+    std::string question = row.fields[prompt];
+    if (input != kNoColumn && !row.fields[input].empty()) question += "\n" + row.fields[input];
+    examples.push_back({std::move(question), row.fields[completion], std::to_string(row.line)});
   }
   return examples;
 }
@@ -328,7 +459,7 @@ std::vector<Example> read_examples(const DataSource& source) {
     fail(ErrorCode::kInvalidArgument, "[data] no path; want a file to read");
   }
   const std::string format = format_of(source);
-  const FieldNames names{source.prompt_field, source.completion_field};
+  const FieldNames names{source.prompt_field, source.completion_field, row_form_of(source.format)};
   std::vector<Example> examples;
   if (format == "jsonl") {
     examples = read_jsonl(source.path, names);
@@ -336,6 +467,11 @@ std::vector<Example> read_examples(const DataSource& source) {
     examples = read_text_json(source.path, names);
   } else if (format == "csv") {
     examples = read_csv(source.path, names.prompt, names.completion);
+    const bool turns = names.form == RowForm::kShareGpt || names.form == RowForm::kMessages;
+    if (turns && !examples.empty() && examples[0].messages.is_null()) {
+      fail(ErrorCode::kCorruptData, "[{}] has no column \"messages\" or \"conversations\"",
+           source.path);
+    }
   } else if (format == "parallel") {
     if (source.target_path.empty()) {
       fail(ErrorCode::kInvalidArgument, "[{}] parallel text needs a target path, too", source.path);
@@ -347,8 +483,10 @@ std::vector<Example> read_examples(const DataSource& source) {
     examples = read_text_lines(source.path);
   } else {
     fail(ErrorCode::kInvalidArgument,
-         "[{}] format \"{}\"; want auto, jsonl, json, csv, parallel, snips or text", source.path,
-         format);
+         "[{}] format \"{}\"; want auto, jsonl, json, csv, parallel, snips, text, or a form of "
+         "rows: "
+         "alpaca, sharegpt, messages or pairs",
+         source.path, format);
   }
   if (examples.empty()) fail(ErrorCode::kCorruptData, "[{}] holds no examples", source.path);
   if (source.limit > 0 && static_cast<size_t>(source.limit) < examples.size()) {
@@ -364,6 +502,8 @@ void write_jsonl(const std::string& path, std::span<const Example> examples) {
     row["id"] = example.id;
     row["prompt"] = example.prompt;
     row["completion"] = example.completion;
+    if (!example.messages.is_null()) row["messages"] = example.messages;
+    if (!example.tools.is_null()) row["tools"] = example.tools;
     const std::string line = dump_json(row) + "\n";
     file.write(line.data(), line.size());
   }

@@ -15,7 +15,7 @@ namespace alambic {
 
 struct DataRecipe {
   std::string source = "support-mail";  // "support-mail" (built in) or "files"
-  std::string format = "auto";          // of files: jsonl, csv, parallel, snips, text, auto
+  std::string format = "auto";          // of files: as DataSource
   std::string train, train_target;      // paths; a target only for parallel text
   std::string test, test_target;        // empty: held out from train
   std::string prompt_field, completion_field;

@@ -273,6 +273,18 @@ class PercentFormatter {
       case 'G':
         if (!value.is_number()) run_.wrong("must be real number, not {}", type_name(value));
         return format_float(run_, value.as_float(), style);
+      case 'c': {
+        if (value.is_text() && count_characters(value.as_text()) == 1) {
+          return format_text(run_, value.as_text(), style, '>');
+        }
+        const int64_t code = to_index(run_, value, "%c");
+        if (code < 0 || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) {
+          run_.wrong("%c arg not in range(0x110000)");
+        }
+        std::string character;
+        append_utf8(character, static_cast<char32_t>(code));
+        return format_text(run_, character, style, '>');
+      }
       default:
         run_.unsupported("the format %{}", static_cast<int>(style.type) < 32 ? '?' : style.type);
     }

@@ -213,7 +213,6 @@ class Interpreter {
     }
     auto loop = std::make_shared<Loop>();
     loop->items = items;
-    loop->depth = ++loop_depth_;
     const auto* state = loop.get();
     const Value loop_value = Value::of(std::shared_ptr<const Loop>(std::move(loop)));
     Flow flow = Flow::kNormal;
@@ -225,7 +224,6 @@ class Interpreter {
       assign(inner.scope(), statement.targets[0], items->items[i]);
       flow = execute(statement.blocks[0], inner.scope());
     }
-    --loop_depth_;
     return Flow::kNormal;
   }
 
@@ -332,9 +330,7 @@ class Interpreter {
       define(scope, id, std::move(given[i]));
     }
     Buffer buffer(*this);
-    const int loops = std::exchange(loop_depth_, 0);
     execute(function.macro->blocks[0], scope);
-    loop_depth_ = loops;
     return Value::text(run_, buffer.take());
   }
 
@@ -575,7 +571,6 @@ class Interpreter {
   Output* output_ = nullptr;
   std::string* out_ = nullptr;
   Value block_text_;
-  int loop_depth_ = 0;
 };
 
 }  // namespace

@@ -124,6 +124,7 @@ class Lexer {
   }
 
   void comment() {
+    if (at_ == text_.size()) return;  // as jinja2: what ends right here is no error
     const size_t end = text_.find("#}", at_);
     if (end == std::string::npos) syntax_error("a comment without its end");
     const char sign = end > at_ ? text_[end - 1] : '\0';
@@ -170,6 +171,7 @@ class Lexer {
   }
 
   void raw() {
+    if (at_ == text_.size()) return;
     const size_t begin = at_;
     const bool starts_line = line_starting_;
     for (size_t tag = text_.find("{%", at_); tag != std::string::npos;

@@ -462,8 +462,9 @@ std::optional<Value> loop_attribute(const Loop& loop, std::string_view name) {
   if (name == "first") return Value::boolean(index == 0);
   if (name == "last") return Value::boolean(index + 1 == length);
   if (name == "length") return count(length);
-  if (name == "depth") return Value::integer(loop.depth);
-  if (name == "depth0") return Value::integer(loop.depth - 1);
+  // Only recursive loops, which are not supported, go deeper.
+  if (name == "depth") return Value::integer(1);
+  if (name == "depth0") return Value::integer(0);
   if (name == "previtem") {
     return neighbour(loop, index > 0, index - 1, "there is no previous item");
   }

@@ -194,11 +194,7 @@ std::string json_text(std::string_view text, bool ensure_ascii) {
         break;
       default:
         if (code < 0x20 || (ensure_ascii && code > 0x7e && code < 0x10000)) {
-          if (code == 0x7f) {
-            out += '\x7f';
-          } else {
-            out += fmt::format("\\u{:04x}", code);
-          }
+          out += fmt::format("\\u{:04x}", code);
         } else if (ensure_ascii && code >= 0x10000) {
           out += fmt::format("\\u{:04x}\\u{:04x}", 0xd800 + ((code - 0x10000) >> 10),
                              0xdc00 + ((code - 0x10000) & 0x3ff));

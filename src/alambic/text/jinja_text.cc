@@ -126,7 +126,7 @@ std::vector<std::string_view> split_at_space(std::string_view text, int64_t limi
   text = strip(text, std::nullopt, Side::kLeft);
   while (!text.empty()) {
     if (limit >= 0 && std::cmp_equal(pieces.size(), limit)) {
-      pieces.push_back(strip(text, std::nullopt, Side::kRight));
+      pieces.push_back(text);
       break;
     }
     size_t end = 0;
@@ -146,7 +146,7 @@ std::vector<std::string_view> split_at_space_from_right(std::string_view text, i
   text = strip(text, std::nullopt, Side::kRight);
   while (!text.empty()) {
     if (limit >= 0 && std::cmp_equal(pieces.size(), limit)) {
-      pieces.push_back(strip(text, std::nullopt, Side::kLeft));
+      pieces.push_back(text);
       break;
     }
     size_t begin = text.size();

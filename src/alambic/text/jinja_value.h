@@ -159,7 +159,6 @@ struct Function {
 struct Loop {
   std::shared_ptr<const Sequence> items;
   mutable size_t index = 0;
-  int depth = 1;  // loops around this one, itself included
 };
 
 // Arguments of a call, evaluated.

@@ -1,0 +1,262 @@
+#include "alambic/data/conversation.h"
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <utility>
+
+namespace alambic {
+namespace {
+
+[[noreturn]] void wrong_type(std::string_view where, std::string_view what, const OrderedJson& got,
+                             std::string_view want) {
+  fail(ErrorCode::kCorruptData, "[{}] {} is a JSON {}; want {}", where, what, got.type_name(),
+       want);
+}
+
+const OrderedJson* present(const OrderedJson& row, const char* key) {
+  const auto found = row.find(key);
+  return found == row.end() || found->is_null() ? nullptr : &*found;
+}
+
+const std::string& text_at(const OrderedJson& turn, const char* key, std::string_view where) {
+  const auto found = turn.find(key);
+  if (found == turn.end()) {
+    fail(ErrorCode::kCorruptData, "[{}] field \"{}\" is missing", where, key);
+  }
+  if (!found->is_string()) wrong_type(where, fmt::format("field \"{}\"", key), *found, "a string");
+  return found->get_ref<const std::string&>();
+}
+
+OrderedJson message(std::string_view role, std::string_view content) {
+  return {{"role", role}, {"content", content}};
+}
+
+// ShareGPT's names of roles.
+std::string role_of(const std::string& from, std::string_view where) {
+  static constexpr std::array<std::pair<std::string_view, const char*>, 12> kRoles = {
+      {{"human", "user"},
+       {"user", "user"},
+       {"gpt", "assistant"},
+       {"chatgpt", "assistant"},
+       {"bot", "assistant"},
+       {"model", "assistant"},
+       {"assistant", "assistant"},
+       {"function_call", "assistant"},
+       {"system", "system"},
+       {"observation", "tool"},
+       {"function_response", "tool"},
+       {"tool", "tool"}}};
+  for (const auto& [name, role] : kRoles) {
+    if (from == name) return role;
+  }
+  fail(ErrorCode::kCorruptData,
+       "[{}] a turn is from \"{}\"; want human, gpt, system, tool, function_call or observation",
+       where, from.substr(0, 80));
+}
+
+// A call as ShareGPT rows hold it: JSON of one call or a list of them.
+OrderedJson call_message(const std::string& value, std::string_view where) {
+  OrderedJson calls = parse_ordered_json(value, fmt::format("{}: function_call", where));
+  if (!calls.is_array()) calls = OrderedJson::array({std::move(calls)});
+  OrderedJson turn = {{"role", "assistant"}, {"content", ""}};
+  turn["tool_calls"] = OrderedJson::array();
+  for (OrderedJson& call : calls) {
+    if (!call.is_object() || !call.contains("name")) {
+      fail(ErrorCode::kCorruptData, "[{}] a function_call without \"name\"", where);
+    }
+    turn["tool_calls"].push_back({{"type", "function"}, {"function", std::move(call)}});
+  }
+  return turn;
+}
+
+void check_message(const OrderedJson& turn, std::string_view where) {
+  if (!turn.is_object()) wrong_type(where, "a message", turn, "an object");
+  text_at(turn, "role", where);
+  const OrderedJson* content = present(turn, "content");
+  if (content != nullptr && !content->is_string() && !content->is_array()) {
+    wrong_type(where, "field \"content\"", *content, "a string or a list of parts");
+  }
+  const OrderedJson* calls = present(turn, "tool_calls");
+  if (calls != nullptr && !calls->is_array()) {
+    wrong_type(where, "field \"tool_calls\"", *calls, "a list");
+  }
+  if (content == nullptr && calls == nullptr) {
+    fail(ErrorCode::kCorruptData, "[{}] a message has neither content nor tool_calls", where);
+  }
+}
+
+// Turns of either form, as messages.
+OrderedJson messages_from(const OrderedJson& turns, const char* key, std::string_view where) {
+  if (!turns.is_array()) wrong_type(where, fmt::format("field \"{}\"", key), turns, "a list");
+  OrderedJson messages = OrderedJson::array();
+  for (size_t i = 0; i < turns.size(); ++i) {
+    const OrderedJson& turn = turns[i];
+    const std::string place = fmt::format("{}: {} {}", where, key, i + 1);
+    if (!turn.is_object() || !turn.contains("from")) {
+      check_message(turn, place);
+      messages.push_back(turn);
+      continue;
+    }
+    const std::string& from = text_at(turn, "from", place);
+    const std::string& value = text_at(turn, "value", place);
+    messages.push_back(from == "function_call" ? call_message(value, place)
+                                               : message(role_of(from, place), value));
+  }
+  if (messages.empty()) fail(ErrorCode::kCorruptData, "[{}] field \"{}\" is empty", where, key);
+  return messages;
+}
+
+// Functions in OpenAI's form; bare descriptions are wrapped.
+OrderedJson tools_from(const OrderedJson& field, std::string_view where) {
+  OrderedJson tools = field;
+  if (field.is_string()) {
+    const auto& text = field.get_ref<const std::string&>();
+    if (text.empty()) return {};
+    tools = parse_ordered_json(text, fmt::format("{}: tools", where));
+  }
+  if (!tools.is_array()) wrong_type(where, "field \"tools\"", tools, "a list");
+  if (tools.empty()) return {};
+  for (OrderedJson& tool : tools) {
+    if (!tool.is_object()) wrong_type(where, "a tool", tool, "an object");
+    if (!tool.contains("function") && tool.contains("name")) {
+      OrderedJson wrapped = {{"type", "function"}};
+      wrapped["function"] = std::move(tool);
+      tool = std::move(wrapped);
+    }
+  }
+  return tools;
+}
+
+bool is_answer(const OrderedJson& turn) { return turn.at("role") == "assistant"; }
+
+// What a turn says, for reports and for telling rows apart.
+std::string text_of(const OrderedJson& turn) {
+  std::string text;
+  if (const OrderedJson* content = present(turn, "content")) {
+    if (content->is_string()) text = content->get<std::string>();
+    if (content->is_array()) {
+      for (const OrderedJson& part : *content) {
+        const auto found = part.is_object() ? part.find("text") : part.end();
+        if (part.is_object() && found != part.end() && found->is_string()) {
+          text += found->get<std::string>();
+        }
+      }
+    }
+  }
+  if (const OrderedJson* calls = present(turn, "tool_calls")) {
+    text += (text.empty() ? "" : "\n") + dump_json(*calls);
+  }
+  return text;
+}
+
+// Cuts `text` at the borders of `spans`, which ascend; empty pieces are left out.
+std::vector<Piece> cut(const std::string& text,
+                       const std::vector<std::pair<size_t, size_t>>& spans) {
+  std::vector<Piece> pieces;
+  size_t at = 0;
+  const auto add = [&](size_t end, bool learn) {
+    if (end > at) pieces.push_back({text.substr(at, end - at), learn});
+    at = end;
+  };
+  for (const auto& [begin, end] : spans) {
+    add(begin, false);
+    add(end, true);
+  }
+  add(text.size(), false);
+  return pieces;
+}
+
+}  // namespace
+
+bool read_conversation(const OrderedJson& row, std::string_view where, Example& example) {
+  const OrderedJson* messages = present(row, "messages");
+  const OrderedJson* shared = present(row, "conversations");
+  const OrderedJson* prompt = present(row, "prompt");
+  const OrderedJson* completion = present(row, "completion");
+  if (messages != nullptr) {
+    example.messages = messages_from(*messages, "messages", where);
+  } else if (shared != nullptr) {
+    example.messages = messages_from(*shared, "conversations", where);
+  } else if (prompt != nullptr && prompt->is_array() && !prompt->empty() &&
+             prompt->front().is_object()) {
+    example.messages = messages_from(*prompt, "prompt", where);
+    if (completion != nullptr) {
+      for (OrderedJson& turn : messages_from(*completion, "completion", where)) {
+        example.messages.push_back(std::move(turn));
+      }
+    }
+  } else {
+    return false;
+  }
+  if (const OrderedJson* system = present(row, "system")) {
+    if (!system->is_string()) wrong_type(where, "field \"system\"", *system, "a string");
+    const bool has_one = example.messages[0].at("role") == "system";
+    if (!has_one && !system->get_ref<const std::string&>().empty()) {
+      OrderedJson with_system = OrderedJson::array();
+      with_system.push_back(message("system", system->get_ref<const std::string&>()));
+      for (OrderedJson& turn : example.messages) with_system.push_back(std::move(turn));
+      example.messages = std::move(with_system);
+    }
+  }
+  if (const OrderedJson* tools = present(row, "tools")) example.tools = tools_from(*tools, where);
+  size_t answer = example.messages.size();
+  for (size_t i = 0; i < example.messages.size(); ++i) {
+    if (is_answer(example.messages[i])) answer = i;
+  }
+  for (size_t i = 0; i < answer; ++i) {
+    example.prompt += (i == 0 ? "" : "\n") + text_of(example.messages[i]);
+  }
+  if (answer < example.messages.size()) example.completion = text_of(example.messages[answer]);
+  return true;
+}
+
+OrderedJson conversation_of(const Example& example) {
+  if (!example.messages.is_null()) return example.messages;
+  OrderedJson messages = OrderedJson::array();
+  if (!example.prompt.empty()) messages.push_back(message("user", example.prompt));
+  if (!example.completion.empty()) messages.push_back(message("assistant", example.completion));
+  return messages;
+}
+
+std::vector<Piece> render_conversation(const ChatTemplate& chat, const OrderedJson& messages,
+                                       const OrderedJson& tools, const OrderedJson& variables) {
+  ChatInput input;
+  input.messages = messages;
+  input.tools = tools;
+  input.variables = variables;
+  input.now = std::time(nullptr);  // the same for every rendering
+  const RenderedChat whole = chat.render_chat(input);
+  if (!whole.generated.empty() && !whole.generated_elsewhere) {
+    return cut(whole.text, whole.generated);
+  }
+  const auto rendered_turns = [&](size_t count, bool prompt) {
+    input.messages = OrderedJson::array();
+    for (size_t i = 0; i < count; ++i) input.messages.push_back(messages[i]);
+    input.add_generation_prompt = prompt;
+    return chat.render(input);
+  };
+  std::vector<std::pair<size_t, size_t>> spans;
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const OrderedJson* role = messages[i].is_object() ? present(messages[i], "role") : nullptr;
+    if (role == nullptr || *role != "assistant") continue;
+    const std::string before = rendered_turns(i, true);
+    const std::string through =
+        i + 1 == messages.size() ? whole.text : rendered_turns(i + 1, false);
+    const bool grows = through.starts_with(before) && whole.text.starts_with(through) &&
+                       (spans.empty() || spans.back().second <= before.size());
+    if (!grows) {
+      const auto differs =
+          std::mismatch(before.begin(), before.end(), whole.text.begin(), whole.text.end());
+      fail(ErrorCode::kUnsupported,
+           "[chat template] the text of turn {} changes as the conversation goes on (byte {}), so "
+           "what is to be learned cannot be told; want a template that grows turn by turn or has "
+           "{{% generation %}} markers",
+           i + 1, differs.first - before.begin());
+    }
+    spans.emplace_back(before.size(), through.size());
+  }
+  return cut(whole.text, spans);
+}
+
+}  // namespace alambic

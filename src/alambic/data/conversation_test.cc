@@ -1,0 +1,205 @@
+#include "alambic/data/conversation.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "alambic/base/error.h"
+#include "alambic/base/file.h"
+#include "alambic/data/readers.h"
+#include "alambic/data/test_errors.h"
+
+namespace alambic {
+namespace {
+
+#define EXPECT_SAYS(action, reason)                                      \
+  EXPECT_NE(message_of([&] { action; }).find(reason), std::string::npos) \
+      << message_of([&] { action; })
+
+Example one(std::string row) {
+  std::replace(row.begin(), row.end(), '\n', ' ');  // a row is one line
+  const auto rows = parse_jsonl(row, "x.jsonl");
+  EXPECT_EQ(rows.size(), 1U);
+  return rows.at(0);
+}
+
+OrderedJson json(std::string_view text) { return OrderedJson::parse(text); }
+
+std::string joined(const std::vector<Piece>& pieces) {
+  std::string text;
+  for (const Piece& piece : pieces) text += piece.learn ? "<<" + piece.text + ">>" : piece.text;
+  return text;
+}
+
+TEST(Conversation, MessagesKeepTheirOrderAndExtras) {
+  const Example row = one(
+      R"({"id": "a", "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "U"},
+          {"role": "assistant", "content": "A", "reasoning_content": "R"}]})");
+  EXPECT_EQ(row.id, "a");
+  EXPECT_EQ(row.prompt, "S\nU");
+  EXPECT_EQ(row.completion, "A");
+  EXPECT_EQ(dump_json(row.messages.at(2)),
+            R"({"role":"assistant","content":"A","reasoning_content":"R"})");
+}
+
+TEST(Conversation, ShareGptRolesAndCallsBecomeMessages) {
+  const Example row = one(
+      R"({"conversations": [{"from": "human", "value": "rain?"},
+          {"from": "function_call", "value": "{\"name\": \"w\", \"arguments\": {\"z\": 1, \"a\": 2}}"},
+          {"from": "observation", "value": "yes"}, {"from": "gpt", "value": "It rains."}],
+          "system": "Be brief.", "tools": "[{\"name\": \"w\", \"parameters\": {}}]"})");
+  EXPECT_EQ(
+      row.messages,
+      json(
+          R"([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "rain?"},
+              {"role": "assistant", "content": "", "tool_calls": [{"type": "function",
+                "function": {"name": "w", "arguments": {"z": 1, "a": 2}}}]},
+              {"role": "tool", "content": "yes"}, {"role": "assistant", "content": "It rains."}])"));
+  EXPECT_EQ(row.tools,
+            json(R"([{"type": "function", "function": {"name": "w", "parameters": {}}}])"));
+  EXPECT_EQ(row.completion, "It rains.");
+}
+
+TEST(Conversation, APromptMayBeMessages) {
+  const Example row = one(
+      R"({"prompt": [{"role": "user", "content": "U"}], "completion": [{"role": "assistant", "content": "A"}]})");
+  EXPECT_EQ(row.messages.size(), 2U);
+  EXPECT_EQ(row.prompt, "U");
+  EXPECT_EQ(row.completion, "A");
+}
+
+TEST(Conversation, BrokenRowsNameLineAndTurn) {
+  EXPECT_SAYS(one(R"({"messages": 3})"), "[x.jsonl:1] field \"messages\" is a JSON number; want");
+  EXPECT_SAYS(one(R"({"messages": []})"), "[x.jsonl:1] field \"messages\" is empty");
+  EXPECT_SAYS(one(R"({"messages": [{"role": "user", "content": "a"}, 4]})"),
+              "[x.jsonl:1: messages 2] a message is a JSON number; want an object");
+  EXPECT_SAYS(one(R"({"messages": [{"content": "a"}]})"), "field \"role\" is missing");
+  EXPECT_SAYS(one(R"({"messages": [{"role": "user", "content": 5}]})"), "want a string or a list");
+  EXPECT_SAYS(one(R"({"messages": [{"role": "user"}]})"), "neither content nor tool_calls");
+  EXPECT_SAYS(one(R"({"conversations": [{"from": "cat", "value": "miau"}]})"),
+              "[x.jsonl:1: conversations 1] a turn is from \"cat\"; want human");
+  EXPECT_SAYS(one(R"({"conversations": [{"from": "human"}]})"), "field \"value\" is missing");
+  EXPECT_SAYS(one(R"({"conversations": [{"from": "function_call", "value": "w of x"}]})"),
+              "function_call] not valid JSON");
+  EXPECT_SAYS(one("{\"prompt\": \"a\", \"prompt\": \"b\"}"),
+              "[x.jsonl:1] key \"prompt\" occurs twice");
+  EXPECT_SAYS(one("{\"prompt\": \"a\xff\"}"), "[x.jsonl:1] is not UTF-8 at byte 13");
+}
+
+TEST(Conversation, SelfInstructTasksGiveAnExampleForEachInstance) {
+  const auto rows = parse_jsonl(
+      R"({"id": "t", "instruction": "Add.", "instances": [{"input": "1 1", "output": "2"}, {"input": "", "output": "0"}]})",
+      "x");
+  EXPECT_EQ(rows, (std::vector<Example>{{"Add.\n1 1", "2", "t"}, {"Add.", "0", "t-2"}}));
+}
+
+TEST(Conversation, AnEndOfTextSpelledOutIsDropped) {
+  EXPECT_EQ(one(R"({"prompt": "p", "completion": "c<|endoftext|>"})").completion, "c");
+}
+
+TEST(Conversation, CsvHoldsAlpacaColumnsOrTurns) {
+  EXPECT_EQ(parse_csv("instruction,input,output\nAdd.,1 1,2\nSay a.,,a\n", "x", "", ""),
+            (std::vector<Example>{{"Add.\n1 1", "2", "2"}, {"Say a.", "a", "3"}}));
+  const auto rows =
+      parse_csv("n,conversations\n1,\"[{\"\"from\"\":\"\"human\"\",\"\"value\"\":\"\"U\"\"}]\"\n",
+                "x", "", "");
+  EXPECT_EQ(rows.at(0).messages, json(R"([{"role": "user", "content": "U"}])"));
+}
+
+TEST(RenderConversation, MarkersTellWhatIsLearned) {
+  const auto chat = ChatTemplate::builtin("chatml");
+  const auto messages =
+      json(R"([{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"},
+                                 {"role": "user", "content": "V"}, {"role": "assistant", "content": "B"}])");
+  EXPECT_EQ(joined(render_conversation(chat, messages)),
+            "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n<<A<|im_end|>>>\n"
+            "<|im_start|>user\nV<|im_end|>\n<|im_start|>assistant\n<<B<|im_end|>>>\n");
+}
+
+TEST(RenderConversation, WithoutMarkersWhatAnAnswerAddsIsLearned) {
+  const auto chat = ChatTemplate::parse(
+      "{% for m in messages %}[{{ m.role }}]{{ m.content }};{% endfor %}"
+      "{% if add_generation_prompt %}[assistant]{% endif %}",
+      "t");
+  const auto messages =
+      json(R"([{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"},
+                                 {"role": "user", "content": "V"}, {"role": "assistant", "content": "é"}])");
+  EXPECT_EQ(joined(render_conversation(chat, messages)),
+            "[user]U;[assistant]<<A;>>[user]V;[assistant]<<é;>>");
+}
+
+TEST(RenderConversation, ATemplateThatRewritesEarlierTurnsIsRefused) {
+  const auto chat = ChatTemplate::parse(
+      "{% for m in messages %}{{ m.content if not loop.last else m.content | upper }};{% endfor %}",
+      "t");
+  const auto messages =
+      json(R"([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"},
+                                 {"role": "user", "content": "v"}])");
+  EXPECT_SAYS(render_conversation(chat, messages), "the text of turn 2 changes");
+}
+
+TEST(RenderConversation, AConversationWithoutAnswersTeachesNothing) {
+  const auto pieces = render_conversation(ChatTemplate::builtin("zephyr"),
+                                          json(R"([{"role": "user", "content": "U"}])"));
+  EXPECT_EQ(pieces, (std::vector<Piece>{{"<|user|>\nU</s>\n", false}}));
+}
+
+TEST(RenderConversation, EveryBuiltinGivesTheTemplatesTextAndItsAnswers) {
+  Example example{"What?", "That.", "1"};
+  for (const std::string& name : ChatTemplate::builtin_names()) {
+    const auto chat = ChatTemplate::builtin(name);
+    const auto pieces = render_conversation(chat, conversation_of(example));
+    std::string text, learned;
+    for (const Piece& piece : pieces) {
+      text += piece.text;
+      if (piece.learn) learned += piece.text;
+    }
+    ChatInput input;
+    input.messages = conversation_of(example);
+    EXPECT_EQ(text, chat.render(input)) << name;
+    EXPECT_NE(learned.find("That."), std::string::npos) << name;
+    EXPECT_EQ(learned.find("What?"), std::string::npos) << name;
+  }
+}
+
+TEST(SharedConversations, HaveTheirPublishedSizesAndRender) {
+  const char* from_environment = std::getenv("ALAMBIC_DATA");
+  const std::string data =
+      from_environment != nullptr ? from_environment : ALAMBIC_SOURCE_DIR "/../shared/data";
+  if (!file_exists(data + "/toolcall_glaive")) GTEST_SKIP() << "no shared data at " << data;
+  const struct {
+    const char *path, *format;
+    size_t rows;
+  } sets[] = {{"/instruct_small/alpaca_en_demo.json", "alpaca", 999},
+              {"/instruct_small/rasbt_train.json", "auto", 935},
+              {"/instruct_small/rasbt_val.json", "auto", 55},
+              {"/gpteacher/roleplay-similarity_0.6-instruct-dataset.json", "alpaca", 3146},
+              {"/toolcall_glaive/glaive_toolcall_en_demo.json", "sharegpt", 300},
+              {"/self_instruct/seed_tasks.jsonl", "auto", 175},
+              {"/self_instruct/user_oriented_instructions.jsonl", "auto", 252},
+              {"/t0_subset/trec_trec1.jsonl", "pairs", 200},
+              {"/t0_subset/xsum_DOC_tldr.jsonl", "auto", 200},
+              {"/fr_oasst/oasst_fr_train.jsonl", "messages", 217},
+              {"/fr_oasst/seed_tasks_vigogne.jsonl", "auto", 175}};
+  const auto chat = ChatTemplate::builtin("chatml");
+  for (const auto& set : sets) {
+    DataSource source;
+    source.path = data + set.path;
+    source.format = set.format;
+    const auto rows = read_examples(source);
+    EXPECT_EQ(rows.size(), set.rows) << set.path;
+    for (const Example& row : rows) {
+      const OrderedJson messages = conversation_of(row);
+      size_t answers = 0, learned = 0;
+      for (const OrderedJson& turn : messages) answers += turn.at("role") == "assistant" ? 1 : 0;
+      for (const Piece& piece : render_conversation(chat, messages, row.tools)) {
+        learned += piece.learn ? 1 : 0;
+      }
+      EXPECT_EQ(learned, answers) << set.path << " " << row.id;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace alambic
