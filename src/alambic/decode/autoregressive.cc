@@ -18,6 +18,7 @@ struct Step {
   Forward forward;
   std::vector<TokenId> tokens;
   std::vector<int64_t> last_rows;
+  HeadRows head;
 };
 
 // One forward over sessions that are not done: each reads a piece of what is pending, and those
@@ -27,7 +28,7 @@ void run_forward(const LanguageModel& model, std::span<const std::unique_ptr<Ses
                  Step& step) {
   const NoGrad no_grad;
   const Stopwatch watch;
-  auto& [forward, tokens, last_rows] = step;
+  auto& [forward, tokens, last_rows, head] = step;
   forward.precision = sessions.front()->options().precision;
   forward.groups.clear();
   tokens.clear();
@@ -46,10 +47,9 @@ void run_forward(const LanguageModel& model, std::span<const std::unique_ptr<Ses
   }
   const Tensor hidden = model.hidden(tokens, forward);
   // Only the last of the running sessions can be cut short by the budget, so the others' rows come
-  // first in `logits`.
-  const Tensor logits = last_rows.empty()
-                            ? Tensor()
-                            : model.logits(gather_rows(hidden, last_rows), forward.precision);
+  // first in `head`.
+  if (!last_rows.empty())
+    head.read(model, gather_rows(hidden, last_rows), sessions.front()->sampler());
   int64_t next = 0;
   for (size_t i = 0; i < forward.groups.size(); ++i) {
     Session& session = *sessions[i];
@@ -57,7 +57,7 @@ void run_forward(const LanguageModel& model, std::span<const std::unique_ptr<Ses
     session.cache.commit(rows);
     session.count_forward(rows);
     session.pending.erase(session.pending.begin(), session.pending.begin() + rows);
-    if (session.pending.empty()) session.append(session.choose(row_of(logits, next++)));
+    if (session.pending.empty()) session.append(session.choose(head, next++));
   }
   const double seconds = watch.seconds();
   for (size_t i = 0; i < forward.groups.size(); ++i) {
