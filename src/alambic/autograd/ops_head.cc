@@ -5,6 +5,7 @@
 #include <limits>
 #include <optional>
 
+#include "alambic/autograd/linear_gradients.h"
 #include "alambic/base/error.h"
 #include "alambic/tensor/product.h"
 
@@ -297,6 +298,13 @@ HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& 
         if (gradient.defined()) pass_gradient(hidden, gradient);
       });
   return loss;
+}
+
+void head_summaries(const Tensor& hidden, const Tensor& head, const Tensor& bias,
+                    Precision precision, const CountedColumns& columns, std::span<RowSummary> out) {
+  ALAMBIC_CHECK(static_cast<int64_t>(out.size()) == hidden.rows());
+  summarise_product(static_cast<int>(hidden.rows()), {view(hidden)}, *panels_of(head, precision),
+                    bias.defined() ? bias.data() : nullptr, columns, out.data());
 }
 
 }  // namespace alambic

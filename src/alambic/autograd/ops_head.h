@@ -18,6 +18,7 @@
 #include "alambic/autograd/graph.h"
 #include "alambic/base/token.h"
 #include "alambic/kernels/table.h"
+#include "alambic/tensor/row_summary.h"
 
 namespace alambic {
 
@@ -66,5 +67,10 @@ int64_t head_chunk_rows(int64_t rows, int64_t vocab);
 // are accumulated at once, the rows' by backward().
 HeadLoss head_loss(const Tensor& hidden, const Tensor& head, const HeadTargets& targets,
                    Precision precision, const Tensor& bias = {});
+
+// The summaries of the logits of hidden rows [rows, dim], over the columns that count. Inference
+// only: no gradient.
+void head_summaries(const Tensor& hidden, const Tensor& head, const Tensor& bias,
+                    Precision precision, const CountedColumns& columns, std::span<RowSummary> out);
 
 }  // namespace alambic

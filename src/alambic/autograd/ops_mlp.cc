@@ -2,6 +2,7 @@
 #include "alambic/autograd/linear_gradients.h"
 #include "alambic/autograd/ops.h"
 #include "alambic/base/error.h"
+#include "alambic/tensor/gated_product.h"
 
 namespace alambic {
 namespace {
@@ -120,11 +121,20 @@ void mlp_gradients(const Tensor& dy, const Tensor& x, const MlpWeights& w, Preci
 Tensor gated_mlp(const Tensor& x, const GatedMlpWeights& w, Precision precision) {
   const int64_t rows = x.rows(), ffn = w.gate.weight.rows();
   const InputWatch* watch = InputWatch::on_this_thread();
-  Tensor gate_up = Tensor::empty({rows, 2 * ffn});
   const auto gate = panels_of(w.gate.weight, precision), up = panels_of(w.up.weight, precision);
+  const bool low_rank = w.gate.low_rank.a.defined() || w.up.low_rank.a.defined();
+  const bool save =
+      grad_enabled() && (x.requires_grad() || w.norm.requires_grad() || w.gate.requires_grad() ||
+                         w.up.requires_grad() || w.down.requires_grad());
+  const bool beside = low_rank || w.gate.bias.defined() || w.up.bias.defined();
+  if (!save && !beside && watch == nullptr && are_alike(*gate, *up)) {
+    Tensor hidden = Tensor::empty({rows, ffn});
+    gated_product(static_cast<int>(rows), left_operand(x, w.norm), *gate, *up, hidden.data());
+    return down_product(hidden, w.down, precision);
+  }
+  Tensor gate_up = Tensor::empty({rows, 2 * ffn});
   const PackedMatrix* const both[] = {gate.get(), up.get()};
   products(static_cast<int>(rows), left_operand(x, w.norm), both, gate_up.data(), 2 * ffn);
-  const bool low_rank = w.gate.low_rank.a.defined() || w.up.low_rank.a.defined();
   const Tensor normed = low_rank || watch != nullptr ? NormedRows(x, w.norm).rows : Tensor();
   if (watch != nullptr) {
     watch->see(w.gate.weight, normed);
@@ -132,9 +142,6 @@ Tensor gated_mlp(const Tensor& x, const GatedMlpWeights& w, Precision precision)
   }
   add_beside(w.gate, normed, gate_up, 0);
   add_beside(w.up, normed, gate_up, ffn);
-  const bool save =
-      grad_enabled() && (x.requires_grad() || w.norm.requires_grad() || w.gate.requires_grad() ||
-                         w.up.requires_grad() || w.down.requires_grad());
   const Tensor saved = save ? kept(gate_up, precision) : Tensor();
   // In place, unless the backward pass wants to read gate and up where they are.
   const bool in_place = !save || !saved.same_as(gate_up);

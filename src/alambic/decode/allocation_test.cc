@@ -6,7 +6,6 @@
 #include <new>
 
 #include "alambic/decode/test_models.h"
-#include "alambic/tensor/product.h"
 
 namespace {
 
@@ -39,14 +38,6 @@ ALAMBIC_APART void operator delete(void* block, std::size_t, std::align_val_t) n
 namespace alambic {
 namespace {
 
-void quantize_weights(Transformer& model) {
-  model.visit([](Parameter& p) {
-    if (p.value.shape().size() != 2 || p.name == "embedding") return;
-    p.value.set_packed(
-        std::make_shared<PackedMatrix>(QuantizedMatrix::rounded(WeightFormat::kInt8, p.value)));
-  });
-}
-
 // Allocations between two tokens of one text. The cache, which grows by doubling, does not grow
 // there.
 int64_t allocations_between(const Transformer& model, Precision precision, double temperature) {
@@ -75,8 +66,17 @@ TEST(Allocation, AStepOfARunningSessionMakesNone) {
     EXPECT_EQ(allocations_between(*model, precision, 1), 0);
   }
   const auto model = random_model(3);
-  quantize_weights(*model);
+  quantize_weights(*model, WeightFormat::kInt8);
   EXPECT_EQ(allocations_between(*model, Precision::kBf16, 0), 0);
+}
+
+// Its head has work for several threads.
+TEST(Allocation, AStepWithAWideVocabularyMakesNone) {
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    const auto model = random_model(3, 0, precision, 512, 6000);
+    EXPECT_EQ(allocations_between(*model, precision, 0), 0);
+    EXPECT_EQ(allocations_between(*model, precision, 1), 0);
+  }
 }
 
 }  // namespace

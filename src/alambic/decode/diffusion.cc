@@ -116,15 +116,15 @@ class BlockWriter {
     }
     if (masked.empty()) return;
     const auto first = static_cast<int64_t>(masked.front());
-    const Tensor logits =
-        logits_of(model_, view.hidden, view.clean + first,
-                  static_cast<int64_t>(masked.back()) - first + 1, options_.precision);
+    const auto rows = static_cast<int64_t>(masked.back()) - first + 1;
+    Sampler& sampler = session_.sampler();
+    head_.read(model_, rows_from(view.hidden, view.clean + first, rows), sampler);
     for (const size_t i : masked) {
+      const auto in_block = static_cast<int64_t>(i);
+      const int64_t position = session_.position() + in_block;
       // The causal row before the block decides its first token as exactly as `ar` does.
-      const auto row =
-          i == 0 ? row_of(before_, 0) : row_of(logits, static_cast<int64_t>(i) - first);
-      const Choice choice =
-          session_.sampler().choose(row, session_.position() + static_cast<int64_t>(i), {}, round_);
+      const Choice choice = i == 0 ? sampler.choose(row_of(before_, 0), position, {}, round_)
+                                   : head_.choose(sampler, in_block - first, position, {}, round_);
       if (i == masked.front() || std::exp(choice.log_probability) >= options_.threshold) {
         block_[i] = choice.token;
       }
@@ -185,6 +185,7 @@ class BlockWriter {
   const TokenId mask_;
   std::vector<TokenId> block_;
   Tensor before_;       // [1, vocab]
+  HeadRows head_;       // of masks
   size_t settled_ = 0;  // up to here the block holds what the causal model would write
   uint64_t round_ =
       0;  // rewritings so far: a sampled token that was refused must be able to change

@@ -8,7 +8,7 @@
 namespace alambic {
 
 void RaggedStep::run(const LanguageModel& model, std::span<const std::unique_ptr<Session>> sessions,
-                     const Observer& observer) {
+                     const Observer& observer, bool observes_logits) {
   const NoGrad no_grad;
   const Stopwatch watch;
   forward_.precision = sessions.front()->options().precision;
@@ -29,10 +29,18 @@ void RaggedStep::run(const LanguageModel& model, std::span<const std::unique_ptr
   }
   const Tensor hidden = model.hidden(tokens_, forward_);
   // Only the last of the running sessions can be cut short by the budget, so the others' rows come
-  // first in `logits`.
-  const Tensor logits = last_rows_.empty()
-                            ? Tensor()
-                            : model.logits(gather_rows(hidden, last_rows_), forward_.precision);
+  // first in the head's.
+  if (!last_rows_.empty()) {
+    const auto drawing = std::find_if(sessions.begin(), sessions.end(), [](const auto& s) {
+      return !s->sampler().wants_summaries();
+    });
+    const Tensor rows = gather_rows(hidden, last_rows_);
+    if (observes_logits || drawing != sessions.end()) {
+      head_.read_logits(model, rows, forward_.precision);
+    } else {
+      head_.read(model, rows, sessions.front()->sampler());
+    }
+  }
   int64_t next = 0;
   for (size_t i = 0; i < forward_.groups.size(); ++i) {
     Session& session = *sessions[i];
@@ -41,9 +49,9 @@ void RaggedStep::run(const LanguageModel& model, std::span<const std::unique_ptr
     session.count_forward(rows);
     session.pending.erase(session.pending.begin(), session.pending.begin() + rows);
     if (!session.pending.empty()) continue;
-    const auto row = row_of(logits, next++);
-    const Choice choice = session.choose(row);
-    if (observer) observer(i, row, choice);
+    const int64_t row = next++;
+    const Choice choice = session.choose(head_, row);
+    if (observer) observer(i, head_.logits(row), choice);
     session.append(choice);
   }
   const double seconds = watch.seconds();

@@ -39,6 +39,12 @@ TokenId race(const Ids& ids, TokenId favourite, const Weight& weight, const Rng&
   return winner;
 }
 
+void check_finite(const RowSummary& summary) {
+  if (summary.finite()) return;
+  fail(ErrorCode::kCorruptData,
+       "[decode] the model's logits are not finite; its weights are damaged or it diverged");
+}
+
 struct AllIds {
   struct Iterator {
     TokenId id;
@@ -58,33 +64,35 @@ Sampler::Sampler(const ModelConfig& config, const GenerateOptions& options, uint
       mask_(config.mask),
       vocabulary_(options.vocabulary > 0 ? std::min(options.vocabulary, config.vocab_size)
                                          : config.vocab_size),
-      stream_(stream),
-      row_(static_cast<size_t>(vocabulary_)),
-      weights_(static_cast<size_t>(vocabulary_)) {}
+      stream_(stream) {}
 
 void Sampler::read(std::span<const float> logits) {
-  ALAMBIC_CHECK(logits.size() >= row_.size());
-  std::copy_n(logits.begin(), row_.size(), row_.begin());
+  ALAMBIC_CHECK(logits.size() >= static_cast<size_t>(vocabulary_));
+  const RowSummary summary = summarise(logits.data(), columns());
+  check_finite(summary);
+  best_ = static_cast<TokenId>(summary.best);
+  log_sum_ = summary.log_sum();
+  row_.assign(logits.begin(), logits.begin() + vocabulary_);
   if (mask_ >= 0 && mask_ < vocabulary_)
     row_[static_cast<size_t>(mask_)] = -std::numeric_limits<float>::infinity();
-  const auto& kernel = kernels::kernels();
-  best_ = static_cast<TokenId>(kernel.argmax(row_.data(), vocabulary_));
-  const float top = row_[static_cast<size_t>(best_)];
-  const float sum = kernel.exp_sum(row_.data(), top, 1.0F, vocabulary_, weights_.data());
-  if (!std::isfinite(top) || !std::isfinite(sum)) {
-    fail(ErrorCode::kCorruptData,
-         "[decode] the model's logits are not finite; its weights are damaged or it diverged");
-  }
-  log_sum_ = top + std::log(static_cast<double>(sum));
+}
+
+Choice Sampler::choose(const RowSummary& row) {
+  check_finite(row);
+  return {static_cast<TokenId>(row.best), row.top - row.log_sum()};
 }
 
 Choice Sampler::choose(std::span<const float> logits, int64_t position,
                        std::span<const TokenId> allowed, uint64_t round) {
+  if (options_.temperature == 0 && allowed.empty()) {
+    ALAMBIC_CHECK(logits.size() >= static_cast<size_t>(vocabulary_));
+    return choose(summarise(logits.data(), columns()));
+  }
   read(logits);
   TokenId token = best_;
   if (options_.temperature > 0) {
     token = draw(position, round, allowed);
-  } else if (!allowed.empty()) {
+  } else {
     token = *std::max_element(allowed.begin(), allowed.end(), [&](TokenId a, TokenId b) {
       return row_[static_cast<size_t>(a)] < row_[static_cast<size_t>(b)];
     });
@@ -131,6 +139,7 @@ TokenId Sampler::draw(int64_t position, uint64_t round, std::span<const TokenId>
     return static_cast<double>(weights_[static_cast<size_t>(id)]);
   };
   const auto scale = static_cast<float>(1 / options_.temperature);
+  weights_.resize(row_.size());
   const auto weigh = [&](TokenId top) {
     kernels::kernels().exp_sum(row_.data(), row_[static_cast<size_t>(top)], scale, vocabulary_,
                                weights_.data());

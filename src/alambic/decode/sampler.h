@@ -14,6 +14,7 @@
 
 #include "alambic/base/token.h"
 #include "alambic/decode/decode.h"
+#include "alambic/tensor/row_summary.h"
 
 namespace alambic {
 
@@ -29,6 +30,15 @@ class Sampler {
 
   int vocabulary() const { return vocabulary_; }
   bool writable(TokenId token) const { return token >= 0 && token < vocabulary_ && token != mask_; }
+  // The columns of a row of logits that can be written.
+  CountedColumns columns() const { return {vocabulary_, mask_}; }
+  // Greedy text over all tokens wants no more of a row than its summary over columns().
+  bool wants_summaries() const {
+    return options_.temperature == 0 && options_.constraint == nullptr;
+  }
+  const GenerateOptions& options() const { return options_; }
+  // The most probable token.
+  static Choice choose(const RowSummary& row);
   // The token number `position` of the text: the most probable one, or a draw. `allowed`: only
   // these, ascending; empty: all. `round` tells apart draws that replace each other.
   Choice choose(std::span<const float> logits, int64_t position,
@@ -57,9 +67,8 @@ class Sampler {
   TokenId mask_;
   int vocabulary_;
   uint64_t stream_;
-  // Of the row that was read last; weights_ are unnormalised, and at temperature 1 until a draw
-  // fills them anew.
-  std::vector<float> row_, weights_;
+  std::vector<float> row_;      // the one that was read last
+  std::vector<float> weights_;  // of a draw's candidates, unnormalised
   TokenId best_ = 0;
   double log_sum_ = 0;
   std::vector<TokenId> candidates_;

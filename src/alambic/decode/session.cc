@@ -2,9 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 
-#include "alambic/autograd/ops.h"
 #include "alambic/base/error.h"
 
 namespace alambic {
@@ -112,8 +110,8 @@ std::vector<TokenId> Session::allowed(int node) const {
   return ids;
 }
 
-Choice Session::choose(std::span<const float> logits) {
-  return sampler_.choose(logits, position(), allowed(node_));
+Choice Session::choose(const HeadRows& rows, int64_t row) {
+  return rows.choose(sampler_, row, position(), allowed(node_));
 }
 
 void Session::append(const Choice& choice) {
@@ -135,12 +133,11 @@ void Session::append(const Choice& choice) {
   if (remaining() == 0) done_ = true;
 }
 
-std::vector<TokenId> Session::draft(const Tensor& logits) {
+std::vector<TokenId> Session::draft(const HeadRows& rows) {
   std::vector<TokenId> drafts;
   int node = node_;
-  for (int64_t row = 0; row < logits.rows(); ++row) {
-    const TokenId token =
-        sampler_.choose(row_of(logits, row), position() + row, allowed(node)).token;
+  for (int64_t row = 0; row < rows.rows(); ++row) {
+    const TokenId token = rows.choose(sampler_, row, position() + row, allowed(node)).token;
     if (options_.constraint == nullptr) {
       if (is_stop(token)) break;
     } else {
@@ -171,15 +168,9 @@ void prefill(const LanguageModel& model, Session& session, size_t keep) {
   }
 }
 
-std::span<const float> row_of(const Tensor& t, int64_t row) {
-  return {t.row(row), static_cast<size_t>(t.cols())};
-}
-
 Tensor logits_of(const LanguageModel& model, const Tensor& hidden, int64_t first, int64_t rows,
                  Precision precision) {
-  std::vector<int64_t> index(static_cast<size_t>(rows));
-  std::iota(index.begin(), index.end(), first);
-  return model.logits(gather_rows(hidden, index), precision);
+  return model.logits(rows_from(hidden, first, rows), precision);
 }
 
 }  // namespace alambic

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "alambic/decode/decode.h"
+#include "alambic/decode/head_rows.h"
 #include "alambic/decode/sampler.h"
 
 namespace alambic {
@@ -34,12 +35,12 @@ class Session {
   Sampler& sampler() { return sampler_; }
 
   // The next token, as the causal row of the token before it says.
-  Choice choose(std::span<const float> logits);
+  Choice choose(const HeadRows& rows, int64_t row);
   // Settles the next token. It is pending then, unless the generation is done.
   void append(const Choice& choice);
-  // Guesses of the tokens that follow: row i of `logits` [rows, vocab] stands at the i-th. Settles
-  // nothing; ends early where the text would.
-  std::vector<TokenId> draft(const Tensor& logits);
+  // Guesses of the tokens that follow: row i stands at the i-th. Settles nothing; ends early where
+  // the text would.
+  std::vector<TokenId> draft(const HeadRows& rows);
 
   void count_forward(int64_t rows);
   void add_seconds(double seconds) { result_.seconds += seconds; }
@@ -68,8 +69,6 @@ void validate_choices(const TokenTrie& trie, const ModelConfig& config, int voca
 // Reads pending tokens into the cache, all but the last `keep` of them.
 void prefill(const LanguageModel& model, Session& session, size_t keep);
 
-// Rows of a tensor as the sampler takes them.
-std::span<const float> row_of(const Tensor& t, int64_t row);
 // Logits of `rows` hidden rows from `first` on: [rows, vocab]
 Tensor logits_of(const LanguageModel& model, const Tensor& hidden, int64_t first, int64_t rows,
                  Precision precision);

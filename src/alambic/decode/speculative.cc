@@ -60,6 +60,7 @@ Generation SpeculativeDecoder::generate(const Prompt& prompt, const GenerateOpti
   if (!session.done()) prefill(model_, session, kForwardRows);
   Pace pace;
   std::vector<TokenId> drafts;
+  HeadRows head;
   while (!session.done()) {
     const auto sure = static_cast<int>(session.pending.size());
     const auto tried = static_cast<int>(drafts.size());
@@ -77,11 +78,11 @@ Generation SpeculativeDecoder::generate(const Prompt& prompt, const GenerateOpti
     const Tensor hidden = model_.hidden(tokens, forward);
     session.count_forward(static_cast<int64_t>(tokens.size()));
 
-    const Tensor causal = logits_of(model_, hidden, sure - 1, tried + 1, options.precision);
+    head.read(model_, rows_from(hidden, sure - 1, tried + 1), session.sampler());
     session.pending.clear();
     int accepted = 0;
     while (true) {
-      const Choice choice = session.choose(row_of(causal, accepted));
+      const Choice choice = session.choose(head, accepted);
       session.append(choice);
       if (session.done() || accepted == tried ||
           choice.token != drafts[static_cast<size_t>(accepted)])
@@ -95,7 +96,8 @@ Generation SpeculativeDecoder::generate(const Prompt& prompt, const GenerateOpti
     drafts.clear();
     if (next > 0) {
       const int64_t first = sure + tried + static_cast<int64_t>(accepted) * (next + 1) + 1;
-      drafts = session.draft(logits_of(model_, hidden, first, next, options.precision));
+      head.read(model_, rows_from(hidden, first, next), session.sampler());
+      drafts = session.draft(head);
     }
   }
   session.add_seconds(watch.seconds());

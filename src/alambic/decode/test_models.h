@@ -9,6 +9,7 @@
 #include "alambic/base/rng.h"
 #include "alambic/decode/decode.h"
 #include "alambic/models/transformer.h"
+#include "alambic/tensor/product.h"
 
 namespace alambic {
 
@@ -20,9 +21,10 @@ inline constexpr TokenId kTestMask = 38;  // 39 stands for an id that the tokeni
 // tokens: masks then often guess right.
 inline std::unique_ptr<Transformer> random_model(uint64_t seed, float habit = 0,
                                                  Precision precision = Precision::kFp32,
-                                                 int max_positions = 512) {
+                                                 int max_positions = 512,
+                                                 int vocabulary = kTestVocabulary) {
   ModelConfig config;
-  config.vocab_size = kTestVocabulary;
+  config.vocab_size = vocabulary;
   config.dim = 32;
   config.layers = 3;
   config.heads = 4;
@@ -51,6 +53,14 @@ inline std::unique_ptr<Transformer> random_model(uint64_t seed, float habit = 0,
   });
   freeze_for_inference(*model, precision);
   return model;
+}
+
+// All matrices but the embedding, which is not the head here.
+inline void quantize_weights(Transformer& model, WeightFormat format) {
+  model.visit([format](Parameter& p) {
+    if (p.value.shape().size() != 2 || p.name == "embedding") return;
+    p.value.set_packed(std::make_shared<PackedMatrix>(QuantizedMatrix::rounded(format, p.value)));
+  });
 }
 
 inline std::vector<Prompt> random_prompts(int count, uint64_t seed, int longest = 12) {

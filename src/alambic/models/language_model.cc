@@ -5,6 +5,13 @@
 
 namespace alambic {
 
+void LanguageModel::summaries(const Tensor& hidden_rows, Precision precision,
+                              const CountedColumns& columns, std::span<RowSummary> out) const {
+  const Tensor rows = logits(hidden_rows, precision);
+  for (size_t r = 0; r < out.size(); ++r)
+    out[r] = summarise(rows.row(static_cast<int64_t>(r)), columns);
+}
+
 bool is_quantized(const Parameter& p) {
   return p.value.packed() != nullptr && p.value.packed()->quantized() != nullptr;
 }

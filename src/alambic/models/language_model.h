@@ -8,6 +8,7 @@
 #include "alambic/models/model_config.h"
 #include "alambic/nn/forward.h"
 #include "alambic/nn/parameter.h"
+#include "alambic/tensor/row_summary.h"
 
 namespace alambic {
 
@@ -25,6 +26,11 @@ class LanguageModel {
   // [rows, dim] -> [rows, vocab]; for the few rows that decoding wants. Losses take head() and work
   // in chunks.
   virtual Tensor logits(const Tensor& hidden_rows, Precision precision) const = 0;
+  // What greedy text wants of the logits: their summaries over the columns that count. The bits are
+  // those of summarise() on rows of logits(), which is also what it does unless overridden; a model
+  // with a fused head makes no [rows, vocab].
+  virtual void summaries(const Tensor& hidden_rows, Precision precision,
+                         const CountedColumns& columns, std::span<RowSummary> out) const;
   virtual const Tensor& head() const = 0;
   virtual const Tensor& head_bias() const = 0;  // undefined: none
   // The only list of parameters: serves init, load, save, freeze, optimise, print.

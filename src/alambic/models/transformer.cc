@@ -5,6 +5,7 @@
 #include <numeric>
 #include <string>
 
+#include "alambic/autograd/ops_head.h"
 #include "alambic/base/error.h"
 #include "alambic/base/rng.h"
 #include "alambic/models/copy_circuit.h"
@@ -218,6 +219,11 @@ Tensor Transformer::position_rows(std::span<const int64_t> positions) const {
 
 Tensor Transformer::logits(const Tensor& hidden_rows, Precision precision) const {
   return linear(hidden_rows, {head(), head_bias()}, precision);
+}
+
+void Transformer::summaries(const Tensor& hidden_rows, Precision precision,
+                            const CountedColumns& columns, std::span<RowSummary> out) const {
+  head_summaries(hidden_rows, head(), head_bias(), precision, columns, out);
 }
 
 double Transformer::inherit(const Transformer& teacher) {

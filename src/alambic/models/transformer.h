@@ -20,6 +20,8 @@ class Transformer final : public LanguageModel {
   const ModelConfig& config() const override { return config_; }
   Tensor hidden(std::span<const TokenId> tokens, const Forward& forward) const override;
   Tensor logits(const Tensor& hidden_rows, Precision precision) const override;
+  void summaries(const Tensor& hidden_rows, Precision precision, const CountedColumns& columns,
+                 std::span<RowSummary> out) const override;
   const Tensor& head() const override {
     return config_.tied_head ? embedding_.value : head_.weight.value;
   }

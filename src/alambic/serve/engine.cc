@@ -122,12 +122,17 @@ void Engine::start(const std::shared_ptr<EngineTask>& task) {
 
 void Engine::step() {
   try {
-    step_.run(model_, sessions_, [&](size_t i, std::span<const float> logits, Choice choice) {
-      next_[i] = {choice.token, choice.log_probability, {}};
-      if (tasks_[i]->top > 0) {
-        next_[i].top = sessions_[i]->sampler().best(logits, tasks_[i]->top);
-      }
-    });
+    const bool logits_wanted =
+        std::any_of(tasks_.begin(), tasks_.end(), [](const auto& task) { return task->top > 0; });
+    step_.run(
+        model_, sessions_,
+        [&](size_t i, std::span<const float> logits, Choice choice) {
+          next_[i] = {choice.token, choice.log_probability, {}};
+          if (tasks_[i]->top > 0) {
+            next_[i].top = sessions_[i]->sampler().best(logits, tasks_[i]->top);
+          }
+        },
+        logits_wanted);
   } catch (const std::exception& error) {
     // Nobody can say whose row it was, and no cache is whole: end them all.
     for (const auto& task : tasks_) task->on_failure(error.what());

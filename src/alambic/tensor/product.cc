@@ -3,35 +3,11 @@
 #include <algorithm>
 
 #include "alambic/base/error.h"
+#include "alambic/tensor/k_blocks.h"
+#include "alambic/tensor/packed_rows.h"
 
 namespace alambic {
 namespace {
-
-// k is cut into blocks whose B panel and a few A panels stay in the first two cache levels; sums go
-// on from the stored C, which loses nothing in fp32.
-constexpr int kBlockK = 512;
-
-int k_blocks(int k) { return std::max(1, (k + kBlockK - 1) / kBlockK); }
-int block_extent(int k, int index) { return std::min(kBlockK, k - index * kBlockK); }
-
-Matrix shifted(const Matrix& m, int64_t row, int64_t col) {
-  const size_t element = m.element == kernels::Element::kF32 ? 4 : 2;
-  const auto* base = static_cast<const std::byte*>(m.data);
-  const int64_t offset = row * m.row_stride + col * m.col_stride;
-  return {base + offset * static_cast<int64_t>(element), m.element, m.row_stride, m.col_stride};
-}
-
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
-bool serial(int m, int n, int k) {
-  return thread_count() == 1 || int64_t{m} * n * k <= kSerialWork;
-}
-
-template <class Task>
-void for_tasks(bool serially, int64_t count, const Task& task) {
-  if (!serially) return parallel_for(count, task);
-  for (int64_t i = 0; i < count; ++i) task(i);
-}
 
 // B packed whole: block after block, each of ceil(n / nr) panels.
 size_t packed_bytes(const kernels::Gemm& gemm, int k, int n) {
@@ -85,78 +61,36 @@ Cut cut_of(const kernels::Gemm& gemm, int m, int n, bool serially) {
   return cut;
 }
 
-// The left operand in panels: block after block of k, each with the panels of all rows.
-struct PanelsOfA {
-  Tensor data;
-  size_t full_block;  // bytes of one whole k-block
-
-  PanelsOfA(const kernels::Gemm& gemm, const LeftOperand& a, int m, int k, int row_step,
-            bool serially)
-      : full_block(gemm.panel_bytes_a(std::min(k, kBlockK)) *
-                   static_cast<size_t>(ceil_div(m, gemm.mr))) {
-    const int blocks = k_blocks(k), row_tasks = ceil_div(m, row_step);
-    data = Tensor::empty({static_cast<int64_t>(full_block) * blocks}, DType::kU8);
-    std::byte* panels = data.raw();
-    const auto pack = [&, panels](const Matrix& rows, int row, int count, int index) {
-      const int kb = block_extent(k, index);
-      gemm.pack_a(shifted(rows, 0, int64_t{index} * kBlockK), count, kb,
-                  panels + full_block * static_cast<size_t>(index) +
-                      gemm.panel_bytes_a(kb) * static_cast<size_t>(row / gemm.mr));
-    };
-    if (a.norm == nullptr) {
-      for_tasks(serially || row_tasks * blocks == 1, int64_t{row_tasks} * blocks,
-                [&](int64_t task) {
-                  const int row = static_cast<int>(task / blocks) * row_step;
-                  pack(shifted(a.rows, row, 0), row, std::min(row_step, m - row),
-                       static_cast<int>(task % blocks));
-                });
-      return;
-    }
-    // As many rows as stay in the first cache level between norm and panel.
-    const int step = gemm.mr * std::max(1, 16 / gemm.mr), tasks = ceil_div(m, step);
-    for_tasks(serially || tasks == 1, tasks, [&](int64_t task) {
-      const int row = static_cast<int>(task) * step, count = std::min(step, m - row);
-      const float* normed = a.normed(row, count, k);
-      for (int index = 0; index < blocks; ++index)
-        pack({normed, kernels::Element::kF32, k, 1}, row, count, index);
-    });
-  }
-};
-
 void multiply(int m, const LeftOperand& a, std::span<const PackedMatrix* const> bs, float* c,
               int64_t ldc, bool accumulate) {
   const kernels::Gemm& gemm = kernels::kernels().gemm[static_cast<int>(bs.front()->precision())];
   const int k = bs.front()->k();
   int n = 0;
   for (const PackedMatrix* b : bs) n += b->n();
-  const bool serially = serial(m, n, k);
+  const bool serially = is_serial(m, n, k);
   const auto [row_step, col_step] = cut_of(gemm, m, n, serially);
-  const PanelsOfA panels(gemm, a, m, k, row_step, serially || m <= gemm.mr);
+  const PackedRows rows(m, a, *bs.front(), {row_step, serially || m <= gemm.mr});
   int col_tasks = 0;
   for (const PackedMatrix* b : bs) col_tasks += ceil_div(b->n(), col_step);
-  for_tasks(serially, int64_t{ceil_div(m, row_step)} * col_tasks,
-            [&, row_step = row_step, col_step = col_step](int64_t task) {
-              const int row = static_cast<int>(task / col_tasks) * row_step;
-              // The weight that this task's columns belong to.
-              int of_weight = static_cast<int>(task % col_tasks), first = 0;
-              const PackedMatrix* const* at = bs.data();
-              for (; of_weight >= ceil_div((*at)->n(), col_step); first += (*at++)->n())
-                of_weight -= ceil_div((*at)->n(), col_step);
-              const PackedMatrix& b = **at;
-              const int col = of_weight * col_step;
-              for (int index = 0; index < k_blocks(k); ++index) {
-                const int kb = block_extent(k, index);
-                gemm.multiply(
-                    panels.data.raw() + panels.full_block * static_cast<size_t>(index) +
-                        gemm.panel_bytes_a(kb) * static_cast<size_t>(row / gemm.mr),
-                    b.block(index) + b.panel_bytes(index) * static_cast<size_t>(col / gemm.nr),
-                    std::min(row_step, m - row), std::min(col_step, b.n() - col), kb,
-                    c + row * ldc + first + col, ldc, accumulate || index > 0);
-              }
-            });
+  const auto run = [&, row_step = row_step, col_step = col_step](int64_t task) {
+    const int row = static_cast<int>(task / col_tasks) * row_step;
+    // The weight that this task's columns belong to.
+    int of_weight = static_cast<int>(task % col_tasks), first = 0;
+    const PackedMatrix* const* at = bs.data();
+    for (; of_weight >= ceil_div((*at)->n(), col_step); first += (*at++)->n())
+      of_weight -= ceil_div((*at)->n(), col_step);
+    const int col = of_weight * col_step;
+    const Tile tile{row, std::min(row_step, m - row), col, std::min(col_step, (*at)->n() - col)};
+    rows.multiply(**at, tile, c + row * ldc + first + col, ldc, accumulate);
+  };
+  for_tasks(serially, int64_t{ceil_div(m, row_step)} * col_tasks, run);
 }
 
 }  // namespace
+
+bool is_serial(int m, int n, int k) {
+  return thread_count() == 1 || int64_t{m} * n * k <= kSerialWork;
+}
 
 Matrix view(const Tensor& t) { return {t.data(), kernels::Element::kF32, t.cols(), 1}; }
 Matrix view_transposed(const Tensor& t) { return {t.data(), kernels::Element::kF32, 1, t.cols()}; }

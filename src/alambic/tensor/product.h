@@ -55,6 +55,7 @@ class PackedMatrix {
 // Products smaller than this (multiplications) take less time than handing a task to another
 // thread.
 inline constexpr int64_t kSerialWork = 1 << 17;
+bool is_serial(int m, int n, int k);
 
 struct Product {
   int m, n, k;
@@ -78,6 +79,10 @@ Tensor floats_of(const Tensor& weight);
 // skips packing.
 void prepare(Tensor& weight, Precision precision);
 
+// task(i) for i in [0, count), on this thread alone if `serially`.
+template <class Task>
+void for_tasks(bool serially, int64_t count, const Task& task);
+
 // Runs body(begin, end) over [0, rows) in fixed chunks of `grain` rows, in parallel.
 template <class Body>
 void parallel_rows(int64_t rows, int64_t grain, const Body& body);
@@ -87,6 +92,12 @@ void parallel_rows(int64_t rows, int64_t grain, const Body& body);
 #include "alambic/base/thread_pool.h"
 
 namespace alambic {
+
+template <class Task>
+void for_tasks(bool serially, int64_t count, const Task& task) {
+  if (!serially) return parallel_for(count, task);
+  for (int64_t i = 0; i < count; ++i) task(i);
+}
 
 template <class Body>
 void parallel_rows(int64_t rows, int64_t grain, const Body& body) {

@@ -206,6 +206,12 @@ kernels::Int8Rows QuantizedRows::from_row(int64_t first) const {
           reinterpret_cast<const int32_t*>(sums_.raw()) + first * groups_, groups_};
 }
 
+void QuantizedRows::multiply(const QuantizedMatrix& w, int64_t row, int rows, int64_t col, int cols,
+                             float* c, int64_t ldc) const {
+  kernels::kernels().multiply_quantized[static_cast<int>(format_)](
+      from_row(row), w.from_panel(col / kPanelColumns), rows, cols, c, ldc);
+}
+
 kernels::WeightPanels QuantizedMatrix::from_panel(int64_t panel) const {
   const int64_t group = panel * groups();
   return {values_.raw() + group * kernels::group_bytes(format_),
@@ -232,18 +238,16 @@ void product(const QuantizedRows& rows, std::span<const QuantizedMatrix* const> 
   };
   int64_t panel_tasks = 0;
   for (const QuantizedMatrix* w : weights) panel_tasks += tasks_of(*w);
-  const auto multiply = kernels::kernels().multiply_quantized[static_cast<int>(rows.format())];
   const auto run = [&](int64_t task) {
     const int64_t row = task / panel_tasks * kRowsPerTask;
     // The weight that this task's panels belong to.
     int64_t of_weight = task % panel_tasks, first = 0;
     const QuantizedMatrix* const* at = weights.data();
     for (; of_weight >= tasks_of(**at); first += (*at++)->out()) of_weight -= tasks_of(**at);
-    const int64_t panel = of_weight * at_once, column = panel * kPanelColumns;
-    multiply(rows.from_row(row), (*at)->from_panel(panel),
-             static_cast<int>(std::min(kRowsPerTask, m - row)),
-             static_cast<int>(std::min(at_once * kPanelColumns, (*at)->out() - column)),
-             c + row * ldc + first + column, ldc);
+    const int64_t column = of_weight * at_once * kPanelColumns;
+    rows.multiply(**at, row, static_cast<int>(std::min(kRowsPerTask, m - row)), column,
+                  static_cast<int>(std::min(at_once * kPanelColumns, (*at)->out() - column)),
+                  c + row * ldc + first + column, ldc);
   };
   if (wanted == 1) {
     for (int64_t task = 0; task < row_tasks * panel_tasks; ++task) run(task);

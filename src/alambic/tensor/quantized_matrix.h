@@ -73,6 +73,9 @@ class QuantizedRows {
   WeightFormat format() const { return format_; }
   int rows() const { return m_; }
   kernels::Int8Rows from_row(int64_t first) const;
+  // c[rows, cols] = the tile of the product that begins at (row, col); col: a panel's first.
+  void multiply(const QuantizedMatrix& w, int64_t row, int rows, int64_t col, int cols, float* c,
+                int64_t ldc) const;
 
  private:
   WeightFormat format_;
