@@ -22,7 +22,7 @@ constexpr const char* kGenerateExample =
 
 struct GenerateArguments {
   std::string model, prompt, prompts, decode = "ar", precision;
-  bool one_prompt = false, json = false, raw = false, free = false;
+  bool one_prompt = false, json = false, raw = false, chat = false, free = false;
   GenerateOptions generate;
   int block = 0;
 };
@@ -63,6 +63,7 @@ void bind(CLI::App& verb, GenerateArguments& o) {
       ->capture_default_str();
   verb.add_option("--precision", o.precision, kPrecisionHelp)
       ->check(CLI::IsMember({"fp32", "bf16"}));
+  verb.add_flag("--chat", o.chat, "Put the prompt into the model's chat template, as the user");
   verb.add_flag("--raw", o.raw, "Take the prompt as it is, without the model's template");
   verb.add_flag("--free", o.free, "Let a classifier write anything, not only one of its labels");
   verb.add_flag("--json", o.json, "One JSON object a line");
@@ -129,6 +130,13 @@ void stream_texts(const Job& job, const std::vector<Example>& examples) {
   }
 }
 
+std::string model_chat_template(const std::string& model) {
+  const auto chat = ChatTemplate::load(model);
+  if (!chat)
+    fail(ErrorCode::kInvalidArgument, "[{}] has no chat template; leave --chat out", model);
+  return chat->source();
+}
+
 void act(const GenerateArguments& o, const Invocation&) {
   std::vector<Example> examples{{o.prompt, "", ""}};
   if (!o.prompts.empty()) examples = read_jsonl(o.prompts);
@@ -140,7 +148,11 @@ void act(const GenerateArguments& o, const Invocation&) {
   options.vocabulary = open.tokenizer.vocab_size();
   options.block = o.block > 0 ? o.block : open.card().block;
   Job job{open, open.card(), decode_mode_from_name(o.decode), options};
-  if (o.raw) job.card.prompt_template = "{prompt}";
+  if (o.chat) job.card.chat_template = model_chat_template(o.model);
+  if (o.raw) {
+    job.card.prompt_template = "{prompt}";
+    job.card.chat_template.clear();
+  }
   std::optional<TokenTrie> labels;
   if (!open.card().labels.empty() && !o.free && job.mode != DecodeMode::kDiffusion) {
     job.options.constraint = &labels.emplace(label_set(open));

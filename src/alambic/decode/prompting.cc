@@ -1,5 +1,9 @@
 #include "alambic/decode/prompting.h"
 
+#include <utility>
+
+#include "alambic/text/special_guard.h"
+
 namespace alambic {
 
 TokenId end_token(const Tokenizer& tokenizer) {
@@ -8,9 +12,35 @@ TokenId end_token(const Tokenizer& tokenizer) {
        "[tokenizer] has no end-of-text token; want one such as <|endoftext|>");
 }
 
+ChatTemplate chat_template_of(const ModelCard& card, const Tokenizer& tokenizer) {
+  ChatTemplate chat = ChatTemplate::parse(card.chat_template, "chat template");
+  for (const auto& [name, id] : {std::pair{"bos_token", tokenizer.bos()},
+                                 {"eos_token", tokenizer.eos()},
+                                 {"pad_token", tokenizer.pad()},
+                                 {"unk_token", tokenizer.unk()}}) {
+    if (id) chat = chat.with_variable(name, tokenizer.token_content(*id));
+  }
+  return chat;
+}
+
+namespace {
+
+std::vector<TokenId> encode_question(const Tokenizer& tokenizer, const ModelCard& card,
+                                     const std::string& prompt) {
+  const SpecialGuard guard(tokenizer);
+  ChatInput input;
+  input.messages = {{{"role", "user"}, {"content", guard.guard(prompt)}}};
+  input.add_generation_prompt = true;
+  return guard.encode(chat_template_of(card, tokenizer).render(input), false);
+}
+
+}  // namespace
+
 std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelCard& card,
                                    const std::string& prompt) {
-  std::vector<TokenId> tokens = tokenizer.encode(apply_template(card, prompt));
+  std::vector<TokenId> tokens = card.chat_template.empty()
+                                    ? tokenizer.encode(apply_template(card, prompt))
+                                    : encode_question(tokenizer, card, prompt);
   if (tokens.empty()) tokens.push_back(tokenizer.bos().value_or(end_token(tokenizer)));
   return tokens;
 }

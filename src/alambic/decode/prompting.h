@@ -5,15 +5,20 @@
 #include <vector>
 
 #include "alambic/models/hf_directory.h"
+#include "alambic/text/chat_template.h"
 #include "alambic/text/tokenizer.h"
 
 namespace alambic {
 
-// The prompt side: template applied, begin-of-text where the tokenizer adds one. Never empty: a
-// text without prompt begins with the begin- or end-of-text token, so that its first token has
-// something to be predicted from.
+// The prompt side: template applied, begin-of-text where the tokenizer adds one; through a chat
+// template, the prompt is what the user says, and no special token that it spells out counts. Never
+// empty: a text without prompt begins with the begin- or end-of-text token, so that its first token
+// has something to be predicted from.
 std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelCard& card,
                                    const std::string& prompt);
+
+// A card's chat template, with the tokenizer's special tokens as its variables.
+ChatTemplate chat_template_of(const ModelCard& card, const Tokenizer& tokenizer);
 
 // The end-of-text token of a tokenizer; kInvalidArgument if it has none.
 TokenId end_token(const Tokenizer& tokenizer);

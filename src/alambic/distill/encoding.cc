@@ -1,10 +1,53 @@
 #include "alambic/distill/encoding.h"
 
+#include <algorithm>
+#include <span>
+
+#include "alambic/data/conversation.h"
+#include "alambic/text/special_guard.h"
+
 namespace alambic {
+
+namespace {
+
+Sequence encode_conversation(const Tokenizer& tokenizer, const ModelCard& card,
+                             const Example& example) {
+  const SpecialGuard guard(tokenizer);
+  OrderedJson messages = conversation_of(example);
+  guard.guard_messages(messages);
+  Sequence s;
+  bool begun = false;
+  const auto add = [&](std::span<const TokenId> tokens, bool learn) {
+    begun = begun || learn;
+    if (!begun) s.prompt_tokens += static_cast<int>(tokens.size());
+    if (begun) s.learned.insert(s.learned.end(), tokens.size(), learn);
+    s.tokens.insert(s.tokens.end(), tokens.begin(), tokens.end());
+  };
+  bool learned_last = false;
+  for (const Piece& piece :
+       render_conversation(chat_template_of(card, tokenizer), messages, example.tools)) {
+    add(guard.encode(piece.text, false), piece.learn);
+    learned_last = piece.learn;
+  }
+  // Where the template does not end a text itself.
+  const TokenId end = end_token(tokenizer);
+  const size_t from = s.tokens.size() - std::min<size_t>(s.tokens.size(), 2);
+  if (learned_last && std::find(s.tokens.begin() + static_cast<std::ptrdiff_t>(from),
+                                s.tokens.end(), end) == s.tokens.end())
+    add({&end, 1}, true);
+  return s;
+}
+
+}  // namespace
 
 std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
                                        const Example& example, int max_tokens) {
   Sequence s;
+  if (!card.chat_template.empty()) {
+    s = encode_conversation(tokenizer, card, example);
+    if (s.learned.empty() || static_cast<int>(s.tokens.size()) > max_tokens) return std::nullopt;
+    return s;
+  }
   s.tokens = encode_prompt(tokenizer, card, example.prompt);
   s.prompt_tokens = static_cast<int>(s.tokens.size());
   const auto answer =

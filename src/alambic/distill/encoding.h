@@ -15,7 +15,8 @@ inline constexpr const char* kEndToken = "<|endoftext|>";
 inline constexpr const char* kAnswerToken = "<|answer|>";
 inline constexpr const char* kMaskToken = "<|mask|>";
 
-// Prompt, completion and end-of-text; nothing if that is longer than `max_tokens`.
+// Prompt, completion and end-of-text; nothing if that is longer than `max_tokens`. Through a card's
+// chat template a conversation goes whole, and what its assistant says is learned.
 std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
                                        const Example& example, int max_tokens);
 

@@ -53,6 +53,7 @@ class LayoutBuilder {
     layout_.groups.push_back({.rows = rows, .position = 0});
     if (options_.ar_weight > 0) {
       for (int i = std::max(1, s.prompt_tokens); i < size; ++i) {
+        if (!s.learns(i)) continue;
         layout_.scored.push_back(
             {begin + i - 1, &s, i, static_cast<float>(options_.ar_weight), true, false});
       }
@@ -100,7 +101,7 @@ class LayoutBuilder {
     const int open_from = length - last;  // from here on everything is masked
     for (int i = 0; i < length; ++i) {
       layout_.tokens.push_back(masked[i] ? mask_ : s.tokens[begin + i]);
-      if (masked[i])
+      if (masked[i] && s.learns(begin + i))
         layout_.scored.push_back({row + i, &s, begin + i, weight, i >= open_from, true});
     }
     RowGroup group{.rows = length, .position = begin, .causal = false};

@@ -96,6 +96,7 @@ void visit(V& v, Recipe& r) {
   v("validation", r.data.validation);
   v("test_limit", r.data.test_limit);
   v("prompt_template", r.data.prompt_template);
+  v("chat_template", r.data.chat_template);
   v("max_tokens", r.data.max_tokens);
   v("seed", r.data.seed);
   v.section("teacher");

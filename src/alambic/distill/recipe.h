@@ -16,15 +16,17 @@ namespace alambic {
 struct DataRecipe {
   std::string source = "support-mail";  // "support-mail" (built in) or "files"
   std::string format = "auto";          // of files: as DataSource
-  std::string train, train_target;      // paths; a target only for parallel text
+  std::string train, train_target;      // paths, several with commas between; a target only for
+                                        // parallel text
   std::string test, test_target;        // empty: held out from train
   std::string prompt_field, completion_field;
   std::string prompts;  // extra prompts without answers, for the teacher to answer (jsonl)
   int limit = 0;        // training examples at most; 0: all
   int validation = 200, test_limit = 500;
   std::string prompt_template = "{prompt}<|answer|>";
-  int max_tokens = 512;  // longer examples are left out
-  uint64_t seed = 1;     // of the split
+  std::string chat_template;  // instead: of the student's or the teacher's "model", or by name
+  int max_tokens = 512;       // longer examples are left out
+  uint64_t seed = 1;          // of the split
 };
 
 struct ModelRecipe {

@@ -1,7 +1,9 @@
 // The data of a run and the vocabulary made for it.
 #include <algorithm>
+#include <iterator>
 #include <set>
 
+#include "alambic/base/file.h"
 #include "alambic/data/readers.h"
 #include "alambic/data/split.h"
 #include "alambic/data/support_mail.h"
@@ -14,14 +16,25 @@ namespace {
 
 constexpr int kSupportMails = 4000;  // training mails where the recipe sets no limit
 
-std::vector<Example> read(const DataRecipe& data, const std::string& path,
-                          const std::string& target, int64_t limit) {
-  return read_examples({.format = data.format,
-                        .path = path,
-                        .target_path = target,
-                        .prompt_field = data.prompt_field,
-                        .completion_field = data.completion_field,
-                        .limit = limit});
+// `paths`: one, or several with commas between.
+std::vector<Example> read(const DataRecipe& data, const std::string& paths,
+                          const std::string& target) {
+  std::vector<Example> all;
+  for (size_t begin = 0; begin <= paths.size();) {
+    const size_t end =
+        file_exists(paths) ? paths.size() : std::min(paths.find(',', begin), paths.size());
+    std::string path = paths.substr(begin, end - begin);
+    path.erase(0, path.find_first_not_of(' '));
+    std::vector<Example> some = read_examples({.format = data.format,
+                                               .path = path,
+                                               .target_path = target,
+                                               .prompt_field = data.prompt_field,
+                                               .completion_field = data.completion_field});
+    all.insert(all.end(), std::make_move_iterator(some.begin()),
+               std::make_move_iterator(some.end()));
+    begin = end + 1;
+  }
+  return all;
 }
 
 void truncate(std::vector<Example>& examples, int limit) {
@@ -50,14 +63,14 @@ RunData load_run_data(const Recipe& recipe) {
                                         d.test_limit, d.seed);
     data = {std::move(splits.train), std::move(splits.validation), std::move(splits.test), {}};
   } else {
-    std::vector<Example> all = remove_duplicates(read(d, d.train, d.train_target, 0));
+    std::vector<Example> all = remove_duplicates(read(d, d.train, d.train_target));
     const auto size = static_cast<double>(all.size());
     SplitOptions split{.validation = std::min(0.2, d.validation / size), .test = 0, .seed = d.seed};
     if (d.test.empty()) split.test = std::min(0.3, d.test_limit / size);
     Splits splits = split_by_prompt(std::move(all), split);
     data = {std::move(splits.train), std::move(splits.validation), std::move(splits.test), {}};
     if (!d.test.empty()) {
-      data.test = read(d, d.test, d.test_target, 0);
+      data.test = read(d, d.test, d.test_target);
       data.train = unseen(std::move(data.train), data.test);
     }
     truncate(data.train, d.limit);

@@ -199,9 +199,30 @@ std::string teacher_name(const Recipe& recipe) {
   return recipe.teacher.model.empty() ? "made on the spot" : recipe.teacher.model;
 }
 
+namespace {
+
+// The text of the template that the recipe names, "" for none.
+std::string recipe_chat_template(const Recipe& recipe) {
+  const std::string& name = recipe.data.chat_template;
+  if (name.empty()) return "";
+  if (name != "model") return ChatTemplate::builtin(name).source();
+  const std::string& directory =
+      recipe.student.model.empty() ? recipe.teacher.model : recipe.student.model;
+  const auto own = directory.empty() ? std::nullopt : ChatTemplate::load(directory);
+  if (!own) {
+    fail(ErrorCode::kInvalidArgument,
+         "[data] chat_template = \"model\", and [{}] has none; name one of {}", directory,
+         fmt::join(ChatTemplate::builtin_names(), ", "));
+  }
+  return own->source();
+}
+
+}  // namespace
+
 ModelCard run_card(const Recipe& recipe, const RunData& data) {
   ModelCard card;
   card.prompt_template = recipe.data.prompt_template;
+  card.chat_template = recipe_chat_template(recipe);
   card.task = recipe.task;
   if (recipe.task == "accuracy") {
     std::set<std::string> labels;
@@ -222,7 +243,10 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
     RunModel teacher = load_run_model("teacher", recipe.teacher.model);
     teacher.curve.clear();
     // A foreign teacher is asked with the recipe's template; one of ours knows its own.
-    if (teacher.card.task.empty()) teacher.card.prompt_template = recipe.data.prompt_template;
+    if (teacher.card.task.empty()) {
+      teacher.card.prompt_template = recipe.data.prompt_template;
+      teacher.card.chat_template = recipe_chat_template(recipe);
+    }
     teacher.card.labels = run_card(recipe, data).labels;
     return teacher;
   }

@@ -232,6 +232,8 @@ void write_description(const ModelConfig& config, const ModelCard& card,
   if (!quantization.is_null()) json["quantization_config"] = quantization;
   json["alambic"] = card_json(config, card);
   write_file_atomic(in(directory, "config.json"), dump_json(json, 2) + "\n");
+  if (!card.chat_template.empty())
+    write_file_atomic(in(directory, "chat_template.jinja"), card.chat_template);
   Json generation = Json::object();
   if (config.bos >= 0) generation["bos_token_id"] = config.bos;
   if (config.eos >= 0) generation["eos_token_id"] = config.eos;

@@ -18,6 +18,7 @@ Json card_json(const ModelConfig& config, const ModelCard& card) {
                {"labels", card.labels},
                {"block", card.block},
                {"provenance", card.provenance}};
+  if (!card.chat_template.empty()) json["chat_template"] = card.chat_template;
   if (config.mask >= 0) json["mask_token_id"] = config.mask;
   return json;
 }
@@ -27,6 +28,7 @@ ModelCard read_card(const Json& json, std::string_view where, ModelConfig& sizes
   ModelCard card;
   card.prompt_template =
       optional<std::string>(json, "prompt_template", card.prompt_template, where);
+  card.chat_template = optional<std::string>(json, "chat_template", "", where);
   card.task = optional<std::string>(json, "task", "", where);
   card.labels = optional<std::vector<std::string>>(json, "labels", {}, where);
   card.block = optional<int>(json, "block", 0, where);

@@ -17,6 +17,7 @@ namespace alambic {
 struct ModelCard {
   std::string prompt_template =
       "{prompt}";                   // "{prompt}" is replaced; special tokens may stand around it
+  std::string chat_template;        // Jinja; if there is one, prompts go through it instead
   std::string task;                 // what the model was trained for, "" if unknown
   std::vector<std::string> labels;  // the closed set of answers, for classifiers
   int block = 0;                    // length of diffusion blocks and drafts; 0: autoregressive only

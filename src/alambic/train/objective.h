@@ -11,11 +11,17 @@
 
 namespace alambic {
 
-// One document as the model sees it. Loss is taken on tokens[prompt_tokens, end).
+// One document as the model sees it. Loss is taken on tokens[prompt_tokens, end), or on those of
+// them that `learned` marks.
 struct Sequence {
   std::vector<TokenId> tokens;
   int prompt_tokens = 0;
   std::vector<TokenSignal> signals;  // the teacher's word on each token after the prompt, or empty
+  std::vector<bool> learned = {};    // for each token after the prompt; empty: all are
+
+  bool learns(int token) const {
+    return learned.empty() || learned[static_cast<size_t>(token - prompt_tokens)];
+  }
 };
 
 // Documents packed one after another; they do not see each other.
