@@ -5,7 +5,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 JOBS := $(shell nproc)
 DEPS := g++ cmake ninja-build ccache pkg-config clang-format-14 clang-tidy-14 python3 \
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libfmt-dev libspdlog-dev \
-  libsqlite3-dev zlib1g-dev libboost1.81-dev libcurl4-openssl-dev libdnnl-dev libgtest-dev libbenchmark-dev
+  libsqlite3-dev zlib1g-dev libssl-dev libboost1.81-dev libcurl4-openssl-dev libdnnl-dev libgtest-dev libbenchmark-dev
 
 # The program alone; `make test` builds the tests too.
 .PHONY: deps configure build test quickstart lint format sanitize bench clean

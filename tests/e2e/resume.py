@@ -21,7 +21,7 @@ KILLS = 8
 def fingerprint(run):
     """What must not depend on how often a run was stopped: weights, signals, scores."""
     signals = json.loads(alambic("inspect", run / "signals.sqlite", "--rows", 1000, "--json").stdout)
-    del signals["path"]
+    del signals["path"], signals["gathered"], signals["header"]["begun"]
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     return {
         "weights": {name: hashlib.sha256((run / name / "model.safetensors").read_bytes()).hexdigest()

@@ -7,6 +7,7 @@
 #include "alambic/base/json.h"
 #include "alambic/base/progress.h"
 #include "alambic/base/rng.h"
+#include "alambic/base/sha256.h"
 
 namespace alambic {
 namespace {
@@ -109,6 +110,16 @@ TEST(Progress, DurationsReadNaturally) {
   EXPECT_EQ(format_duration(12.4), "12 s");
   EXPECT_EQ(format_duration(200), "3 min 20 s");
   EXPECT_EQ(format_duration(3900), "1 h 05 min");
+}
+
+// What sha256sum prints of nothing, and of "abc" (FIPS 180-2).
+TEST(Sha256, IsThatOfOtherTools) {
+  EXPECT_EQ(sha256_of(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  const std::string path = testing::TempDir() + "alambic_sha256";
+  write_file_atomic(path, "abc");
+  EXPECT_EQ(sha256_of_file(path),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_THROW(sha256_of_file(path + ".missing"), Error);
 }
 
 }  // namespace

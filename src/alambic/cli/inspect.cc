@@ -1,7 +1,12 @@
 // alambic inspect: what a model directory, a run directory or a signal store holds.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <ctime>
 #include <filesystem>
+#include <limits>
 
 #include "alambic/base/file.h"
 #include "alambic/cli/output.h"
@@ -18,6 +23,8 @@ namespace alambic {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int64_t kLastSecond = 253402300799;  // of the year 9999
 
 constexpr const char* kInspectExample =
     "  alambic inspect runs/quickstart/student --prompt-tokens 2000 --streams 16\n"
@@ -207,9 +214,11 @@ OrderedJson inspect_signals(const std::string& path, int rows) {
                        {"completion_tokens", spent.completion_tokens},
                        {"money", spent.money}};
   }
-  int64_t tokens = 0;
+  int64_t tokens = 0, earliest = std::numeric_limits<int64_t>::max(), latest = 0;
   OrderedJson first = OrderedJson::array();
   store.for_each([&](const SignalRow& row) {
+    earliest = std::min(earliest, row.time);
+    latest = std::max(latest, row.time);
     tokens += static_cast<int64_t>(row.tokens.size()) - row.prompt_tokens;
     if (static_cast<int>(first.size()) < rows) {
       OrderedJson shown = {{"example", row.example},      {"sample", row.sample},
@@ -224,6 +233,14 @@ OrderedJson inspect_signals(const std::string& path, int rows) {
     }
   });
   result["tokens"] = tokens;
+  if (store.size() > 0) {
+    const auto in_words = [](int64_t time) {
+      return fmt::format(
+          "{:%Y-%m-%dT%H:%M:%SZ}",
+          fmt::gmtime(static_cast<std::time_t>(std::clamp<int64_t>(time, 0, kLastSecond))));
+    };
+    result["gathered"] = {{"from", in_words(earliest)}, {"to", in_words(latest)}};
+  }
   result["first_rows"] = std::move(first);
   return result;
 }

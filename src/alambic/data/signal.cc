@@ -90,9 +90,10 @@ TokenSignal token_signal_from_json(const Json& value, const SignalHeader& header
 // Stores from before these were kept, and those of local teachers, have none of them.
 template <class Header>
 auto provenance_fields(Header& header) {
-  return std::array{std::pair("endpoint", &header.endpoint),
-                    std::pair("sampling", &header.sampling),
-                    std::pair("revision", &header.revision), std::pair("begun", &header.begun)};
+  return std::array{
+      std::pair("endpoint", &header.endpoint), std::pair("sampling", &header.sampling),
+      std::pair("revision", &header.revision), std::pair("begun", &header.begun),
+      std::pair("weights", &header.weights),   std::pair("terms", &header.terms)};
 }
 
 }  // namespace
@@ -143,6 +144,8 @@ std::string first_difference(const SignalHeader& stored, const SignalHeader& wan
         differs("prompt_template", stored.prompt_template, wanted.prompt_template),
         differs("endpoint", stored.endpoint, wanted.endpoint),
         differs("sampling", stored.sampling, wanted.sampling),
+        differs("weights", stored.weights, wanted.weights),
+        differs("terms", stored.terms, wanted.terms),
         differs("licence", stored.licence, wanted.licence)}) {
     if (!line.empty()) return line;
   }
@@ -194,6 +197,7 @@ OrderedJson signal_row_to_json(const SignalRow& row, const SignalHeader& header)
   json["text"] = row.text;
   json["tokens"] = row.tokens;
   json["prompt_tokens"] = row.prompt_tokens;
+  json["time"] = row.time;
   json["signals"] = OrderedJson::array();
   for (const TokenSignal& signal : row.signals) {
     OrderedJson item = OrderedJson::object();
@@ -221,6 +225,7 @@ SignalRow signal_row_from_json(const Json& value, const SignalHeader& header,
   row.text = require<std::string>(value, "text", where);
   row.tokens = token_list(value, "tokens", where);
   row.prompt_tokens = integer<int>(value, "prompt_tokens", where);
+  row.time = integer<int64_t>(value, "time", where);
   for (const Json& item : list(value, "signals", where)) {
     row.signals.push_back(token_signal_from_json(item, header, where));
   }

@@ -21,17 +21,20 @@ enum class SignalKind {
 
 // What every row of a store has in common; a store holds rows of one header only.
 struct SignalHeader {
-  int version = 1;
+  int version = 2;
   std::string teacher_id, tokenizer_hash, licence, prompt_template;
   SignalKind kind = SignalKind::kText;
   int draws_or_k = 0;  // 0 for kText
   double temperature = 1.0;
   int vocab_size = 0;
   uint64_t seed = 0;
-  // Where a teacher that is no file was asked, with which settings, and what it called itself then:
-  // empty for a local one. `begun` is a time for people; neither it nor `revision` tells two stores
-  // apart, because a provider changes its revision under a run.
+  // Where a teacher that is no file was asked, with which settings, and what it called itself then.
+  // `begun` is a time for people; neither it nor `revision` tells two stores apart, because a
+  // provider changes its revision under a run.
   std::string endpoint, sampling, revision, begun;
+  // Of a teacher that is a file: SHA-256 of its weights. And what its owner allows, as the recipe
+  // says.
+  std::string weights, terms;
 
   bool operator==(const SignalHeader&) const = default;
 };
@@ -53,6 +56,7 @@ struct SignalRow {
   std::vector<TokenId> tokens;  // prompt and answer
   int prompt_tokens = 0;
   std::vector<TokenSignal> signals;  // one per token after the prompt, or none
+  int64_t time = 0;                  // when the teacher spoke, in seconds since 1970
 
   bool operator==(const SignalRow&) const = default;
 };

@@ -20,18 +20,18 @@ constexpr const char* kHeaderTable = "CREATE TABLE header(json TEXT NOT NULL)";
 constexpr const char* kRowsTable =
     "CREATE TABLE rows(example INTEGER NOT NULL, sample INTEGER NOT NULL, prompt TEXT NOT NULL, "
     "text TEXT NOT NULL, tokens BLOB NOT NULL, prompt_tokens INTEGER NOT NULL, "
-    "signals BLOB NOT NULL, scored INTEGER NOT NULL, crc INTEGER NOT NULL, "
+    "signals BLOB NOT NULL, scored INTEGER NOT NULL, time INTEGER NOT NULL, crc INTEGER NOT NULL, "
     "PRIMARY KEY(example, sample))";
 // One row, in stores whose teacher has a price.
 constexpr const char* kSpentTable =
     "CREATE TABLE spent(requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, "
     "completion_tokens INTEGER NOT NULL, money REAL NOT NULL)";
 constexpr const char* kColumns =
-    "example, sample, prompt, text, tokens, prompt_tokens, signals, scored, crc";
+    "example, sample, prompt, text, tokens, prompt_tokens, signals, scored, time, crc";
 
 // A row as it lies in the file; views into the row or into SQLite's buffers.
 struct StoredRow {
-  int64_t example, sample, prompt_tokens, scored;
+  int64_t example, sample, prompt_tokens, scored, time;
   std::string_view prompt, text, tokens, signals;
 
   // Lengths are part of the sum, so that bytes cannot move from one field to the next.
@@ -41,7 +41,7 @@ struct StoredRow {
       // zlib takes a null pointer, which an empty view may hold, for a request to start over.
       if (size > 0) crc = crc32_z(crc, static_cast<const Bytef*>(data), size);
     };
-    for (const int64_t number : {example, sample, prompt_tokens, scored}) {
+    for (const int64_t number : {example, sample, prompt_tokens, scored, time}) {
       add(&number, sizeof number);
     }
     for (const std::string_view field : {prompt, text, tokens, signals}) {
@@ -129,7 +129,7 @@ class SignalStore::Impl {
            "[{}] holds signals of another run: {}; name another file or remove this one", path,
            difference);
     }
-    insert_.emplace(database_.prepare("INSERT INTO rows VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)"));
+    insert_.emplace(database_.prepare("INSERT INTO rows VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10)"));
   }
 
   explicit Impl(const std::string& path)
@@ -260,19 +260,15 @@ class SignalStore::Impl {
     }
     const std::string tokens = encode_tokens(row.tokens, header_);
     const std::string signals = encode_signals(row.signals, header_);
-    const StoredRow stored{row.example,
-                           row.sample,
-                           row.prompt_tokens,
-                           static_cast<int64_t>(row.signals.size()),
-                           row.prompt,
-                           row.text,
-                           tokens,
-                           signals};
+    const StoredRow stored{
+        row.example, row.sample, row.prompt_tokens, static_cast<int64_t>(row.signals.size()),
+        row.time,    row.prompt, row.text,          tokens,
+        signals};
     insert_->reset();
     insert_->bind(1, stored.example).bind(2, stored.sample);
     insert_->bind_text(3, stored.prompt).bind_text(4, stored.text).bind_blob(5, stored.tokens);
     insert_->bind(6, stored.prompt_tokens).bind_blob(7, stored.signals);
-    insert_->bind(8, stored.scored).bind(9, stored.checksum());
+    insert_->bind(8, stored.scored).bind(9, stored.time).bind(10, stored.checksum());
     insert_->step();
     const bool refused = insert_->constraint_failed();
     insert_->reset();
@@ -281,10 +277,10 @@ class SignalStore::Impl {
 
   SignalRow decode(const Statement& statement) const {
     const StoredRow stored{statement.integer(0), statement.integer(1), statement.integer(5),
-                           statement.integer(7), statement.text(2),    statement.text(3),
-                           statement.blob(4),    statement.blob(6)};
+                           statement.integer(7), statement.integer(8), statement.text(2),
+                           statement.text(3),    statement.blob(4),    statement.blob(6)};
     const std::string where = name(stored.example, stored.sample);
-    if (stored.checksum() != statement.integer(8)) {
+    if (stored.checksum() != statement.integer(9)) {
       fail(ErrorCode::kCorruptData, "[{}] is damaged: its checksum differs", where);
     }
     SignalRow row;
@@ -295,6 +291,7 @@ class SignalStore::Impl {
     row.tokens = decode_tokens(stored.tokens, header_, where);
     row.prompt_tokens = static_cast<int>(stored.prompt_tokens);
     row.signals = decode_signals(stored.signals, header_, where);
+    row.time = stored.time;
     if (row.sample != stored.sample || row.prompt_tokens != stored.prompt_tokens ||
         stored.scored != static_cast<int64_t>(row.signals.size()) ||
         !counts_fit(stored.prompt_tokens, row.tokens.size(), row.signals.size())) {

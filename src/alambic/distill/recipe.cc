@@ -4,6 +4,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <set>
 #include <sstream>
@@ -77,6 +78,16 @@ void visit(V& v, EndpointRecipe& e) {
 }
 
 template <class V>
+void visit(V& v, ProvenanceRecipe& p) {
+  v("use", p.use);
+  v("teacher_licence", p.teacher_licence);
+  v("teacher_terms", p.teacher_terms);
+  v("teacher_revision", p.teacher_revision);
+  v("data_licence", p.data_licence);
+  v("override", p.override);
+}
+
+template <class V>
 void visit(V& v, Recipe& r) {
   v("name", r.name);
   v("task", r.task);
@@ -136,6 +147,8 @@ void visit(V& v, Recipe& r) {
   v("max_new_tokens", r.eval.max_new_tokens);
   v("speed_prompts", r.eval.speed_prompts);
   v("samples", r.eval.samples);
+  v.section("provenance");
+  visit(v, r.provenance);
 }
 
 class Reader {
@@ -337,6 +350,41 @@ void check_endpoint(const Recipe& r, std::string_view where) {
   }
 }
 
+// By the names that licences go by.
+bool forbids_commerce(std::string licence) {
+  std::transform(licence.begin(), licence.end(), licence.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  for (const char* mark :
+       {"-nc", "by-nc", "noncommercial", "non-commercial", "research-only", "research only"}) {
+    if (licence.find(mark) != std::string::npos) return true;
+  }
+  return false;
+}
+
+void check_provenance(const ProvenanceRecipe& p, std::string_view where) {
+  one_of(where, "provenance.use", p.use, {"", "commercial", "research"});
+  one_of(where, "provenance.teacher_terms", p.teacher_terms,
+         {"", "training-allowed", "training-forbidden"});
+  for (const std::string& name : p.override)
+    one_of(where, "provenance.override", name,
+           {"teacher-terms", "teacher-licence", "data-licence"});
+  const auto stop = [&](bool so, const char* name, const std::string& why) {
+    if (!so || std::find(p.override.begin(), p.override.end(), name) != p.override.end()) return;
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] {}; if you have the right all the same, say so: provenance.override = [\"{}\"]",
+         where, why, name);
+  };
+  stop(p.teacher_terms == "training-forbidden", "teacher-terms",
+       "the teacher's terms forbid training on what it writes");
+  const bool sold = p.use == "commercial";
+  stop(sold && forbids_commerce(p.teacher_licence), "teacher-licence",
+       fmt::format("the teacher's licence ({}) forbids commercial use, which this recipe is for",
+                   p.teacher_licence));
+  stop(sold && forbids_commerce(p.data_licence), "data-licence",
+       fmt::format("the data's licence ({}) forbids commercial use, which this recipe is for",
+                   p.data_licence));
+}
+
 void check(const Recipe& r, std::string_view where) {
   one_of(where, "task", r.task, {"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"});
   one_of(where, "data.source", r.data.source, {"support-mail", "files"});
@@ -389,6 +437,7 @@ void check(const Recipe& r, std::string_view where) {
          where, r.signals.temperature, r.objective.temperature);
   }
   if (r.has_endpoint()) check_endpoint(r, where);
+  check_provenance(r.provenance, where);
   const HybridObjective valid(r.objective);  // its constructor checks the weights
 }
 

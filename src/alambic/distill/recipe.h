@@ -96,6 +96,17 @@ struct EvalRecipe {
   int samples = 6;  // shown in the report
 };
 
+// What is known of where teacher and data come from, and what the student is for. A check that
+// stands in the way is passed over by naming it.
+struct ProvenanceRecipe {
+  std::string use;              // "commercial" or "research"; empty: not said
+  std::string teacher_licence;  // as its owner names it: "apache-2.0", "cc-by-nc-4.0" ...
+  std::string teacher_terms;    // of what it writes: "training-allowed" or "training-forbidden"
+  std::string teacher_revision;
+  std::string data_licence;
+  std::vector<std::string> override;  // of "teacher-terms", "teacher-licence", "data-licence"
+};
+
 struct Recipe {
   std::string name = "run";
   std::string task = "exact";  // bleu, accuracy, exact, slots, rouge, perplexity
@@ -109,6 +120,7 @@ struct Recipe {
   SignalRecipe signals;
   HybridOptions objective;
   EvalRecipe eval;
+  ProvenanceRecipe provenance;
 
   bool has_endpoint() const { return !endpoint.url.empty(); }
 };

@@ -1,13 +1,17 @@
 // Teacher, signals, student and control of a run.
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <zlib.h>
 
 #include <algorithm>
+#include <ctime>
 #include <filesystem>
 #include <functional>
 #include <set>
 
 #include "alambic/base/file.h"
+#include "alambic/base/sha256.h"
 #include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/endpoint_teacher.h"
@@ -176,6 +180,23 @@ EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind) {
   return o;
 }
 
+// SHA-256 of a model's weights; of several shards, that of the lines that `sha256sum` prints of
+// them.
+std::string weights_checksum(const std::string& model) {
+  namespace fs = std::filesystem;
+  if (fs::is_regular_file(model)) return sha256_of_file(model);
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(model)) {
+    if (entry.path().extension() == ".safetensors") files.push_back(entry.path().string());
+  }
+  if (files.size() == 1) return sha256_of_file(files.front());
+  std::sort(files.begin(), files.end());
+  std::string lines;
+  for (const std::string& file : files)
+    lines += sha256_of_file(file) + "  " + fs::path(file).filename().string() + "\n";
+  return sha256_of(lines);
+}
+
 // What all stores of a run have in common, as stores of texts.
 SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
                                const Tokenizer& tokenizer) {
@@ -185,6 +206,17 @@ SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
   header.prompt_template = card.prompt_template;
   header.vocab_size = tokenizer.vocab_size();
   header.seed = recipe.seed;
+  header.licence = recipe.provenance.teacher_licence;
+  header.terms = recipe.provenance.teacher_terms;
+  header.revision = recipe.provenance.teacher_revision;
+  header.begun = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  const SignalRecipe& s = recipe.signals;
+  header.sampling = dump_json(OrderedJson{{"texts", s.texts},
+                                          {"samples", s.samples},
+                                          {"temperature", s.text_temperature},
+                                          {"max_new_tokens", s.max_new_tokens}});
+  if (!recipe.has_endpoint() && !recipe.teacher.model.empty())
+    header.weights = weights_checksum(recipe.teacher.model);
   if (recipe.has_endpoint()) describe_endpoint(endpoint_options(recipe, SignalKind::kText), header);
   return header;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <numeric>
 
 #include "alambic/base/interrupt.h"
@@ -36,6 +37,7 @@ class StoreSink final : public SignalSink {
   void store(std::vector<SignalRow> rows, const Spending& spent) override {
     done_ += static_cast<int64_t>(rows.size());
     std::erase_if(rows, [](const SignalRow& row) { return row.tokens.empty(); });
+    for (SignalRow& row : rows) row.time = std::time(nullptr);
     if (spent == spent_) {
       store_.append(rows);
     } else {
