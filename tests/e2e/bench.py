@@ -41,10 +41,10 @@ class Bench(Dialogue):
         self.assertEqual([r["what"] for r in report["results"]], ["train"])
 
     def test_parts_and_dtypes_can_be_listed_with_commas_or_again_and_again(self):
-        report = self.json_of("bench", "--quick", "--json", "--only", "prompt,train", "--only", "train_hybrid", "--dtype", "fp32,int8",
+        report = self.json_of("bench", "--quick", "--json", "--only", "prompt,train", "--only", "train_hybrid,lora", "--dtype", "fp32,int8",
                               "--dtype", "int4")
         self.assertEqual([(r["what"], r["dtype"]) for r in report["results"]],
-                         [("prompt", "fp32"), ("prompt", "int8"), ("prompt", "int4"), ("train", "fp32"), ("train_hybrid", "fp32")])
+                         [("prompt", "fp32"), ("prompt", "int8"), ("prompt", "int4"), ("train", "fp32"), ("train_hybrid", "fp32"), ("lora", "fp32"), ("lora", "int8"), ("lora", "int4")])
 
     def test_products_are_measured_per_instruction_set(self):
         results = self.json_of("bench", "--quick", "--json", "--only", "product")["results"]

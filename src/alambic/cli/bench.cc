@@ -29,7 +29,8 @@ constexpr const char* kBenchExample =
     "  alambic bench --shape S --compare before.json\n"
     "Shapes: S 15M parameters, M 135M, L 494M, tiny; default: S and M.\n"
     "Parts: prompt (512 tokens), generate (128), batch (1, 4, 16 and 64 streams), train; and on\n"
-    "demand train_hybrid and product (every instruction set of this CPU, beside oneDNN).\n"
+    "demand train_hybrid, lora (adapters beside a frozen base) and product (every instruction\n"
+    "set of this CPU, beside oneDNN).\n"
     "The default takes about 6 minutes on two cores.\n"
     "--compare ends with status 1 where any share of the ceiling is below 0.8 of the baseline's,\n"
     "twice in a row. Other programs that compute at the same time make every figure worthless.";
@@ -52,12 +53,12 @@ CLI::Option* add_list(CLI::App& verb, const char* name, std::vector<std::string>
 void bind(CLI::App& verb, BenchArguments& o) {
   auto* model = verb.add_option("model", o.model, "Model directory; default: random weights")
                     ->type_name("MODEL");
-  auto* shape = add_list(verb, "--shape", o.shapes, {"S", "M", "L", "tiny"},
+  auto* shape = add_list(verb, "--shape", o.shapes, {"S", "M", "L", "GPT-J", "tiny"},
                          "Shape of random weights: S, M, L, tiny; several: with commas")
                     ->excludes(model);
   auto* only =
       add_list(verb, "--only", o.only, bench_parts(),
-               "Measure these parts: prompt, generate, batch, train, train_hybrid, product");
+               "Measure these parts: prompt, generate, batch, train, train_hybrid, lora, product");
   auto* dtype = add_list(verb, "--dtype", o.dtypes, bench_dtypes(),
                          "Measure in these: fp32, bf16, int8, int4; default: bf16, and int8 for "
                          "prompt, generate and batch; all for product");
@@ -107,6 +108,7 @@ std::vector<std::string> dtypes_of(const BenchArguments& o, const BenchShape& sh
   if (!o.dtypes.empty()) return o.dtypes;
   if (part == "product") return bench_dtypes();
   if (part == "train" || part == "train_hybrid") return {"bf16"};
+  if (part == "lora") return {"int4"};
   return {"bf16", "int8"};
 }
 

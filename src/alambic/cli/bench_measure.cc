@@ -3,14 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "alambic/base/file.h"
 #include "alambic/cli/bench_products.h"
 #include "alambic/cli/bench_repeat.h"
 #include "alambic/decode/decode.h"
 #include "alambic/distill/hybrid_objective.h"
+#include "alambic/models/adapters.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/tensor/product.h"
+#include "alambic/tensor/storage.h"
 #include "alambic/train/trainer.h"
 
 namespace alambic {
@@ -88,6 +91,52 @@ double multiplied_weights(const ModelConfig& c) {
 
 Repetitions repetitions_of_a_part(bool quick) {
   return quick ? Repetitions{1, 3, 3, 0} : Repetitions{2, 5, 50, 3};
+}
+
+// A model whose matrices exist as random quantised numbers alone, for shapes whose floats would not
+// fit: one matrix at a time is ever in floating point.
+std::unique_ptr<Transformer> random_quantized_model(const ModelConfig& config,
+                                                    WeightFormat format) {
+  auto model = std::make_unique<Transformer>(config, Transformer::Weights::kUnstored);
+  uint64_t state = 1;
+  const auto fill = [&](std::span<float> values, double width) {
+    const auto scale = static_cast<float>(width * 0x1p-31);
+    for (float& v : values) {  // a Weyl sequence: quick, and evenly spread
+      state += 0x9E3779B97F4A7C15U;
+      v = scale * static_cast<float>(static_cast<int32_t>(state >> 32));
+    }
+  };
+  model->visit([&](Parameter& p) {
+    const Shape shape = p.value.shape();
+    Tensor floats = Tensor::empty(shape);
+    if (shape.size() == 1) {
+      std::fill_n(floats.data(), floats.size(), p.name.ends_with("_bias") ? 0.0F : 1.0F);
+      p.value = floats;
+      return;
+    }
+    fill(floats.values(), 1.7 / std::sqrt(static_cast<double>(shape[1])));
+    if (p.table) {
+      p.value = Tensor::empty(shape, DType::kBf16);
+      kernels::kernels().to_bf16(floats.data(), floats.size(),
+                                 reinterpret_cast<uint16_t*>(p.value.raw()));
+      return;
+    }
+    p.value.set_packed(std::make_shared<PackedMatrix>(QuantizedMatrix::rounded(format, floats)));
+  });
+  release_cached_memory();
+  return model;
+}
+
+// The frozen base that adapters stand beside.
+std::unique_ptr<Transformer> make_base(const BenchShape& shape, const BenchDtype& dtype) {
+  if (shape.directory.empty() && dtype.weights && !shape.config.tied_head)
+    return random_quantized_model(shape.config, *dtype.weights);
+  auto model = shape.directory.empty() ? make_model(shape)
+                                       : load_model(shape.directory, Quantized::kMapped).model;
+  if (dtype.weights && !shape.stored)
+    use_quantized(*model, quantize(*model, {.format = *dtype.weights}));
+  freeze_for_inference(*model, dtype.precision);
+  return model;
 }
 
 Measurement measure_prompt(const BenchShape& shape, const BenchDtype& dtype, bool quick) {
@@ -218,6 +267,44 @@ Measurement measure_train(const BenchShape& shape, const BenchDtype& dtype, bool
   return m;
 }
 
+// One sequence through a frozen base and its adapters, there and back.
+Measurement measure_lora(const BenchShape& shape, const BenchDtype& dtype, bool quick) {
+  const auto model = make_base(shape, dtype);
+  add_adapters(*model, {});
+  set_trainable(*model, true);
+  AdamWOptimizer optimizer(*model, {});
+  const HybridObjective objective(HybridOptions{});
+  Sequence sequence;
+  sequence.tokens = random_tokens(shape.config, shape.train_length, 16);
+  sequence.prompt_tokens = 1;
+  Rng rng(11);
+  const double seconds = median_seconds(
+      [&] {
+        const Loss loss =
+            objective.evaluate(*model, {&sequence}, {.precision = dtype.precision}, rng);
+        backward(loss.sum);
+        optimizer.step(1e-4, loss.count);
+      },
+      quick ? Repetitions{1, 3, 3, 0} : Repetitions{1, 3, 20, 3});
+  Measurement m;
+  m.tokens = shape.train_length;
+  m.tokens_per_s = static_cast<double>(m.tokens) / seconds;
+  // Forward, and back to the inputs of every frozen matrix.
+  m.flops = 4 * multiplied_weights(shape.config) * m.tokens_per_s;
+  return m;
+}
+
+// GPT-J-6B (Wang & Komatsuzaki 2021), the first Dolly's base.
+ModelConfig gptj_config() {
+  ModelConfig c = config_of(4096, 28, 16, 16, 16384, 50400);
+  c.family = "gptj";
+  c.rotated = 64;
+  c.rope_interleaved = c.parallel = c.one_norm = c.layer_norm = c.mlp_bias = c.head_bias = true;
+  c.gated_mlp = c.tied_head = false;
+  c.activation = Activation::kGeluTanh;
+  return c;
+}
+
 }  // namespace
 
 BenchShape bench_shape(std::string_view name) {
@@ -225,7 +312,8 @@ BenchShape bench_shape(std::string_view name) {
   if (name == "M") return {"M", config_of(576, 30, 9, 3, 1536, 49152), "", 512, 128, 4, 256};
   if (name == "L") return {"L", config_of(896, 24, 14, 2, 4864, 151936), "", 512, 128, 2, 256};
   if (name == "tiny") return {"tiny", config_of(64, 2, 4, 4, 128, 512), "", 64, 16, 2, 32};
-  fail(ErrorCode::kInvalidArgument, "[--shape] got \"{}\"; want S, M, L or tiny", name);
+  if (name == "GPT-J") return {"GPT-J", gptj_config(), "", 512, 128, 1, 256};
+  fail(ErrorCode::kInvalidArgument, "[--shape] got \"{}\"; want S, M, L, GPT-J or tiny", name);
 }
 
 BenchShape bench_shape_of_model(const std::string& directory) {
@@ -255,8 +343,8 @@ BenchDtype bench_dtype(std::string_view name) {
 }
 
 const std::vector<std::string>& bench_parts() {
-  static const std::vector<std::string> parts = {"prompt", "generate",     "batch",
-                                                 "train",  "train_hybrid", "product"};
+  static const std::vector<std::string> parts = {"prompt",       "generate", "batch",  "train",
+                                                 "train_hybrid", "lora",     "product"};
   return parts;
 }
 
@@ -278,6 +366,8 @@ std::vector<Measurement> measure_part(std::string_view part, const BenchShape& s
     measurements = measure_batches(shape, dtype, quick);
   } else if (part == "train" || part == "train_hybrid") {
     measurements = {measure_train(shape, dtype, quick, part == "train_hybrid")};
+  } else if (part == "lora") {
+    measurements = {measure_lora(shape, dtype, quick)};
   } else if (part == "product") {
     measurements = measure_products(shape, dtype, quick);
   } else {

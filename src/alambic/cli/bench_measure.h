@@ -28,7 +28,7 @@ struct BenchShape {
   std::optional<WeightFormat> stored = {};  // how the directory holds quantised weights
 };
 
-// "S", "M", "L" or "tiny".
+// "S", "M", "L", "GPT-J" or "tiny".
 BenchShape bench_shape(std::string_view name);
 // The shape of a model on disk, `name` being its directory.
 BenchShape bench_shape_of_model(const std::string& directory);
@@ -43,7 +43,8 @@ struct BenchDtype {
 const std::vector<std::string>& bench_dtypes();
 BenchDtype bench_dtype(std::string_view name);
 
-// prompt, generate, batch, train, train_hybrid, product
+// prompt, generate, batch, train, train_hybrid, lora (a step of adapters beside a frozen base),
+// product
 const std::vector<std::string>& bench_parts();
 // False where the model lacks what the part needs: a mask token for train_hybrid, weights in
 // floating point for all training.

@@ -17,7 +17,7 @@ constexpr const char* kEvalExample =
     "category --json";
 
 struct EvalArguments {
-  std::string model, task, decode = "ar", precision, outputs;
+  std::string model, task, decode = "ar", precision, outputs, chat_template;
   DataSource data;
   int max_tokens = 160, block = 0, batch = 32;
   double threshold = 0.9;
@@ -46,6 +46,7 @@ void bind(CLI::App& verb, EvalArguments& o) {
                   "Prompts at a time (ar); 1 measures the speed that one user sees")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
+  add_chat_template_option(verb, o.chat_template);
   verb.add_option("--precision", o.precision, kPrecisionHelp)
       ->check(CLI::IsMember({"fp32", "bf16"}));
   verb.add_option("--outputs", o.outputs,
@@ -106,7 +107,8 @@ void act(const EvalArguments& o, const Invocation&) {
   }
   TaskOptions options;
   options.precision = precision_from_name(o.precision, o.model);
-  const OpenModel open = open_model(o.model, options.precision);
+  OpenModel open = open_model(o.model, options.precision);
+  use_chat_template(o.chat_template, o.model, open.loaded.card);
   options.mode = decode_mode_from_name(o.decode);
   options.max_new_tokens = o.max_tokens;
   options.block = o.block > 0 ? o.block : open.card().block;

@@ -21,8 +21,8 @@ constexpr const char* kGenerateExample =
     "  alambic generate MODEL --prompts questions.jsonl --json > answers.jsonl";
 
 struct GenerateArguments {
-  std::string model, prompt, prompts, decode = "ar", precision;
-  bool one_prompt = false, json = false, raw = false, chat = false, free = false;
+  std::string model, prompt, prompts, decode = "ar", precision, chat_template;
+  bool one_prompt = false, json = false, raw = false, free = false;
   GenerateOptions generate;
   int block = 0;
 };
@@ -63,7 +63,7 @@ void bind(CLI::App& verb, GenerateArguments& o) {
       ->capture_default_str();
   verb.add_option("--precision", o.precision, kPrecisionHelp)
       ->check(CLI::IsMember({"fp32", "bf16"}));
-  verb.add_flag("--chat", o.chat, "Put the prompt into the model's chat template, as the user");
+  add_chat_template_option(verb, o.chat_template);
   verb.add_flag("--raw", o.raw, "Take the prompt as it is, without the model's template");
   verb.add_flag("--free", o.free, "Let a classifier write anything, not only one of its labels");
   verb.add_flag("--json", o.json, "One JSON object a line");
@@ -130,13 +130,6 @@ void stream_texts(const Job& job, const std::vector<Example>& examples) {
   }
 }
 
-std::string model_chat_template(const std::string& model) {
-  const auto chat = ChatTemplate::load(model);
-  if (!chat)
-    fail(ErrorCode::kInvalidArgument, "[{}] has no chat template; leave --chat out", model);
-  return chat->source();
-}
-
 void act(const GenerateArguments& o, const Invocation&) {
   std::vector<Example> examples{{o.prompt, "", ""}};
   if (!o.prompts.empty()) examples = read_jsonl(o.prompts);
@@ -148,7 +141,7 @@ void act(const GenerateArguments& o, const Invocation&) {
   options.vocabulary = open.tokenizer.vocab_size();
   options.block = o.block > 0 ? o.block : open.card().block;
   Job job{open, open.card(), decode_mode_from_name(o.decode), options};
-  if (o.chat) job.card.chat_template = model_chat_template(o.model);
+  use_chat_template(o.chat_template, o.model, job.card);
   if (o.raw) {
     job.card.prompt_template = "{prompt}";
     job.card.chat_template.clear();

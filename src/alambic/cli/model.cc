@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "alambic/text/chat_template.h"
+
 namespace alambic {
 
 namespace {
@@ -38,6 +40,28 @@ std::vector<TokenId> stop_tokens(const OpenModel& model) {
   const TokenId named = model.model().config().eos;
   if (named >= 0 && std::find(stop.begin(), stop.end(), named) == stop.end()) stop.push_back(named);
   return stop;
+}
+
+void add_chat_template_option(CLI::App& verb, std::string& name) {
+  std::vector<std::string> names = ChatTemplate::builtin_names();
+  names.insert(names.begin(), "model");
+  verb.add_option("--chat-template", name,
+                  "Ask as a user in a conversation: in the model's own format, or by name")
+      ->check(CLI::IsMember(names));
+}
+
+void use_chat_template(const std::string& name, const std::string& model, ModelCard& card) {
+  if (name.empty()) return;
+  if (name != "model") {
+    card.chat_template = ChatTemplate::builtin(name).source();
+    return;
+  }
+  const auto own = ChatTemplate::load(model);
+  if (!own) {
+    fail(ErrorCode::kInvalidArgument, "[{}] has no chat template; name one with --chat-template",
+         model);
+  }
+  card.chat_template = own->source();
 }
 
 TokenTrie label_set(const OpenModel& model) {

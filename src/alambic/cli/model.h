@@ -1,6 +1,7 @@
 // A model directory opened for use: weights, tokenizer and card, checked against each other.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <string>
 
 #include "alambic/decode/decode.h"
@@ -33,6 +34,12 @@ inline constexpr const char* kPrecisionHelp =
 
 // Tokens at which a text ends: the tokenizer's, and the one that config.json names.
 std::vector<TokenId> stop_tokens(const OpenModel& model);
+
+// --chat-template, for verbs that ask a model something.
+void add_chat_template_option(CLI::App& verb, std::string& name);
+// Lets the card's prompts go through the named template: the model's own ("model") or a built-in
+// one; "" changes nothing. kInvalidArgument where there is none.
+void use_chat_template(const std::string& name, const std::string& model, ModelCard& card);
 
 // The card's labels as the closed set of answers.
 TokenTrie label_set(const OpenModel& model);

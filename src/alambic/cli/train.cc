@@ -59,9 +59,12 @@ void act(const TrainArguments& o, const Invocation& invocation) {
         {"model", o.directory}, {"parameters", parameters}, {"seconds", watch.seconds()}});
     return;
   }
-  print_result(fmt::format(
-      "{} parameters in {}, after {}\nTry it:\n  {} generate {} --prompt ...\n", parameters,
-      o.directory, format_duration(watch.seconds()), options.program, shell_quoted(o.directory)));
+  print_result(
+      fmt::format("{} parameters in {}, after {}\nTry it:\n  {} generate {} --prompt ...\n"
+                  "Score it on what it has not seen:\n  {} eval {} --data {}/held_out.jsonl\n",
+                  parameters, o.directory, format_duration(watch.seconds()), options.program,
+                  shell_quoted(o.directory), options.program, shell_quoted(o.directory),
+                  shell_quoted(o.directory)));
 }
 
 }  // namespace

@@ -51,6 +51,27 @@ TEST(Recipe, RefusesSignalsThatCannotCarryTheDivergence) {
             std::string::npos);
 }
 
+TEST(Recipe, StopsWhereTermsOrLicencesForbidTheUseUntilItSaysByNameThatItMay) {
+  const std::string forbidden = "[provenance]\nteacher_terms = \"training-forbidden\"\n";
+  EXPECT_NE(message(forbidden).find("provenance.override = [\"teacher-terms\"]"),
+            std::string::npos);
+  EXPECT_EQ(message(forbidden + "override = [\"teacher-terms\"]"), "");
+  const std::string data = "[provenance]\ndata_licence = \"CC-BY-NC-4.0\"\n";
+  EXPECT_EQ(message(data), "");
+  EXPECT_EQ(message(data + "use = \"research\""), "");
+  EXPECT_NE(message(data + "use = \"commercial\"").find("CC-BY-NC-4.0"), std::string::npos);
+  EXPECT_NE(message(data + "use = \"commercial\"\noverride = [\"teacher-terms\"]"), "");
+  EXPECT_EQ(message(data + "use = \"commercial\"\noverride = [\"data-licence\"]"), "");
+  const std::string teacher = "[provenance]\nteacher_licence = \"research-only\"\n";
+  EXPECT_NE(message(teacher + "use = \"commercial\"").find("teacher-licence"), std::string::npos);
+  EXPECT_NE(message("[provenance]\noverride = [\"everything\"]").find("override"),
+            std::string::npos);
+}
+
+TEST(Recipe, AdaptersWantAModelToStandBeside) {
+  EXPECT_NE(message("[student.lora]\nrank = 4").find("student.model"), std::string::npos);
+}
+
 TEST(Recipe, ImpossibleShapesAreRefusedBeforeTraining) {
   EXPECT_THROW(model_config({.dim = 30, .heads = 7, .kv_heads = 2}, 500, 64, "student"), Error);
 }

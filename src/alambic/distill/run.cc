@@ -6,6 +6,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
+#include "alambic/data/readers.h"
 #include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/run_parts.h"
@@ -192,6 +193,7 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
     return {own, own};
   }();
   const Tokenizer& tokenizer = tokenizers.student;
+  write_jsonl(options.directory + "/held_out.jsonl", data.test);
   ModelCard card = run_card(recipe, data);
   card.block = recipe.objective.draft_weight > 0 ? recipe.objective.block : 0;
   card.provenance = {{"made by", "alambic train"}, {"recipe", recipe.name}};
