@@ -27,7 +27,7 @@ constexpr const char* kBenchExample =
     "  alambic bench runs/quickstart/student --dtype bf16,int4\n"
     "  alambic bench --shape S --save before.json\n"
     "  alambic bench --shape S --compare before.json\n"
-    "Shapes: S 15M parameters, M 135M, L 494M, tiny; default: S and M.\n"
+    "Shapes: S 15M parameters, M 135M, L 494M, tiny, GPT-J (6B, lora alone); default: S and M.\n"
     "Parts: prompt (512 tokens), generate (128), batch (1, 4, 16 and 64 streams), train; and on\n"
     "demand train_hybrid, lora (adapters beside a frozen base) and product (every instruction\n"
     "set of this CPU, beside oneDNN).\n"

@@ -19,6 +19,8 @@
 namespace alambic {
 namespace {
 
+constexpr int64_t kLargestInFloats = 2'000'000'000;
+
 ModelConfig config_of(int dim, int layers, int heads, int kv_heads, int ffn, int vocabulary) {
   ModelConfig c;
   c.dim = dim;
@@ -349,6 +351,9 @@ const std::vector<std::string>& bench_parts() {
 }
 
 bool can_measure(std::string_view part, const BenchShape& shape, std::string_view dtype) {
+  // In floats, or as whole models, some shapes would not fit.
+  const bool large = shape.directory.empty() && shape.config.parameters() > kLargestInFloats;
+  if (large && !(part == "lora" && bench_dtype(dtype).weights)) return false;
   const bool trains = part == "train" || part == "train_hybrid";
   if (trains && (shape.stored || bench_dtype(dtype).weights)) return false;
   return part != "train_hybrid" || shape.config.mask >= 0;
