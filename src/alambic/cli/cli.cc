@@ -80,6 +80,8 @@ void parse_and_act(int argc, char** argv, int& status) {
   add_train(app, invocation);
   add_serve(app, invocation);
   add_quantize(app, invocation);
+  add_export(app, invocation);
+  add_import(app, invocation);
   add_bench(app, invocation);
   add_inspect(app, invocation);
   try {

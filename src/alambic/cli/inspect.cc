@@ -1,4 +1,4 @@
-// alambic inspect: what a model directory, a run directory or a signal store holds.
+// alambic inspect: what a model, a run directory or a signal store holds.
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -14,7 +14,10 @@
 #include "alambic/data/signal_store.h"
 #include "alambic/decode/session.h"
 #include "alambic/eval/report.h"
+#include "alambic/formats/gguf_blocks.h"
 #include "alambic/formats/safetensors_set.h"
+#include "alambic/models/gguf_model.h"
+#include "alambic/models/adapters.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/models/memory_needs.h"
 #include "alambic/text/tokenizer.h"
@@ -39,7 +42,7 @@ struct InspectArguments {
 };
 
 void bind(CLI::App& verb, InspectArguments& o) {
-  verb.add_option("path", o.path, "Model directory, run directory or signal store")
+  verb.add_option("path", o.path, "Model directory, GGUF file, run directory or signal store")
       ->required()
       ->type_name("PATH");
   verb.add_option("--rows", o.rows, "Rows of a signal store to show")
@@ -133,27 +136,65 @@ OrderedJson all_needs(const ModelConfig& c, std::optional<WeightFormat> format, 
   return result;
 }
 
-OrderedJson weights_json(const SafetensorsSet& files, OrderedJson& unusual) {
+// What a file holds, tensor by tensor.
+struct WeightSums {
   std::map<std::string, int64_t> dtypes;
-  int64_t bytes = 0, inexact = 0;
+  int64_t tensors = 0, bytes = 0, broken = 0;
+
+  void add(const std::string& dtype, int64_t elements, size_t size) {
+    ++tensors;
+    dtypes[dtype] += elements;
+    bytes += static_cast<int64_t>(size);
+  }
+  void check(std::span<const float> values) {
+    const bool finite =
+        std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+    if (!finite) ++broken;
+  }
+};
+
+WeightSums sums_of(const SafetensorsSet& files) {
+  WeightSums sums;
   std::vector<float> values;
-  const std::vector<const TensorEntry*> entries = files.entries();
-  for (const TensorEntry* tensor : entries) {
+  for (const TensorEntry* tensor : files.entries()) {
     const TensorEntry& entry = *tensor;
-    dtypes[std::string(dtype_name(entry.dtype))] += element_count(entry.shape);
-    bytes += static_cast<int64_t>(entry.bytes.size());
+    sums.add(std::string(dtype_name(entry.dtype)), element_count(entry.shape), entry.bytes.size());
     if (entry.dtype != DType::kF32 && entry.dtype != DType::kF16 && entry.dtype != DType::kBf16)
       continue;
     values.resize(static_cast<size_t>(element_count(entry.shape)));
     to_floats(entry, values);
-    const bool finite =
-        std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-    if (!finite) ++inexact;
+    sums.check(values);
     files.forget(entry);
   }
-  if (inexact > 0)
-    unusual.push_back(fmt::format("{} tensors hold numbers that are not finite", inexact));
-  return {{"tensors", entries.size()}, {"bytes", bytes}, {"stored_as", dtypes}};
+  return sums;
+}
+
+WeightSums sums_of(const GgufFile& file) {
+  WeightSums sums;
+  std::vector<float> values;
+  for (const GgufTensor& tensor : file.tensors()) {
+    const auto bytes = file.bytes_of(tensor);
+    const GgmlBlock block = ggml_block(tensor.type);
+    values.resize(bytes.size() / static_cast<size_t>(block.bytes) *
+                  static_cast<size_t>(block.elements));
+    sums.add(ggml_type_name(tensor.type), static_cast<int64_t>(values.size()), bytes.size());
+    from_ggml(tensor.type, bytes, values);
+    sums.check(values);
+    file.forget(tensor);
+  }
+  return sums;
+}
+
+OrderedJson weights_json(const WeightSums& sums, OrderedJson& unusual) {
+  if (sums.broken > 0)
+    unusual.push_back(fmt::format("{} tensors hold numbers that are not finite", sums.broken));
+  return {{"tensors", sums.tensors}, {"bytes", sums.bytes}, {"stored_as", sums.dtypes}};
+}
+
+// Of a number of the table of tokens, which is looked up as it is stored.
+int table_bytes(const OrderedJson& weights, const std::string& path) {
+  if (!is_gguf(path)) return weights["stored_as"].contains("F32") ? 4 : 2;
+  return GgufFile(path).find_tensor("token_embd.weight")->type == GgmlType::kBf16 ? 2 : 4;
 }
 
 OrderedJson inspect_model(const std::string& directory, const InspectArguments& o) {
@@ -166,13 +207,18 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
   if (format) result["quantized"] = format_name(*format);
   for (const std::string& what : config.peculiarities()) unusual.push_back(what);
   const std::string weights = directory + "/model.safetensors";
-  const bool there = file_exists(weights) || file_exists(weights + ".index.json");
+  const bool gguf = is_gguf(directory);
+  const bool there = gguf || file_exists(weights) || file_exists(weights + ".index.json");
   if (there) {
-    result["weights"] = weights_json(SafetensorsSet(directory), unusual);
+    const WeightSums sums =
+        gguf ? sums_of(GgufFile(directory)) : sums_of(SafetensorsSet(directory));
+    result["weights"] = weights_json(sums, unusual);
   } else {
     unusual.push_back("there is no model.safetensors: nothing can run");
   }
-  if (file_exists(directory + "/tokenizer.json")) {
+  const bool words = gguf ? GgufFile(directory).find("tokenizer.ggml.model") != nullptr
+                          : file_exists(directory + "/tokenizer.json");
+  if (words) {
     const Tokenizer tokenizer = Tokenizer::load(directory);
     result["tokenizer"] = {{"kind", tokenizer_kind(tokenizer)},
                            {"size", tokenizer.vocab_size()},
@@ -185,7 +231,8 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
     if (!tokenizer.eos())
       unusual.push_back("no end-of-text token: texts end at their longest only");
   } else {
-    unusual.push_back("there is no tokenizer.json: the model cannot be prompted with text");
+    unusual.push_back(fmt::format("there is no {}: the model cannot be prompted with text",
+                                  gguf ? "vocabulary" : "tokenizer.json"));
   }
   result["card"] = {{"task", card.task},     {"prompt_template", card.prompt_template},
                     {"labels", card.labels}, {"block", card.block},
@@ -194,8 +241,8 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
   if (config.causal) modes.push_back("ar");
   if (card.block > 0 && config.mask >= 0) modes.insert(modes.end(), {"speculative", "diffusion"});
   result["decode"] = modes;
-  const bool wide = there && result["weights"]["stored_as"].contains("F32");
-  result["needs"] = all_needs(config, format, wide ? 4 : 2, o);
+  const int stored = there ? table_bytes(result["weights"], directory) : 2;
+  result["needs"] = all_needs(config, format, stored, o);
   result["unusual"] = unusual;
   return result;
 }
@@ -305,9 +352,11 @@ void act(const InspectArguments& o, const Invocation&) {
     fail(ErrorCode::kNotFound, "[{}] does not exist; want a model, a run or a signal store",
          o.path);
   OrderedJson result;
-  if (!fs::is_directory(o.path)) {
+  if (is_gguf(o.path)) {
+    result = inspect_model(o.path, o);
+  } else if (!fs::is_directory(o.path)) {
     result = inspect_signals(o.path, o.rows);
-  } else if (file_exists(o.path + "/config.json")) {
+  } else if (file_exists(o.path + "/config.json") || is_adapter_directory(o.path)) {
     result = inspect_model(o.path, o);
   } else if (file_exists(o.path + "/recipe.toml")) {
     result = inspect_run(o.path, o.rows);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "alambic/base/file.h"
 #include "alambic/text/chat_template.h"
 
 namespace alambic {
@@ -25,6 +26,16 @@ OpenModel open_model(const std::string& directory, Precision precision) {
 
 OpenModel open_model_in_floats(const std::string& directory) {
   return with_tokenizer(load_model(directory), directory);
+}
+
+void write_tokenizer(const Tokenizer& tokenizer, const std::string& from, const std::string& to) {
+  make_directories(to);
+  if (!file_exists(from + "/tokenizer.json")) return tokenizer.save(to);
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                           "chat_template.jinja"}) {
+    const std::string path = from + "/" + name;
+    if (file_exists(path)) write_file_atomic(to + "/" + name, read_file(path));
+  }
 }
 
 Precision precision_from_name(const std::string& name, const std::string& directory) {

@@ -1,4 +1,5 @@
-// A model directory opened for use: weights, tokenizer and card, checked against each other.
+// A model directory, or a GGUF file, opened for use: weights, tokenizer and card, checked against
+// each other.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -23,6 +24,10 @@ struct OpenModel {
 OpenModel open_model(const std::string& directory, Precision precision);
 // With every weight in fp32, not packed yet.
 OpenModel open_model_in_floats(const std::string& directory);
+
+// Into a directory: the tokenizer's files as they lie in the directory `from`, or else made from
+// the tokenizer.
+void write_tokenizer(const Tokenizer& tokenizer, const std::string& from, const std::string& to);
 
 // "fp32" or "bf16": of the products and of cached keys and values; products with quantised weights
 // have their own. "": fp32 for weights in floating point, bf16 for quantised ones.

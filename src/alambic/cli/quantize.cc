@@ -121,14 +121,6 @@ std::vector<Example> own_texts(const OpenModel& open) {
   return examples;
 }
 
-void copy_tokenizer(const std::string& from, const std::string& to) {
-  make_directories(to);
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"}) {
-    const std::string path = from + "/" + name;
-    if (file_exists(path)) write_file_atomic(to + "/" + name, read_file(path));
-  }
-}
-
 // Text to calibrate with, text to compare on, and what to call the latter.
 struct Texts {
   std::vector<std::vector<TokenId>> calibration;
@@ -302,7 +294,7 @@ void act(const QuantizeArguments& o, const Invocation&) {
   const bool calibrated = !texts.calibration.empty();
   {
     const QuantizedWeights weights = quantize_model(o, before, texts);
-    copy_tokenizer(o.model, o.out);
+    write_tokenizer(before.tokenizer, o.model, o.out);
     save_quantized_model(*before.loaded.model, weights, calibrated, before.card(), o.out);
   }
   const double seconds = watch.seconds();

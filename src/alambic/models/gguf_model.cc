@@ -141,7 +141,11 @@ bool is_gguf(const std::string& path) {
 }
 
 LoadedModel load_gguf(const std::string& path, std::optional<Precision> packed) {
-  const GgufFile file(path);
+  return load_gguf(GgufFile(path), path, packed);
+}
+
+LoadedModel load_gguf(const GgufFile& file, const std::string& path,
+                      std::optional<Precision> packed) {
   ModelCard card;
   const ModelConfig config = read_gguf_config(file, path, &card);
   GgufReader reader(file, path, config);

@@ -23,6 +23,9 @@ bool is_gguf(const std::string& path);
 
 // As fp32, or packed for inference at one precision.
 LoadedModel load_gguf(const std::string& path, std::optional<Precision> packed);
+// The same from an open file; `path` opens the error lines.
+LoadedModel load_gguf(const GgufFile& file, const std::string& path,
+                      std::optional<Precision> packed);
 
 // The type that a tensor of these dimensions gets in a file of the type `wanted`: vectors and
 // positions stay F32, and so do rows that are no whole blocks (as F16). Tables of a Q4_0 file are

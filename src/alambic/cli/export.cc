@@ -1,0 +1,122 @@
+// alambic export: a model in the form that other programs read.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "alambic/cli/model_copy.h"
+#include "alambic/cli/output.h"
+#include "alambic/cli/verb.h"
+#include "alambic/models/gguf_model.h"
+#include "alambic/text/gguf_vocabulary_writer.h"
+
+namespace alambic {
+namespace {
+
+constexpr const char* kExportExample =
+    "  alambic export runs/quickstart/student --to gguf --type q8_0 student.gguf\n"
+    "  alambic export MODEL-int8 --to hf --type f16 MODEL-f16";
+
+struct ExportArguments {
+  std::string model, out, to, type;
+  bool json = false;
+};
+
+void bind(CLI::App& verb, ExportArguments& o) {
+  verb.add_option("model", o.model, "Model directory or GGUF file")->required()->type_name("MODEL");
+  verb.add_option("out", o.out, "File (gguf) or directory (hf) to write")
+      ->required()
+      ->type_name("OUT");
+  verb.add_option("--to", o.to,
+                  "gguf (for llama.cpp and what builds on it) or hf (a Hugging Face directory)")
+      ->required()
+      ->check(CLI::IsMember({"gguf", "hf"}));
+  verb.add_option("--type", o.type,
+                  "Of the weights: f32, f16, bf16, and for gguf q8_0 or q4_0; default: f16 (gguf), "
+                  "bf16 (hf)")
+      ->check(CLI::IsMember({"f32", "f16", "bf16", "q8_0", "q4_0"}));
+  verb.add_flag("--json", o.json, "One JSON object");
+}
+
+// How far the logits of a copy may be from the original's, as a share of their spread: several
+// times what was seen on trained models, and a fraction of what a misplaced tensor does.
+struct TypeBound {
+  const char* name;
+  GgmlType type;
+  double bound;
+};
+constexpr std::array<TypeBound, 5> kTypes = {{{"f32", GgmlType::kF32, 1e-5},
+                                              {"f16", GgmlType::kF16, 0.01},
+                                              {"bf16", GgmlType::kBf16, 0.05},
+                                              {"q8_0", GgmlType::kQ8_0, 0.05},
+                                              {"q4_0", GgmlType::kQ4_0, 0.5}}};
+
+const TypeBound& type_named(const std::string& name) {
+  return *std::find_if(kTypes.begin(), kTypes.end(),
+                       [&](const TypeBound& type) { return type.name == name; });
+}
+
+std::string template_literal(std::string_view text) {  // as a string of a template
+  return dump_json(Json(text));
+}
+
+// Programs that only know chat templates ask the model as the card's prompt template does.
+std::string chat_template_of(const OpenModel& open) {
+  const std::string& own = open.tokenizer.chat_template();
+  constexpr std::string_view kSlot = "{prompt}";
+  const std::string& form = open.card().prompt_template;
+  const size_t at = form.find(kSlot);
+  if (!own.empty() || at == std::string::npos || form == kSlot) return own;
+  return fmt::format(
+      "{{% for message in messages %}}{{% if message['role'] == 'assistant' %}}{{{{ "
+      "message['content'] + '\\n' }}}}{{% else %}}{{{{ {} + message['content'] + {} }}}}{{% endif "
+      "%}}{{% endfor %}}",
+      template_literal(form.substr(0, at)), template_literal(form.substr(at + kSlot.size())));
+}
+
+CopyOrder gguf_order(const ExportArguments& o, const TypeBound& type) {
+  return {"export", o.out, type.bound,
+          [&type](OpenModel& open, const std::string& path,
+                  const std::function<void(double)>& progress) {
+            GgufMetadata metadata;
+            const ModelConfig& config = open.model().config();
+            write_gguf_vocabulary(open.tokenizer,
+                                  {config.vocab_size, config.eos, chat_template_of(open)}, path,
+                                  metadata);
+            save_gguf(*open.loaded.model, open.card(), type.type, std::move(metadata), path,
+                      progress);
+          }};
+}
+
+CopyOrder directory_order(const ExportArguments& o, const TypeBound& type) {
+  const DType dtype = float_type_from_name(type.name);
+  return {"export", o.out, dtype == DType::kF32 ? 0 : type.bound,
+          [&o, dtype](OpenModel& open, const std::string& path,
+                      const std::function<void(double)>& progress) {
+            progress(0);
+            write_directory(open, o.model, dtype, path);
+          }};
+}
+
+void act(const ExportArguments& o, const Invocation&) {
+  const bool gguf = o.to == "gguf";
+  const TypeBound& type = type_named(!o.type.empty() ? o.type : gguf ? "f16" : "bf16");
+  const CopyOrder order = gguf ? gguf_order(o, type) : directory_order(o, type);
+  const CopyReport report = copy_model(open_model_in_floats(o.model), order);
+  if (o.json) {
+    OrderedJson result = {{"model", o.model}, {"out", o.out}, {"to", o.to}, {"type", type.name}};
+    result.update(to_json(report));
+    print_json(result);
+  } else {
+    print_result(in_words(report, o.out, type.name));
+  }
+}
+
+}  // namespace
+
+void add_export(CLI::App& app, Invocation& invocation) {
+  add_verb<ExportArguments>(app, invocation, "export", "Write a model for other programs",
+                            kExportExample, bind, act);
+}
+
+}  // namespace alambic

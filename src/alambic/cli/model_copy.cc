@@ -1,0 +1,225 @@
+#include "alambic/cli/model_copy.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+#include <system_error>
+
+#include "alambic/base/file.h"
+#include "alambic/base/interrupt.h"
+#include "alambic/base/progress.h"
+#include "alambic/cli/output.h"
+#include "alambic/eval/report.h"
+#include "alambic/formats/float16.h"
+
+namespace alambic {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kNothing = "nothing was written";
+
+// A file or directory that goes away again unless it is published.
+class Staged {
+ public:
+  explicit Staged(std::string out) : out_(std::move(out)) {
+    while (out_.size() > 1 && out_.back() == '/') out_.pop_back();
+    path_ = fmt::format("{}.part.{}", out_, ::getpid());
+  }
+  ~Staged() {
+    std::error_code ignored;
+    if (!published_) fs::remove_all(path_, ignored);
+  }
+  Staged(const Staged&) = delete;
+  Staged& operator=(const Staged&) = delete;
+
+  const std::string& path() const { return path_; }
+  void publish() {
+    std::error_code error;
+    fs::rename(path_, out_, error);
+    if (error) fail(ErrorCode::kIo, "[{}] cannot take its name: {}", out_, error.message());
+    published_ = true;
+  }
+
+ private:
+  std::string out_, path_;
+  bool published_ = false;
+};
+
+void check_free(const std::string& out) {
+  std::error_code error;
+  if (!fs::exists(out, error)) return;
+  if (fs::is_directory(out, error) && fs::is_empty(out, error)) return;
+  fail(ErrorCode::kInvalidArgument, "[{}] exists already; name another place", out);
+}
+
+// Letters, digits, spaces, lines, other scripts: what tokenizers cut in different ways.
+constexpr const char* kProbes[] = {
+    "Once upon a time there was a little kettle",
+    "The price is 1234.50 euros,  isn't it?\n\nYes: it's 7% more than in 2023!",
+    "def f(x):\n    return x ** 2  # squared",
+    "Gr\xC3\xB6\xC3\x9F"
+    "e \xE4\xBD\xA0\xE5\xA5\xBD \xF0\x9F\x99\x82 na\xC3\xAFve \xD0\x94\xD0\xB0",
+};
+
+std::vector<std::vector<TokenId>> prompts_of(const OpenModel& open) {
+  constexpr size_t kLongest = 64;
+  const ModelConfig& config = open.model().config();
+  auto room = std::min(kLongest, static_cast<size_t>(config.max_positions));
+  if (config.window > 0) room = std::min(room, static_cast<size_t>(config.window));
+  std::vector<std::vector<TokenId>> prompts;
+  prompts.reserve(std::size(kProbes) + 1);
+  for (const char* text : kProbes) prompts.push_back(open.tokenizer.encode(text));
+  Rng rng(1);
+  std::vector<TokenId> anything;
+  for (size_t i = 0; i < kLongest; ++i) {
+    anything.push_back(static_cast<TokenId>(rng.below(static_cast<uint64_t>(config.vocab_size))));
+  }
+  prompts.push_back(std::move(anything));
+  for (auto& prompt : prompts) prompt.resize(std::min(prompt.size(), room));
+  std::erase_if(prompts, [](const auto& prompt) { return prompt.empty(); });
+  return prompts;
+}
+
+Tensor logits_of(const Transformer& model, std::span<const TokenId> tokens) {
+  const NoGrad no_grad;
+  const Forward forward{.groups = {{static_cast<int>(tokens.size()), 0, model.config().causal}}};
+  return model.logits(model.hidden(tokens, forward), Precision::kFp32);
+}
+
+void check_tokenizer(const Tokenizer& before, const Tokenizer& after, const std::string& out) {
+  for (const char* text : kProbes) {
+    if (before.encode(text) != after.encode(text)) {
+      fail(ErrorCode::kUnsupported,
+           "[{}] the form cannot hold the tokenizer: {} would become other tokens", out,
+           dump_json(Json(text)));
+    }
+  }
+}
+
+int64_t most_probable(const float* row, int64_t count) {
+  return std::max_element(row, row + count) - row;
+}
+
+// Sums over all places of all prompts.
+struct Sums {
+  double difference = 0, spread = 0;
+  int64_t places = 0, same = 0;
+
+  void add(const Tensor& before, const Tensor& after) {
+    for (int64_t r = 0; r < before.rows(); ++r) {
+      const float *a = before.row(r), *b = after.row(r);
+      double mean = 0;
+      for (int64_t i = 0; i < before.cols(); ++i) mean += double{a[i]};
+      mean /= static_cast<double>(before.cols());
+      for (int64_t i = 0; i < before.cols(); ++i) {
+        difference += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
+        spread += (a[i] - mean) * (a[i] - mean);
+      }
+      ++places;
+      if (most_probable(a, before.cols()) == most_probable(b, before.cols())) ++same;
+    }
+  }
+};
+
+CopyReport compare(const std::vector<std::vector<TokenId>>& prompts,
+                   const std::vector<Tensor>& before, const OpenModel& after,
+                   const std::string& out) {
+  CopyReport report;
+  report.prompts = static_cast<int>(prompts.size());
+  report.bytes = after.loaded.file_bytes;
+  Sums sums;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    report.tokens += static_cast<int>(prompts[i].size());
+    const Tensor logits = logits_of(after.model(), prompts[i]);
+    if (logits.shape() != before[i].shape()) {
+      fail(ErrorCode::kUnsupported, "[{}] the copy has {} tokens; the original has {}", out,
+           logits.cols(), before[i].cols());
+    }
+    sums.add(before[i], logits);
+  }
+  report.difference =
+      sums.difference == 0 ? 0 : std::sqrt(sums.difference / std::max(sums.spread, 1e-30));
+  report.same_choice = static_cast<double>(sums.same) / static_cast<double>(sums.places);
+  return report;
+}
+
+}  // namespace
+
+CopyReport copy_model(OpenModel model, const CopyOrder& order) {
+  check_free(order.out);
+  const std::vector<std::vector<TokenId>> prompts = prompts_of(model);
+  std::vector<Tensor> before;
+  before.reserve(prompts.size());
+  for (const auto& prompt : prompts) before.push_back(logits_of(model.model(), prompt));
+  Staged staged(order.out);
+  {
+    constexpr int64_t kSteps = 1000;
+    Progress progress(order.verb, kSteps);
+    order.write(model, staged.path(), [&](double done) {
+      throw_if_interrupted(order.verb.c_str(), kNothing);
+      progress.update(static_cast<int64_t>(done * kSteps));
+    });
+  }
+  const Tokenizer tokenizer = model.tokenizer;
+  model.loaded.model.reset();  // two models need not fit
+  const OpenModel after = open_model_in_floats(staged.path());
+  check_tokenizer(tokenizer, after.tokenizer, order.out);
+  const CopyReport report = compare(prompts, before, after, order.out);
+  if (!(report.difference <= order.bound)) {
+    fail(ErrorCode::kUnsupported,
+         "[{}] the copy's logits differ from the original's by {:.3g} of their spread; want at "
+         "most {:.3g}; {}",
+         order.out, report.difference, order.bound, kNothing);
+  }
+  throw_if_interrupted(order.verb.c_str(), kNothing);
+  staged.publish();
+  return report;
+}
+
+DType float_type_from_name(const std::string& name) {
+  if (name == "f32") return DType::kF32;
+  if (name == "f16") return DType::kF16;
+  if (name == "bf16") return DType::kBf16;
+  fail(ErrorCode::kInvalidArgument, "[--type] got \"{}\"; want f32, f16 or bf16", name);
+}
+
+DType exact_type(LanguageModel& model) {
+  bool brief = true, half = true;
+  model.visit([&](const Parameter& p) {
+    for (const float value : p.value.values()) {
+      brief = brief && bf16_to_float(float_to_bf16(value)) == value;
+      half = half && f16_to_float(float_to_f16(value)) == value;
+      if (!brief && !half) return;
+    }
+  });
+  return brief ? DType::kBf16 : half ? DType::kF16 : DType::kF32;
+}
+
+void write_directory(OpenModel& model, const std::string& from, DType type,
+                     const std::string& directory) {
+  write_tokenizer(model.tokenizer, from, directory);
+  save_model(*model.loaded.model, model.card(), directory, type);
+}
+
+OrderedJson to_json(const CopyReport& report) {
+  return {{"bytes", report.bytes},
+          {"checked",
+           {{"prompts", report.prompts},
+            {"tokens", report.tokens},
+            {"logits_difference", report.difference},
+            {"same_greedy_choice", report.same_choice}}}};
+}
+
+std::string in_words(const CopyReport& report, const std::string& out, const std::string& type) {
+  return fmt::format(
+      "{}: {} weights, {}\nopened again and compared on {} prompts of {} tokens in all: logits "
+      "differ by {:.3g} of their spread, the most probable token is the same at {:.2f} % of the "
+      "places\n",
+      out, type, format_bytes(report.bytes), report.prompts, report.tokens, report.difference,
+      100 * report.same_choice);
+}
+
+}  // namespace alambic

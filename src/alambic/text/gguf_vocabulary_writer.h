@@ -1,0 +1,27 @@
+// A tokenizer as the tokenizer.ggml.* keys of a GGUF file, for llama.cpp and for from_gguf().
+// Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, "Tokenizer".
+// Ownership: plain values. Thread safety: stateless. Errors: kUnsupported where those keys cannot
+// say what this tokenizer does.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "alambic/formats/gguf_writer.h"
+#include "alambic/text/tokenizer.h"
+
+namespace alambic {
+
+struct GgufVocabularyOptions {
+  int rows = 0;      // of the model: ids that the tokenizer does not use become unused tokens
+  TokenId end = -1;  // where the model's answers end, if not at the tokenizer's own eos
+  std::string chat_template;  // "": none
+};
+
+// Byte-level BPE with a published way of cutting text, and BPE over "▁" with byte tokens. Of the
+// latter, merges become scores, which is the same wherever a token is made by one merge only:
+// compare encodings afterwards.
+void write_gguf_vocabulary(const Tokenizer& tokenizer, const GgufVocabularyOptions& options,
+                           std::string_view where, GgufMetadata& metadata);
+
+}  // namespace alambic
