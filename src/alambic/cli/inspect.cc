@@ -16,8 +16,8 @@
 #include "alambic/eval/report.h"
 #include "alambic/formats/gguf_blocks.h"
 #include "alambic/formats/safetensors_set.h"
-#include "alambic/models/gguf_model.h"
 #include "alambic/models/adapters.h"
+#include "alambic/models/gguf_model.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/models/memory_needs.h"
 #include "alambic/text/tokenizer.h"
@@ -206,12 +206,17 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
   const auto format = stored_format(directory);
   if (format) result["quantized"] = format_name(*format);
   for (const std::string& what : config.peculiarities()) unusual.push_back(what);
-  const std::string weights = directory + "/model.safetensors";
+  const bool adapters = is_adapter_directory(directory);
+  const std::string base = adapters ? adapter_base(directory) : directory;
+  if (adapters) {
+    result["adapters_of"] = base;
+    unusual.push_back("adapters beside a base: alambic import merges them into a model of its own");
+  }
+  const std::string weights = base + "/model.safetensors";
   const bool gguf = is_gguf(directory);
   const bool there = gguf || file_exists(weights) || file_exists(weights + ".index.json");
   if (there) {
-    const WeightSums sums =
-        gguf ? sums_of(GgufFile(directory)) : sums_of(SafetensorsSet(directory));
+    const WeightSums sums = gguf ? sums_of(GgufFile(directory)) : sums_of(SafetensorsSet(base));
     result["weights"] = weights_json(sums, unusual);
   } else {
     unusual.push_back("there is no model.safetensors: nothing can run");

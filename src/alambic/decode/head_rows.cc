@@ -8,9 +8,9 @@ namespace alambic {
 
 void HeadRows::read(const LanguageModel& model, const Tensor& hidden_rows, const Sampler& sampler) {
   rows_ = hidden_rows.rows();
+  logits_ = Tensor();  // before others take its place
   const Precision precision = sampler.options().precision;
   if (!sampler.wants_summaries()) return read_logits(model, hidden_rows, precision);
-  logits_ = Tensor();
   summaries_.resize(static_cast<size_t>(rows_));
   model.summaries(hidden_rows, precision, sampler.columns(), summaries_);
 }

@@ -82,7 +82,8 @@ MemoryNeeds decoding_needs(const ModelConfig& c, const StoredWeights& stored, Pr
       KvCache::capacity_after(std::min(load.prompt, load.rows_at_once), length, length) *
       panel_bytes(precision);
   // Hidden rows three times, packed ones, queries with keys and values, key columns, attention's
-  // result, gate and up, their product packed; logits, and a sampler's row and weights.
+  // result, gate and up, their product packed; logits, and a sampler's row and weights, which
+  // greedy text does without.
   needs.activations = 4 * rows * (4 * w.dim + w.qkv + w.key + w.query + w.before + w.ffn) +
                       int64_t{load.streams} * 4 * 3 * c.vocab_size;
   // The highest point may come before the first token.

@@ -14,8 +14,9 @@ namespace {
 
 static_assert(kSummaryColumns % kTileUnit == 0);
 
-// Rows of one task: a block of their results stays in the second cache level.
-constexpr int kMostRows = 64;
+// Rows of one task: a block of their results stays in the second cache level. A batch of 64 is one
+// task whatever the rows of a panel.
+constexpr int kMostRows = 72;
 // The stride of those results; rows a power of two apart would meet in the same few cache lines.
 constexpr int kStride = kSummaryColumns + 16;
 

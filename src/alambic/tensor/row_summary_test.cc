@@ -123,6 +123,7 @@ TEST_P(SummarisedProduct, HasTheBitsOfItsLogitsForAnyNumberOfRowsAndThreads) {
          {CountedColumns{kColumns}, CountedColumns{kColumns - 9, kColumns - 10},
           CountedColumns{kSummaryColumns + 1, 5}}) {
       std::vector<RowSummary> want;
+      want.reserve(kRows);
       for (int r = 0; r < kRows; ++r) want.push_back(summarise(logits.row(r), columns));
       for (const int threads : {1, 2, 3}) {
         set_thread_count(threads);
