@@ -129,6 +129,16 @@ TEST(RenderConversation, WithoutMarkersWhatAnAnswerAddsIsLearned) {
             "[user]U;[assistant]<<A;>>[user]V;[assistant]<<é;>>");
 }
 
+TEST(RenderConversation, WhiteSpaceThatOnlyEndsATextDoesNotMatter) {
+  const auto chat = ChatTemplate::parse(
+      "{% for m in messages %}{{ m.role ~ ':\\n' ~ m.content ~ ';\\n' }}{% endfor %}"
+      "{% if add_generation_prompt %}{{ 'assistant:\\n\\n' }}{% endif %}",
+      "t");
+  EXPECT_EQ(joined(render_conversation(chat, json(R"([{"role": "user", "content": "U"},
+                {"role": "assistant", "content": "A"}])"))),
+            "user:\nU;\nassistant:\n<<A;\n>>");
+}
+
 TEST(RenderConversation, ATemplateThatRewritesEarlierTurnsIsRefused) {
   const auto chat = ChatTemplate::parse(
       "{% for m in messages %}{{ m.content if not loop.last else m.content | upper }};{% endfor %}",
