@@ -167,6 +167,15 @@ std::vector<Piece> cut(const std::string& text,
   return pieces;
 }
 
+size_t shared_prefix(std::string_view a, std::string_view b) {
+  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
+                             a.begin());
+}
+
+bool blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
+}
+
 }  // namespace
 
 bool read_conversation(const OrderedJson& row, std::string_view where, Example& example) {
@@ -243,18 +252,19 @@ std::vector<Piece> render_conversation(const ChatTemplate& chat, const OrderedJs
     const std::string before = rendered_turns(i, true);
     const std::string through =
         i + 1 == messages.size() ? whole.text : rendered_turns(i + 1, false);
-    const bool grows = through.starts_with(before) && whole.text.starts_with(through) &&
-                       (spans.empty() || spans.back().second <= before.size());
+    const size_t begin = shared_prefix(before, whole.text);
+    const size_t end = shared_prefix(through, whole.text);
+    const bool grows = blank(std::string_view(before).substr(begin)) &&
+                       blank(std::string_view(through).substr(end)) && begin <= end &&
+                       (spans.empty() || spans.back().second <= begin);
     if (!grows) {
-      const auto differs =
-          std::mismatch(before.begin(), before.end(), whole.text.begin(), whole.text.end());
       fail(ErrorCode::kUnsupported,
            "[chat template] the text of turn {} changes as the conversation goes on (byte {}), so "
            "what is to be learned cannot be told; want a template that grows turn by turn or has "
            "{{% generation %}} markers",
-           i + 1, differs.first - before.begin());
+           i + 1, std::min(begin, end));
     }
-    spans.emplace_back(before.size(), through.size());
+    spans.emplace_back(begin, end);
   }
   return cut(whole.text, spans);
 }

@@ -34,8 +34,8 @@ struct Piece {
 // The conversation as the template writes it, cut where learning begins and ends. What a template
 // marks with {% generation %} is learned; without markers, what each assistant turn adds to the
 // text before it (with its generation prompt), which the template must then leave alone as the
-// conversation grows. Pieces joined are the template's text, byte for byte. `variables` as in
-// ChatInput.
+// conversation grows, but for white space at its end. Pieces joined are the template's text, byte
+// for byte. `variables` as in ChatInput.
 std::vector<Piece> render_conversation(const ChatTemplate& chat, const OrderedJson& messages,
                                        const OrderedJson& tools = {},
                                        const OrderedJson& variables = OrderedJson::object());

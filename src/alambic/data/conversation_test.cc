@@ -98,6 +98,18 @@ TEST(Conversation, AnEndOfTextSpelledOutIsDropped) {
   EXPECT_EQ(one(R"({"prompt": "p", "completion": "c<|endoftext|>"})").completion, "c");
 }
 
+TEST(Conversation, ANamedFormIsRequiredOfEveryRow) {
+  const std::string pairs = R"({"prompt": "p", "completion": "c"})";
+  for (const auto& [form, message] : std::initializer_list<std::pair<RowForm, const char*>>{
+           {RowForm::kAlpaca, "form alpaca; want \"instruction\" and \"output\""},
+           {RowForm::kShareGpt, "[x:2] is no row of the form sharegpt; want \"conversations\""},
+           {RowForm::kMessages, "form messages"}}) {
+    EXPECT_SAYS(parse_jsonl("\n" + pairs, "x", {"", "", form}), message);
+  }
+  EXPECT_EQ(parse_jsonl(pairs, "x", {"", "", RowForm::kPairs}),
+            (std::vector<Example>{{"p", "c", "1"}}));
+}
+
 TEST(Conversation, CsvHoldsAlpacaColumnsOrTurns) {
   EXPECT_EQ(parse_csv("instruction,input,output\nAdd.,1 1,2\nSay a.,,a\n", "x", "", ""),
             (std::vector<Example>{{"Add.\n1 1", "2", "2"}, {"Say a.", "a", "3"}}));
@@ -127,6 +139,16 @@ TEST(RenderConversation, WithoutMarkersWhatAnAnswerAddsIsLearned) {
                                  {"role": "user", "content": "V"}, {"role": "assistant", "content": "é"}])");
   EXPECT_EQ(joined(render_conversation(chat, messages)),
             "[user]U;[assistant]<<A;>>[user]V;[assistant]<<é;>>");
+}
+
+TEST(RenderConversation, WhiteSpaceThatOnlyEndsATextDoesNotMatter) {
+  const auto chat = ChatTemplate::parse(
+      "{% for m in messages %}{{ m.role ~ ':\\n' ~ m.content ~ ';\\n' }}{% endfor %}"
+      "{% if add_generation_prompt %}{{ 'assistant:\\n\\n' }}{% endif %}",
+      "t");
+  EXPECT_EQ(joined(render_conversation(chat, json(R"([{"role": "user", "content": "U"},
+                {"role": "assistant", "content": "A"}])"))),
+            "user:\nU;\nassistant:\n<<A;\n>>");
 }
 
 TEST(RenderConversation, ATemplateThatRewritesEarlierTurnsIsRefused) {

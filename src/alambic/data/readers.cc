@@ -103,9 +103,10 @@ void append_instances(const OrderedJson& row, const std::string& id, std::string
       fail(ErrorCode::kCorruptData, "[{}] is a JSON {}; want an object", place,
            instance.type_name());
     }
+    std::string question = instruction;
     const std::string input = has(instance, "input") ? field_text(instance, "input", place) : "";
-    examples.push_back({input.empty() ? instruction : instruction + "\n" + input,
-                        field_text(instance, "output", place),
+    if (!input.empty()) question.append("\n").append(input);
+    examples.push_back({std::move(question), field_text(instance, "output", place),
                         i == 0 ? id : fmt::format("{}-{}", id, i + 1)});
   }
 }

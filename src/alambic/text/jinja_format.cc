@@ -243,7 +243,7 @@ class PercentFormatter {
     return convert(value, style);
   }
 
-  std::string escaped(std::string text) const { return safe_ ? escape_html(text) : text; }
+  std::string escaped(const std::string& text) const { return safe_ ? escape_html(text) : text; }
 
   std::string convert(const Value& value, FieldStyle style) {
     switch (style.type) {

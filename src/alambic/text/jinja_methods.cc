@@ -142,7 +142,8 @@ Value find_method(Run& run, const Value& self, const Arguments& arguments) {
                     : kLast ? text->rfind(wanted)
                             : text->find(wanted);
   if (at != std::string_view::npos) {
-    return Value::integer(static_cast<Integer>(skipped + count_characters(text->substr(0, at))));
+    const size_t place = skipped + count_characters(text->substr(0, at));
+    return Value::integer(static_cast<Integer>(place));
   }
   if (search == Search::kIndex || search == Search::kLastIndex) run.wrong("substring not found");
   return Value::integer(-1);
@@ -156,7 +157,7 @@ Value count_method(Run& run, const Value& self, const Arguments& arguments) {
   size_t skipped = 0;
   const auto text = window(run, self.as_text(), args[1], args[2], &skipped);
   if (!text) return Value::integer(0);
-  if (wanted.empty()) return Value::integer(static_cast<Integer>(count_characters(*text) + 1));
+  if (wanted.empty()) return Value::integer(static_cast<Integer>(count_characters(*text)) + 1);
   return Value::integer(
       static_cast<Integer>(split_text(*text, wanted, -1, Side::kLeft).size() - 1));
 }
