@@ -21,7 +21,7 @@ constexpr size_t kShortWord = 24;
 
 Bpe::Bpe(BpeSettings settings, std::vector<NamedToken>&& tokens, std::span<const NamedMerge> merges,
          std::string_view where)
-    : TokenModel(std::move(tokens), where),
+    : TokenModel(std::move(tokens), Vocabulary::Repeats::kRefused, where),
       settings_(std::move(settings)),
       affixes_(!settings_.continuing_prefix.empty() || !settings_.end_suffix.empty()) {
   if (settings_.unk_token) {

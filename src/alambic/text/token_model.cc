@@ -10,7 +10,7 @@
 
 namespace alambic {
 
-Vocabulary::Vocabulary(std::vector<NamedToken>&& tokens, std::string_view where) {
+Vocabulary::Vocabulary(std::vector<NamedToken>&& tokens, Repeats repeats, std::string_view where) {
   // Gaps in the numbering exist in honest files, but small ones.
   const size_t limit = 2 * tokens.size() + (1 << 16);
   size_t size = 0;
@@ -40,10 +40,11 @@ Vocabulary::Vocabulary(std::vector<NamedToken>&& tokens, std::string_view where)
   for (size_t i = 0; i < size; ++i) {
     if (!present_[i]) continue;
     const auto [other, fresh] = ids_.emplace(tokens_[i], static_cast<TokenId>(i));
-    if (!fresh) {
+    if (!fresh && repeats == Repeats::kRefused) {
       fail(ErrorCode::kCorruptData, "[{}] token \"{}\" has the ids {} and {}", where, tokens_[i],
            other->second, i);
     }
+    other->second = static_cast<TokenId>(i);
   }
 }
 

@@ -22,8 +22,13 @@ using NamedToken = std::pair<std::string, TokenId>;
 
 class Vocabulary {
  public:
+  // What happens to a string that is the text of two tokens.
+  enum class Repeats {
+    kRefused,
+    kLastIsFound,  // by find(): so Python's `tokenizers` reads lists of pieces
+  };
   // Ids may have gaps, but not many: kCorruptData for those far beyond the number of tokens.
-  Vocabulary(std::vector<NamedToken>&& tokens, std::string_view where);
+  Vocabulary(std::vector<NamedToken>&& tokens, Repeats repeats, std::string_view where);
   Vocabulary(const Vocabulary&) = delete;
   Vocabulary& operator=(const Vocabulary&) = delete;
 
@@ -48,8 +53,8 @@ class TokenModel {
  public:
   static constexpr size_t kLongestPiece = 1 << 30;
 
-  TokenModel(std::vector<NamedToken>&& tokens, std::string_view where)
-      : vocabulary_(std::move(tokens), where) {}
+  TokenModel(std::vector<NamedToken>&& tokens, Vocabulary::Repeats repeats, std::string_view where)
+      : vocabulary_(std::move(tokens), repeats, where) {}
   virtual ~TokenModel() = default;
   TokenModel(const TokenModel&) = delete;
   TokenModel& operator=(const TokenModel&) = delete;

@@ -300,8 +300,6 @@ TEST(Tokenizer, BrokenFilesAreRefusedWithTheReason) {
        ErrorCode::kCorruptData},
       {R"({"model": {"type": "Unigram", "vocab": [["a", 0]], "unk_id": 1}})", "unk_id",
        ErrorCode::kCorruptData},
-      {R"({"model": {"type": "Unigram", "vocab": [["a", 0], ["a", 0]]}})", "has the ids 0 and 1",
-       ErrorCode::kCorruptData},
       {R"({"model": {"type": "WordPiece", "vocab": {"a": 0}}})", "[UNK]", ErrorCode::kCorruptData},
       {R"({"model": {"vocab": {"a": 0, "a": 1}, "merges": []}})", "\"a\" occurs twice",
        ErrorCode::kCorruptData},

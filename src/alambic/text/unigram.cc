@@ -29,7 +29,9 @@ ByteTrie make_trie(const Vocabulary& vocabulary, std::span<const TokenId> hidden
   std::vector<std::pair<std::string_view, TokenId>> entries;
   entries.reserve(static_cast<size_t>(vocabulary.size()));
   for (TokenId id = 0; id < vocabulary.size(); ++id) {
-    if (vocabulary.contains(id) && !skip.contains(id)) {
+    // Of pieces with the same text only the one that is found.
+    if (vocabulary.contains(id) && !skip.contains(id) &&
+        vocabulary.find(vocabulary.token(id)) == id) {
       entries.emplace_back(vocabulary.token(id), id);
     }
   }
@@ -41,7 +43,7 @@ ByteTrie make_trie(const Vocabulary& vocabulary, std::span<const TokenId> hidden
 Unigram::Unigram(const UnigramSettings& settings, std::vector<NamedToken>&& tokens,
                  std::vector<double> scores, std::span<const TokenId> hidden,
                  std::string_view where)
-    : TokenModel(std::move(tokens), where),
+    : TokenModel(std::move(tokens), Vocabulary::Repeats::kLastIsFound, where),
       settings_(settings),
       scores_(std::move(scores)),
       trie_(make_trie(vocabulary(), hidden)),
