@@ -208,7 +208,7 @@ def finish(name, tokenizer):
         tokenizer.post_processor = processors.Sequence(
             [processors.ByteLevel(trim_offsets=False),
              processors.TemplateProcessing("<|user|> $A", special_tokens=[("<|user|>", 1)])])
-        tokenizer.add_tokens([AddedToken("iPhone", single_word=True), AddedToken("été", normalized=True)])
+        tokenizer.add_tokens([AddedToken("iPhone", single_word=True), AddedToken("there", normalized=True)])
     if name == "qwen2":
         tokenizer.add_special_tokens([AddedToken("[MASK]", lstrip=True, normalized=False),
                                       AddedToken("[CLS]", rstrip=True, normalized=False)])
@@ -285,8 +285,8 @@ def main():
     texts = [line.decode("utf-8", "replace") for line in lines]
     print(f"{len(texts)} lines, {sum(map(len, lines)) / 1e6:.1f} MB")
     sample = [text for text in rng.sample(texts, min(len(texts), 8000)) if "\0" not in text]
-    # A unigram vocabulary must hold all characters of its sample.
-    narrow = [text for text in sample if max(text, default=" ") < "\u0500"]
+    # A unigram vocabulary must hold all characters of its sample, and its special tokens once.
+    narrow = [text for text in sample if max(text, default=" ") < "\u0500" and "<" not in text]
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "texts.bin").write_bytes(b"".join(struct.pack("<I", len(line)) + line for line in lines))

@@ -47,6 +47,7 @@ std::shared_ptr<const TokenModel> make_unigram(TokenizerParts& parts, std::strin
     settings.unk = json_token_id(unk, "unk_id", where);
   }
   settings.byte_fallback = optional<bool>(model, "byte_fallback", false, where);
+  settings.single_precision = optional<std::string>(model, "precision", "", where) == "single";
   std::vector<TokenId> hidden;
   for (const AddedToken& token : parts.added) {
     if (token.special) hidden.push_back(token.id);
