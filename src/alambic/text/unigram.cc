@@ -17,14 +17,6 @@ namespace {
 // How much worse than the worst token an unknown character is.
 constexpr double kUnknownPenalty = 10;
 
-// The best way to spell the text up to some byte.
-template <class Score>
-struct BestPath {
-  Score score = 0;
-  TokenId id = -1;      // of its last token, -1 for an unknown character
-  uint32_t length = 0;  // of its last token in bytes; 0 where no path ends
-};
-
 // The number that Python's `tokenizers` gets from the decimal digits that files hold: all digits as
 // one integer, rounded, then scaled by a power of ten, and rounded again. It may be off by one in
 // the last place, which matters where paths tie.
@@ -89,6 +81,7 @@ Unigram::Unigram(const UnigramSettings& settings, std::vector<NamedToken>&& toke
   }
   if (!scores_.empty()) {
     unknown_score_ = *std::min_element(read_scores_.begin(), read_scores_.end()) - kUnknownPenalty;
+    if (settings_.single_precision) unknown_score_ = static_cast<float>(unknown_score_);
   }
 }
 
@@ -106,10 +99,11 @@ void Unigram::append_best_path(std::string_view text, std::vector<TokenId>& out)
   for (size_t at = 0; at < text.size();) {
     const size_t character = decode_utf8(text, at).length;
     const double here = static_cast<double>(best[at].score);
-    const auto offer = [&](size_t length, TokenId id, double score) {
+    const auto offer = [&](size_t length, TokenId id, double token_score) {
+      const Score score = static_cast<Score>(here + token_score);
       BestPath<Score>& path = best[at + length];
-      if (path.length == 0 || here + score > static_cast<double>(path.score)) {
-        path = {static_cast<Score>(here + score), id, static_cast<uint32_t>(length)};
+      if (path.length == 0 || score > path.score) {
+        path = {score, id, static_cast<uint32_t>(length)};
       }
     };
     bool spelled = false;

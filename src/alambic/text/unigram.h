@@ -37,6 +37,13 @@ class Unigram : public TokenModel {
                      std::vector<TokenId>& out) const override;
 
  private:
+  // The best way to spell a text up to some byte.
+  template <class Score>
+  struct BestPath {
+    Score score = 0;
+    TokenId id = -1;      // of its last token, -1 for an unknown character
+    uint32_t length = 0;  // of its last token in bytes; 0 where no path ends
+  };
   // Appends the ids of the best path; `Score` is what sums are kept in.
   template <class Score>
   void append_best_path(std::string_view text, std::vector<TokenId>& out) const;
