@@ -1,1 +1,3 @@
 alambic_fuzz(tokenizer alambic_text)
+alambic_fuzz(sentencepiece alambic_text)
+alambic_fuzz(gguf_vocabulary alambic_text)
