@@ -41,6 +41,7 @@ Bpe::Bpe(BpeSettings settings, std::vector<NamedToken>&& tokens, std::span<const
   }
   if (byte_symbols_.size() < 256 || affixes_) byte_symbols_.clear();
   fallback_bytes_ = vocabulary().byte_tokens();
+  if (!affixes_ && !settings_.ignore_merges) cut_at_marks();
 }
 
 void Bpe::add_merges(std::span<const NamedMerge> merges, std::string_view where) {

@@ -74,6 +74,9 @@ class TokenModel {
   virtual void write_json(std::string& out) const = 0;
 
  protected:
+  // For models where no token runs over the beginning of a word marked with "▁": pieces are cut
+  // there, which changes no id, and lets words be cached. Does nothing where some token does.
+  void cut_at_marks();
   // The same as encode() for a piece that no cache knows; `out` is empty.
   virtual void encode_afresh(std::string_view piece, bool byte_level,
                              std::vector<TokenId>& out) const = 0;
@@ -81,7 +84,11 @@ class TokenModel {
   void write_vocabulary(std::string& out) const;
 
  private:
+  void encode_word(std::string_view word, bool byte_level, WordCache& cache,
+                   std::vector<TokenId>& out) const;
+
   Vocabulary vocabulary_;
+  bool cuts_at_marks_ = false;
 };
 
 }  // namespace alambic

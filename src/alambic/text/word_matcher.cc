@@ -18,13 +18,13 @@ using Classes = uint8_t;
 constexpr Classes kUpper = 1;        // Lu, Lt
 constexpr Classes kLower = 2;        // Ll
 constexpr Classes kOtherLetter = 4;  // Lm, Lo
-constexpr Classes kMark = 8;
+constexpr Classes kCombining = 8;
 constexpr Classes kNumber = 16;
 constexpr Classes kSpace = 32;
 constexpr Classes kNewline = 64;  // \r and \n, which are spaces too
 constexpr Classes kLetter = kUpper | kLower | kOtherLetter;
-constexpr Classes kUpperRun = kUpper | kOtherLetter | kMark;
-constexpr Classes kLowerRun = kLower | kOtherLetter | kMark;
+constexpr Classes kUpperRun = kUpper | kOtherLetter | kCombining;
+constexpr Classes kLowerRun = kLower | kOtherLetter | kCombining;
 
 Classes look_up(char32_t code) {
   if (is_white_space(code)) {
@@ -42,7 +42,7 @@ Classes look_up(char32_t code) {
     case UTF8PROC_CATEGORY_MN:
     case UTF8PROC_CATEGORY_MC:
     case UTF8PROC_CATEGORY_ME:
-      return kMark;
+      return kCombining;
     case UTF8PROC_CATEGORY_ND:
     case UTF8PROC_CATEGORY_NL:
     case UTF8PROC_CATEGORY_NO:
@@ -235,7 +235,7 @@ WordEnd find_word_matcher(std::string_view expression) {
       {kLlama3Expression, llama3_word<3, kLetter>},
       {kCl100kExpression, llama3_word<3, kLetter>},
       {kQwen2Expression, llama3_word<1, kLetter>},
-      {kQwen35Expression, llama3_word<1, kLetter | kMark>},
+      {kQwen35Expression, llama3_word<1, kLetter | kCombining>},
       {kO200kExpression, o200k_word<3, true>},
       {kTekkenExpression, o200k_word<1, false>},
   };
