@@ -1,2 +1,4 @@
 alambic_fuzz(tokenizer alambic_text)
 alambic_fuzz(chat_template alambic_text)
+alambic_fuzz(sentencepiece alambic_text)
+alambic_fuzz(gguf_vocabulary alambic_text)

@@ -1,6 +1,6 @@
 """Records what Python's `tokenizers` makes of a varied corpus, for src/alambic/text/*_test.cc.
 
-Run from the repository root with `tokenizers` installed (recorded with 0.23):
+Run from the repository root with `tokenizers` and `sentencepiece` installed (recorded with 0.23 and 0.2.3):
     python3 tests/golden/make_tokenizer_goldens.py [DIRECTORY_WITH_TINYSTORIES_TOKENIZER]
 
 Writes beside itself:
@@ -9,6 +9,7 @@ Writes beside itself:
     tokenizer_NAME.ids.json    for each text: ids; "bare", ids without special tokens, where these differ;
                                "text", what they decode to, where it is not the text; "full", the same with
                                special tokens, where that differs
+    tokenizer_spm_NAME.model   small SentencePiece models, with the same .ids.json as `sentencepiece` has them
     tokenizer_tinystories.ids.json  the same for a published tokenizer, which itself is not stored
 """
 
@@ -16,7 +17,9 @@ import json
 import pathlib
 import random
 import sys
+import tempfile
 
+import sentencepiece
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers,
                         processors, trainers)
 
@@ -136,6 +139,73 @@ def words(texts):
     return tokenizer
 
 
+def unigram(texts):
+    """Log-probabilities, a Metaspace prefix on every stretch of text, unknown characters in one piece."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    trainer = trainers.UnigramTrainer(vocab_size=500, special_tokens=["<unk>", "<s>", "</s>"], unk_token="<unk>",
+                                      show_progress=False)
+    latin = [text for text in texts if text.isascii() and "<" not in text]
+    tokenizer.train_from_iterator(latin, trainer)
+    return tokenizer
+
+
+def wordpiece(texts):
+    """BERT: its own normalizer, cutter, model, decoder and post-processor."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=60))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(vocab_size=500, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"],
+                                        limit_alphabet=80, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return tokenizer
+
+
+def affixes(texts):
+    """Tokens that say whether they begin or end a word, accents stripped, punctuation joined to what follows."""
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", fuse_unk=True, continuing_subword_prefix="##",
+                                     end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation("merged_with_next"),
+         pre_tokenizers.CharDelimiterSplit("x")])
+    tokenizer.decoder = decoders.BPEDecoder()
+    trainer = trainers.BpeTrainer(vocab_size=500, special_tokens=["[UNK]"], limit_alphabet=60, show_progress=False,
+                                  continuing_subword_prefix="##", end_of_word_suffix="</w>")
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def record_sentencepiece(texts):
+    latin = [text for text in texts if text.isascii() and "<" not in text and "\n" not in text and "\0" not in text]
+    with tempfile.TemporaryDirectory() as folder:
+        sample, rules = pathlib.Path(folder) / "sample.txt", pathlib.Path(folder) / "rules.tsv"
+        sample.write_text("\n".join(latin) + "\n")
+        # Characters of the left column, in hexadecimal, become those of the right one; the longest wins.
+        rules.write_text("41\t61\n45 301\te9\n65 301\tE9\n301\t27\nFB01\t66 69\n3000\t20\nA0\t20\n9\t20\n")
+        kinds = {"unigram": dict(model_type="unigram", vocab_size=300, normalization_rule_tsv=str(rules)),
+                 "bpe": dict(model_type="bpe", vocab_size=600, normalization_rule_name="identity", byte_fallback=True,
+                             remove_extra_whitespaces=False, user_defined_symbols="<|user|>")}
+        for kind, options in kinds.items():
+            stem = str(HERE / f"tokenizer_spm_{kind}")
+            sentencepiece.SentencePieceTrainer.train(input=str(sample), model_prefix=stem, hard_vocab_limit=False,
+                                                     minloglevel=2, num_threads=1, **options)
+            pathlib.Path(stem + ".vocab").unlink()
+            model = sentencepiece.SentencePieceProcessor(model_file=stem + ".model")
+            rows = []
+            for text in texts:
+                # What `sentencepiece` takes as text and `tokenizers` as tokens is left out.
+                known = any(name in text for name in ("<s>", "</s>", "<unk>", "<|user|>"))
+                rows.append({"ids": None} if known else {"ids": model.encode(text)})
+            lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+            pathlib.Path(stem + ".ids.json").write_text(f"[\n{lines}\n]\n")
+
+
 def record(name, tokenizer, texts):
     rows = []
     special = {i for i, token in tokenizer.get_added_tokens_decoder().items() if token.special}
@@ -157,10 +227,11 @@ def main():
     (HERE / "tokenizer_texts.json").write_text(json.dumps(texts, indent=0) + "\n")
     # The same rule stands in train_bpe_test.cc.
     learn = [text for text in texts if len(text) < 600 and "<|" not in text]
-    for make in (byte_level, metaspace, digits, words):
+    for make in (byte_level, metaspace, digits, words, unigram, wordpiece, affixes):
         tokenizer = make(learn)
         tokenizer.save(str(HERE / f"tokenizer_{make.__name__}.json"), pretty=False)
         record(make.__name__, tokenizer, texts)
+    record_sentencepiece(texts)
     if len(sys.argv) > 1:
         record("tinystories", Tokenizer.from_file(sys.argv[1] + "/tokenizer.json"), texts)
 

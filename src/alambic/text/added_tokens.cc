@@ -53,6 +53,7 @@ void AddedTokenFinder::add(AddedToken token, std::string pattern) {
   if (pattern.empty()) return;
   auto& bucket = by_first_byte_[static_cast<uint8_t>(pattern[0])];
   if (bucket.empty()) first_bytes_ += pattern[0];
+  begins_[static_cast<uint8_t>(pattern[0])] = true;
   const auto shorter = [&](uint32_t other) {
     return entries_[other].pattern.size() < pattern.size();
   };
@@ -71,7 +72,7 @@ const AddedTokenFinder::Entry* AddedTokenFinder::match(std::string_view text) co
 size_t AddedTokenFinder::next_candidate(std::string_view text, size_t at) const {
   // Nearly always all patterns start with "<", and memchr is fast.
   if (first_bytes_.size() == 1) return std::min(text.find(first_bytes_[0], at), text.size());
-  while (at < text.size() && by_first_byte_[static_cast<uint8_t>(text[at])].empty()) ++at;
+  while (at < text.size() && !begins_[static_cast<uint8_t>(text[at])]) ++at;
   return at;
 }
 

@@ -48,6 +48,7 @@ class AddedTokenFinder {
 
   std::vector<Entry> entries_;
   std::array<std::vector<uint32_t>, 256> by_first_byte_;  // longest pattern first
+  std::array<bool, 256> begins_{};                        // which of them are not empty
   std::string first_bytes_;
 };
 

@@ -21,7 +21,7 @@ constexpr size_t kShortWord = 24;
 
 Bpe::Bpe(BpeSettings settings, std::vector<NamedToken>&& tokens, std::span<const NamedMerge> merges,
          std::string_view where)
-    : TokenModel(std::move(tokens), where),
+    : TokenModel(std::move(tokens), Vocabulary::Repeats::kRefused, where),
       settings_(std::move(settings)),
       affixes_(!settings_.continuing_prefix.empty() || !settings_.end_suffix.empty()) {
   if (settings_.unk_token) {
@@ -41,6 +41,7 @@ Bpe::Bpe(BpeSettings settings, std::vector<NamedToken>&& tokens, std::span<const
   }
   if (byte_symbols_.size() < 256 || affixes_) byte_symbols_.clear();
   fallback_bytes_ = vocabulary().byte_tokens();
+  if (!affixes_ && !settings_.ignore_merges) cut_at_marks();
 }
 
 void Bpe::add_merges(std::span<const NamedMerge> merges, std::string_view where) {

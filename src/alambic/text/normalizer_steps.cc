@@ -27,6 +27,7 @@ utf8proc_category_t category(char32_t code) {
 
 bool is_dropped_control(char32_t code) {
   if (code == '\t' || code == '\n' || code == '\r') return false;
+  if (code < 0x80) return code < 0x20 || code == 0x7F;
   switch (category(code)) {
     case UTF8PROC_CATEGORY_CC:
     case UTF8PROC_CATEGORY_CF:

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "alambic/text/unicode.h"
+#include "alambic/text/word_matcher.h"
 
 namespace alambic {
 namespace {
@@ -25,6 +26,7 @@ constexpr std::string_view kHexClass = "0-9a-fA-F";
 std::string to_pcre2(std::string_view expression, std::string_view where) {
   std::string out;
   bool in_class = false;
+  int nested = 0;  // classes open inside the class
   const auto add_class = [&](std::string_view content, bool negated) {
     if (in_class && negated) {
       fail(ErrorCode::kUnsupported,
@@ -80,13 +82,20 @@ std::string to_pcre2(std::string_view expression, std::string_view where) {
       const size_t name = rest.find(":]") + 2;
       out += rest.substr(0, name);
       i += name - 1;
-    } else if (in_class && (c == '[' || rest.starts_with("&&"))) {
+    } else if (in_class &&
+               (rest.starts_with("[^") || rest.starts_with("[]") || rest.starts_with("&&"))) {
       fail(ErrorCode::kUnsupported,
-           "[{}] regular expression with a class inside a class or an intersection; got {}", where,
-           expression);
+           "[{}] regular expression with a negated class inside a class or an intersection; got {}",
+           where, expression);
+    } else if (in_class && c == '[') {
+      ++nested;  // a union, which needs no brackets of its own
     } else if (in_class && c == ']') {
-      in_class = false;
-      out += c;
+      in_class = nested > 0;
+      if (in_class) {
+        --nested;
+      } else {
+        out += c;
+      }
     } else if (!in_class && c == '[') {
       in_class = true;
       out += c;
@@ -159,6 +168,27 @@ class Pattern::Characters : public Matcher {
 
  private:
   bool (*contains_)(char32_t);
+};
+
+// An expression that matches at every character of UTF-8.
+class Pattern::Words : public Matcher {
+ public:
+  explicit Words(WordEnd word_end) : word_end_(word_end) {}
+  void for_each_match(std::string_view text, const Sink& sink) const override {
+    for (size_t base = 0; base < text.size();) {
+      const std::string_view valid = text.substr(base, valid_utf8_prefix(text.substr(base)));
+      for (size_t at = 0; at < valid.size();) {
+        const size_t end = word_end_(valid, at);
+        sink(base + at, base + end);
+        at = end;
+      }
+      base += valid.size();
+      if (base < text.size()) base += decode_utf8(text, base).length;
+    }
+  }
+
+ private:
+  WordEnd word_end_;
 };
 
 class Pattern::Regex : public Matcher {
@@ -252,6 +282,9 @@ Pattern Pattern::literal(std::string text) {
 }
 
 Pattern Pattern::regex(std::string_view expression, std::string_view where) {
+  if (const WordEnd word_end = find_word_matcher(expression)) {
+    return Pattern(std::make_shared<Words>(word_end));
+  }
   return Pattern(std::make_shared<Regex>(expression, where));
 }
 

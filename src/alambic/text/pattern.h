@@ -1,7 +1,8 @@
 // What a tokenizer file may search for: a literal, a regular expression or a class of characters.
-// Regular expressions come in the Oniguruma dialect of tokenizer files and run on PCRE2 with the
-// same meaning of \s, \w, \h, ^ and $; nested classes and class intersections are refused. Bytes
-// that are not UTF-8 never match and end whatever match would run over them. Ownership: an
+// Expressions of published tokenizers are matched by hand-written code (word_matcher.h). Others
+// come in the Oniguruma dialect of tokenizer files and run on PCRE2 with the
+// same meaning of \s, \w, \h, ^ and $; negated classes in classes and intersections are refused.
+// Bytes that are not UTF-8 never match and end whatever match would run over them. Ownership: an
 // immutable handle, cheap to copy. Thread safety: usable from several threads at once. Errors:
 // kUnsupported for an expression PCRE2 cannot take; kResourceExhausted when matching one explodes.
 #pragma once
@@ -35,6 +36,7 @@ class Pattern {
  private:
   class Matcher;
   class Literal;
+  class Words;
   class Regex;
   class Characters;
 

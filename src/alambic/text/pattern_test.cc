@@ -25,6 +25,7 @@ TEST(Pattern, EscapesMeanWhatTheyMeanToOniguruma) {
   EXPECT_EQ(matches(R"(^.)", "ab\ncd"), (Matches{"a", "c"}));
   EXPECT_EQ(matches(R"(\u00e9)", "caf\u00e9"), Matches{"\u00e9"});
   EXPECT_EQ(matches(R"([[:alpha:]x]+)", "1ab"), Matches{"ab"});
+  EXPECT_EQ(matches(R"([^a[bc]\s]+)", "ax[y] bz"), (Matches{"x[y]", "z"}));
 }
 
 TEST(Pattern, EmptyMatchesAreReportedOnceAndDoNotLoop) {
@@ -38,7 +39,7 @@ TEST(Pattern, BrokenBytesEndMatches) {
 
 TEST(Pattern, DialectOutsideTheTranslationIsRefused) {
   for (const char* expression :
-       {"[a[b]]", "[a&&b]", R"([\W])", R"(\u12)", "(", R"(\p{Nonsense})"}) {
+       {"[a[^b]]", "[a[]b]", "[a&&b]", R"([\W])", R"(\u12)", "(", R"(\p{Nonsense})"}) {
     EXPECT_THROW(Pattern::regex(expression, "test"), Error) << expression;
   }
 }

@@ -83,7 +83,7 @@ Json normalizer_of(const PieceVocabulary& vocabulary) {
                      {"match", "longest"}});
   }
   if (vocabulary.remove_extra_whitespaces) {
-    steps.push_back(replace_step("Regex", R"(\A +| +\z)", ""));
+    steps.push_back(replace_step("Regex", R"(\A +|[ ▁]+\z)", ""));
     steps.push_back(replace_step("Regex", " {2,}", " "));
   }
   if (vocabulary.dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", "▁"}});
@@ -118,7 +118,15 @@ Json model_of(const PieceVocabulary& vocabulary, std::string_view where) {
   return {{"type", "Unigram"},
           {"unk_id", unknown - pieces.begin()},
           {"byte_fallback", vocabulary.byte_fallback},
+          {"precision", "single"},
           {"hidden", hidden}};
+}
+
+// How many spaces at the start of a decoded text are not its own.
+int leading_spaces(const PieceVocabulary& vocabulary) {
+  constexpr int kAll = 1 << 16;
+  if (vocabulary.remove_extra_whitespaces) return kAll;
+  return vocabulary.dummy_prefix ? 1 : 0;
 }
 
 }  // namespace
@@ -147,7 +155,7 @@ TokenizerParts parts_of_pieces(PieceVocabulary&& vocabulary, std::string_view wh
       {"normalizer", normalizer_of(vocabulary)},
       {"pre_tokenizer", nullptr},
       {"post_processor", nullptr},
-      {"decoder", metaspace_decoder(vocabulary.byte_fallback, vocabulary.dummy_prefix)},
+      {"decoder", metaspace_decoder(vocabulary.byte_fallback, leading_spaces(vocabulary))},
       {"model", model_of(vocabulary, where)}};
   parts.tokens.reserve(vocabulary.pieces.size());
   for (auto& [text, score, kind] : vocabulary.pieces) {

@@ -70,12 +70,12 @@ Json bert_settings(bool lowercase, Json strip_accents, bool chinese, const std::
             {"max_input_chars_per_word", 100}}}};
 }
 
-Json metaspace_decoder(bool byte_fallback, bool prefix) {
+Json metaspace_decoder(bool byte_fallback, int leading_spaces) {
   Json steps = Json::array({replace_step("String", "▁", " ")});
   if (byte_fallback) steps.push_back({{"type", "ByteFallback"}});
   steps.push_back({{"type", "Fuse"}});
-  if (prefix) {
-    steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  if (leading_spaces > 0) {
+    steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", leading_spaces}, {"stop", 0}});
   }
   return {{"type", "Sequence"}, {"decoders", steps}};
 }

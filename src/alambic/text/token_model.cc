@@ -9,8 +9,20 @@
 #include "alambic/text/unicode.h"
 
 namespace alambic {
+namespace {
 
-Vocabulary::Vocabulary(std::vector<NamedToken>&& tokens, std::string_view where) {
+constexpr std::string_view kMark = "▁";
+
+// Where the first "▁" after something else stands, npos if there is none.
+size_t next_marked_word(std::string_view text) {
+  size_t at = 0;
+  while (text.substr(at).starts_with(kMark)) at += kMark.size();
+  return text.find(kMark, at);
+}
+
+}  // namespace
+
+Vocabulary::Vocabulary(std::vector<NamedToken>&& tokens, Repeats repeats, std::string_view where) {
   // Gaps in the numbering exist in honest files, but small ones.
   const size_t limit = 2 * tokens.size() + (1 << 16);
   size_t size = 0;
@@ -40,10 +52,11 @@ Vocabulary::Vocabulary(std::vector<NamedToken>&& tokens, std::string_view where)
   for (size_t i = 0; i < size; ++i) {
     if (!present_[i]) continue;
     const auto [other, fresh] = ids_.emplace(tokens_[i], static_cast<TokenId>(i));
-    if (!fresh) {
+    if (!fresh && repeats == Repeats::kRefused) {
       fail(ErrorCode::kCorruptData, "[{}] token \"{}\" has the ids {} and {}", where, tokens_[i],
            other->second, i);
     }
+    other->second = static_cast<TokenId>(i);
   }
 }
 
@@ -68,18 +81,35 @@ void TokenModel::encode(std::string_view piece, bool byte_level, WordCache& cach
     fail(ErrorCode::kResourceExhausted, "[tokenizer] piece of text too long; got {} bytes, want {}",
          piece.size(), kLongestPiece);
   }
-  const bool cached = piece.size() <= WordCache::kLongestWord;
-  const uint64_t hash = cached ? WordCache::hash(piece) : 0;
+  if (!cuts_at_marks_ || byte_level) return encode_word(piece, byte_level, cache, out);
+  while (!piece.empty()) {
+    const size_t end = std::min(next_marked_word(piece), piece.size());
+    encode_word(piece.substr(0, end), byte_level, cache, out);
+    piece.remove_prefix(end);
+  }
+}
+
+void TokenModel::encode_word(std::string_view word, bool byte_level, WordCache& cache,
+                             std::vector<TokenId>& out) const {
+  const bool cached = word.size() <= WordCache::kLongestWord;
+  const uint64_t hash = cached ? WordCache::hash(word) : 0;
   if (cached) {
-    if (const auto ids = cache.find(piece, hash); !ids.empty()) {
+    if (const auto ids = cache.find(word, hash); !ids.empty()) {
       out.insert(out.end(), ids.begin(), ids.end());
       return;
     }
   }
   cache.symbols.clear();
-  encode_afresh(piece, byte_level, cache.symbols);
-  if (cached) cache.store(piece, hash, cache.symbols);
+  encode_afresh(word, byte_level, cache.symbols);
+  if (cached) cache.store(word, hash, cache.symbols);
   out.insert(out.end(), cache.symbols.begin(), cache.symbols.end());
+}
+
+void TokenModel::cut_at_marks() {
+  cuts_at_marks_ = vocabulary_.find(kMark).has_value();
+  for (TokenId id = 0; id < vocabulary_.size() && cuts_at_marks_; ++id) {
+    cuts_at_marks_ = next_marked_word(vocabulary_.token(id)) == std::string_view::npos;
+  }
 }
 
 void TokenModel::encode_with_dropout(std::string_view, bool, double, Rng&,

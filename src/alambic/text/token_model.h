@@ -22,8 +22,13 @@ using NamedToken = std::pair<std::string, TokenId>;
 
 class Vocabulary {
  public:
+  // What happens to a string that is the text of two tokens.
+  enum class Repeats {
+    kRefused,
+    kLastIsFound,  // by find(): so Python's `tokenizers` reads lists of pieces
+  };
   // Ids may have gaps, but not many: kCorruptData for those far beyond the number of tokens.
-  Vocabulary(std::vector<NamedToken>&& tokens, std::string_view where);
+  Vocabulary(std::vector<NamedToken>&& tokens, Repeats repeats, std::string_view where);
   Vocabulary(const Vocabulary&) = delete;
   Vocabulary& operator=(const Vocabulary&) = delete;
 
@@ -48,8 +53,8 @@ class TokenModel {
  public:
   static constexpr size_t kLongestPiece = 1 << 30;
 
-  TokenModel(std::vector<NamedToken>&& tokens, std::string_view where)
-      : vocabulary_(std::move(tokens), where) {}
+  TokenModel(std::vector<NamedToken>&& tokens, Vocabulary::Repeats repeats, std::string_view where)
+      : vocabulary_(std::move(tokens), repeats, where) {}
   virtual ~TokenModel() = default;
   TokenModel(const TokenModel&) = delete;
   TokenModel& operator=(const TokenModel&) = delete;
@@ -69,6 +74,9 @@ class TokenModel {
   virtual void write_json(std::string& out) const = 0;
 
  protected:
+  // For models where no token runs over the beginning of a word marked with "▁": pieces are cut
+  // there, which changes no id, and lets words be cached. Does nothing where some token does.
+  void cut_at_marks();
   // The same as encode() for a piece that no cache knows; `out` is empty.
   virtual void encode_afresh(std::string_view piece, bool byte_level,
                              std::vector<TokenId>& out) const = 0;
@@ -76,7 +84,11 @@ class TokenModel {
   void write_vocabulary(std::string& out) const;
 
  private:
+  void encode_word(std::string_view word, bool byte_level, WordCache& cache,
+                   std::vector<TokenId>& out) const;
+
   Vocabulary vocabulary_;
+  bool cuts_at_marks_ = false;
 };
 
 }  // namespace alambic

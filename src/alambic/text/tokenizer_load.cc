@@ -47,6 +47,7 @@ std::shared_ptr<const TokenModel> make_unigram(TokenizerParts& parts, std::strin
     settings.unk = json_token_id(unk, "unk_id", where);
   }
   settings.byte_fallback = optional<bool>(model, "byte_fallback", false, where);
+  settings.single_precision = optional<std::string>(model, "precision", "", where) == "single";
   std::vector<TokenId> hidden;
   for (const AddedToken& token : parts.added) {
     if (token.special) hidden.push_back(token.id);
@@ -87,9 +88,10 @@ void check_added(const std::vector<AddedToken>& tokens, const Vocabulary& vocabu
   std::unordered_map<TokenId, std::string_view> seen;
   for (const AddedToken& token : tokens) {
     const auto in_model = vocabulary.find(token.content);
-    const bool taken = vocabulary.contains(token.id) && vocabulary.token(token.id) != token.content;
+    const bool same = vocabulary.contains(token.id) && vocabulary.token(token.id) == token.content;
+    const bool taken = !same && (in_model || vocabulary.contains(token.id));
     const bool repeated = !seen.emplace(token.id, token.content).second;
-    if (token.id >= limit || taken || repeated || (in_model && *in_model != token.id)) {
+    if (token.id >= limit || taken || repeated) {
       fail(ErrorCode::kCorruptData, "[{}] added token \"{}\"; got id {}, want {}", where,
            token.content, token.id,
            in_model ? std::to_string(*in_model) : "one that no other token has");

@@ -19,8 +19,9 @@ namespace alambic {
 class GgufFile;
 
 struct TokenizerParts {
-  // The document without vocabulary, merges and added tokens. ["model"] names the kind; its key
-  // "hidden", which is ours, lists the ids of a Unigram model that no text may become.
+  // The document without vocabulary, merges and added tokens. ["model"] names the kind. Two keys of
+  // a Unigram model are ours, and other readers pass over them: "hidden" lists the ids that no text
+  // may become; "precision" is "single" where paths are to be compared as SentencePiece does.
   Json settings;
   std::vector<NamedToken> tokens;
   std::vector<NamedMerge> merges;  // of BPE, best first
@@ -58,8 +59,8 @@ Json split_then_byte_level(const std::vector<std::string_view>& expressions);
 Json gpt2_pre_tokenizer();
 // The settings of BERT's WordPiece; null `strip_accents` follows `lowercase`.
 Json bert_settings(bool lowercase, Json strip_accents, bool chinese, const std::string& unk);
-// What turns "▁" and byte tokens into text again; `prefix`: one space at the start is not text.
-Json metaspace_decoder(bool byte_fallback, bool prefix);
+// What turns "▁" and byte tokens into text again, less so many spaces at the start.
+Json metaspace_decoder(bool byte_fallback, int leading_spaces);
 // Sets the post-processor that puts these ids (each a token of the vocabulary) around a text.
 void set_affixes(TokenizerParts& parts, const std::vector<TokenId>& prefix,
                  const std::vector<TokenId>& suffix);

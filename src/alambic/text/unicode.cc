@@ -49,6 +49,34 @@ std::string map_valid_runs(std::string_view text, Function&& valid) {
   return out;
 }
 
+size_t ascii_prefix(std::string_view text) {
+  size_t at = 0;
+  while (at + 8 <= text.size()) {
+    uint64_t word;
+    std::memcpy(&word, text.data() + at, sizeof word);
+    if ((word & 0x8080808080808080ULL) != 0) break;
+    at += 8;
+  }
+  while (at < text.size() && static_cast<uint8_t>(text[at]) < 0x80) ++at;
+  return at;
+}
+
+// The first ASCII character from `at` on, or the end.
+size_t next_ascii(std::string_view text, size_t at) {
+  while (at < text.size() && static_cast<uint8_t>(text[at]) >= 0x80) ++at;
+  return at;
+}
+
+void append_normalized(std::string_view text, int options, std::string& out) {
+  utf8proc_uint8_t* mapped = nullptr;
+  const utf8proc_ssize_t length = utf8proc_map(
+      reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+      static_cast<utf8proc_ssize_t>(text.size()), &mapped, static_cast<utf8proc_option_t>(options));
+  if (length < 0) throw std::bad_alloc();
+  out.append(reinterpret_cast<const char*>(mapped), static_cast<size_t>(length));
+  std::free(mapped);
+}
+
 }  // namespace
 
 Utf8Step decode_utf8(std::string_view text, size_t at) {
@@ -200,6 +228,11 @@ std::string lowercase(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
+    if (static_cast<uint8_t>(text[at]) < 0x80) {
+      const char c = text[at++];
+      out += c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+      continue;
+    }
     const Utf8Step step = decode_utf8(text, at);
     if (!step.valid) {
       out.append(text.substr(at, step.length));
@@ -232,14 +265,16 @@ std::string normalize_unicode(std::string_view text, NormalForm form) {
       break;
   }
   return map_valid_runs(text, [&](std::string_view run, std::string& out) {
-    utf8proc_uint8_t* mapped = nullptr;
-    const utf8proc_ssize_t length =
-        utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(run.data()),
-                     static_cast<utf8proc_ssize_t>(run.size()), &mapped,
-                     static_cast<utf8proc_option_t>(options));
-    if (length < 0) throw std::bad_alloc();
-    out.append(reinterpret_cast<const char*>(mapped), static_cast<size_t>(length));
-    std::free(mapped);
+    // ASCII is normal in every form, but for a character that others follow and may join.
+    while (!run.empty()) {
+      const size_t plain = ascii_prefix(run);
+      const size_t kept = plain < run.size() && plain > 0 ? plain - 1 : plain;
+      out.append(run.substr(0, kept));
+      run.remove_prefix(kept);
+      const size_t end = next_ascii(run, plain - kept);
+      if (end > 0) append_normalized(run.substr(0, end), options, out);
+      run.remove_prefix(end);
+    }
   });
 }
 

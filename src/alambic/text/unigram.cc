@@ -17,19 +17,34 @@ namespace {
 // How much worse than the worst token an unknown character is.
 constexpr double kUnknownPenalty = 10;
 
-// The best way to spell the text up to some byte.
-struct BestPath {
-  double score = 0;
-  TokenId id = -1;      // of its last token, -1 for an unknown character
-  uint32_t length = 0;  // of its last token in bytes; 0 where no path ends
-};
+// The number that Python's `tokenizers` gets from the decimal digits that files hold: all digits as
+// one integer, rounded, then scaled by a power of ten, and rounded again. It may be off by one in
+// the last place, which matters where paths tie.
+double as_reference_reads(double score) {
+  const std::string digits = fmt::format("{}", score);  // the shortest that reads back
+  const size_t end = std::min(digits.find('e'), digits.size());
+  const size_t point = std::min(digits.find('.'), end);
+  uint64_t significand = 0;
+  for (const char c : digits.substr(0, end)) {
+    if (c >= '0' && c <= '9') significand = significand * 10 + static_cast<uint64_t>(c - '0');
+  }
+  int exponent = end < digits.size() ? std::stoi(digits.substr(end + 1)) : 0;
+  if (point < end) exponent -= static_cast<int>(end - point - 1);
+  const double scale = std::pow(10.0, std::abs(exponent));
+  const double size = static_cast<double>(significand);
+  const double value = exponent < 0 ? size / scale : size * scale;
+  if (!std::isfinite(value)) return score;
+  return score < 0 ? -value : value;
+}
 
 ByteTrie make_trie(const Vocabulary& vocabulary, std::span<const TokenId> hidden) {
   const std::unordered_set<TokenId> skip(hidden.begin(), hidden.end());
   std::vector<std::pair<std::string_view, TokenId>> entries;
   entries.reserve(static_cast<size_t>(vocabulary.size()));
   for (TokenId id = 0; id < vocabulary.size(); ++id) {
-    if (vocabulary.contains(id) && !skip.contains(id)) {
+    // Of pieces with the same text only the one that is found.
+    if (vocabulary.contains(id) && !skip.contains(id) &&
+        vocabulary.find(vocabulary.token(id)) == id) {
       entries.emplace_back(vocabulary.token(id), id);
     }
   }
@@ -41,7 +56,7 @@ ByteTrie make_trie(const Vocabulary& vocabulary, std::span<const TokenId> hidden
 Unigram::Unigram(const UnigramSettings& settings, std::vector<NamedToken>&& tokens,
                  std::vector<double> scores, std::span<const TokenId> hidden,
                  std::string_view where)
-    : TokenModel(std::move(tokens), where),
+    : TokenModel(std::move(tokens), Vocabulary::Repeats::kLastIsFound, where),
       settings_(settings),
       scores_(std::move(scores)),
       trie_(make_trie(vocabulary(), hidden)),
@@ -60,8 +75,13 @@ Unigram::Unigram(const UnigramSettings& settings, std::vector<NamedToken>&& toke
     fail(ErrorCode::kCorruptData, "[{}] unk_id; got {}, want less than {}", where, *settings_.unk,
          vocabulary().size());
   }
+  read_scores_ = scores_;
+  if (!settings_.single_precision) {
+    std::transform(scores_.begin(), scores_.end(), read_scores_.begin(), as_reference_reads);
+  }
   if (!scores_.empty()) {
-    unknown_score_ = *std::min_element(scores_.begin(), scores_.end()) - kUnknownPenalty;
+    unknown_score_ = *std::min_element(read_scores_.begin(), read_scores_.end()) - kUnknownPenalty;
+    if (settings_.single_precision) unknown_score_ = static_cast<float>(unknown_score_);
   }
 }
 
@@ -69,19 +89,26 @@ void Unigram::encode_afresh(std::string_view piece, bool byte_level,
                             std::vector<TokenId>& out) const {
   const std::string chars = byte_level ? bytes_to_chars(piece) : std::string();
   const std::string_view text = byte_level ? chars : piece;
-  std::vector<BestPath> best(text.size() + 1);
+  settings_.single_precision ? append_best_path<float>(text, out)
+                             : append_best_path<double>(text, out);
+}
+
+template <class Score>
+void Unigram::append_best_path(std::string_view text, std::vector<TokenId>& out) const {
+  std::vector<BestPath<Score>> best(text.size() + 1);
   for (size_t at = 0; at < text.size();) {
     const size_t character = decode_utf8(text, at).length;
-    const double here = best[at].score;
-    const auto offer = [&](size_t length, TokenId id, double score) {
-      BestPath& path = best[at + length];
-      if (path.length == 0 || here + score > path.score) {
-        path = {here + score, id, static_cast<uint32_t>(length)};
+    const double here = static_cast<double>(best[at].score);
+    const auto offer = [&](size_t length, TokenId id, double token_score) {
+      const Score score = static_cast<Score>(here + token_score);
+      BestPath<Score>& path = best[at + length];
+      if (path.length == 0 || score > path.score) {
+        path = {score, id, static_cast<uint32_t>(length)};
       }
     };
     bool spelled = false;
     trie_.for_each_prefix(text.substr(at), [&](size_t length, TokenId id) {
-      offer(length, id, scores_[static_cast<size_t>(id)]);
+      offer(length, id, read_scores_[static_cast<size_t>(id)]);
       spelled = spelled || length == character;
     });
     if (!spelled) offer(character, -1, unknown_score_);
@@ -91,7 +118,7 @@ void Unigram::encode_afresh(std::string_view piece, bool byte_level,
   std::vector<std::pair<size_t, size_t>> stretches;  // end, length
   std::vector<TokenId> ids;
   for (size_t end = text.size(); end > 0;) {
-    const BestPath& path = best[end];
+    const BestPath<Score>& path = best[end];
     if (path.id < 0 && !ids.empty() && ids.back() < 0) {
       stretches.back().second += path.length;
     } else {

@@ -17,6 +17,9 @@ namespace alambic {
 struct UnigramSettings {
   std::optional<TokenId> unk;
   bool byte_fallback = false;  // unknown characters become <0x00> ... <0xFF>
+  // Where two paths are nearly as good, rounding decides. SentencePiece keeps sums in single
+  // precision, Python's `tokenizers` in double.
+  bool single_precision = false;
 };
 
 class Unigram : public TokenModel {
@@ -34,10 +37,21 @@ class Unigram : public TokenModel {
                      std::vector<TokenId>& out) const override;
 
  private:
+  // The best way to spell a text up to some byte.
+  template <class Score>
+  struct BestPath {
+    Score score = 0;
+    TokenId id = -1;      // of its last token, -1 for an unknown character
+    uint32_t length = 0;  // of its last token in bytes; 0 where no path ends
+  };
+  // Appends the ids of the best path; `Score` is what sums are kept in.
+  template <class Score>
+  void append_best_path(std::string_view text, std::vector<TokenId>& out) const;
   void append_unknown(std::string_view text, std::vector<TokenId>& out) const;
 
   UnigramSettings settings_;
-  std::vector<double> scores_;
+  std::vector<double> scores_;       // as in the file
+  std::vector<double> read_scores_;  // as the reference reads them
   double unknown_score_ = 0;
   ByteTrie trie_;
   std::vector<TokenId> byte_tokens_;

@@ -51,8 +51,8 @@ void read_added(const std::string& directory, const Json& config, TokenizerParts
     token.content = content;
     tokens.insert_or_assign(token.id, std::move(token));
   }
-  const Json& described = json_member(config, "added_tokens_decoder");
-  for (const auto& [id, value] : (described.is_object() ? described : Json::object()).items()) {
+  const Json described = config.value("added_tokens_decoder", Json::object());
+  for (const auto& [id, value] : described.items()) {
     AddedToken token;
     token.content = require<std::string>(value, "content", directory);
     if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != id.npos) {
@@ -132,9 +132,9 @@ TokenizerParts read_merges_directory(const std::string& directory) {
   const std::string merges = read_file(merges_path);
   const auto lines = split_lines(merges);
   parts.merges.reserve(lines.size());
-  for (const std::string_view line : lines) {
-    if (line.empty() || (&line == lines.data() && line.starts_with("#version"))) continue;
-    parts.merges.push_back(split_merge(line, merges_path));
+  for (size_t i = 0; i < lines.size(); ++i) {
+    if (lines[i].empty() || (i == 0 && lines[i].starts_with("#version"))) continue;
+    parts.merges.push_back(split_merge(lines[i], merges_path));
   }
   read_added(directory, config, parts);
   if (kind == "Roberta") {

@@ -25,7 +25,7 @@ ByteTrie trie_of(const Vocabulary& vocabulary, std::string_view prefix) {
 
 WordPiece::WordPiece(WordPieceSettings settings, std::vector<NamedToken>&& tokens,
                      std::string_view where)
-    : TokenModel(std::move(tokens), where),
+    : TokenModel(std::move(tokens), Vocabulary::Repeats::kRefused, where),
       settings_(std::move(settings)),
       starts_(trie_of(vocabulary(), "")),
       continuations_(trie_of(vocabulary(), settings_.continuing_prefix)) {
