@@ -70,7 +70,7 @@ void check_body_kind(const HttpRequest& request) {
 Service::Service(ServedModel model, std::string api_key)
     : model_(std::move(model)),
       api_key_(std::move(api_key)),
-      prompts_(model_.tokenizer, model_.card),
+      prompts_(model_.tokenizer, model_.card, model_.chat),
       engine_(*model_.model) {}
 
 // Against pages that reach a local server under a name of their own (DNS rebinding) or from

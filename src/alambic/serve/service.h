@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -31,6 +32,7 @@ struct ServedModel {
   const LanguageModel* model = nullptr;
   Tokenizer tokenizer;
   ModelCard card;
+  std::optional<ChatTemplate> chat;  // nothing: see PromptMaker
   std::string name;
   std::vector<TokenId> stop;  // end-of-text tokens
   Precision precision = Precision::kFp32;
