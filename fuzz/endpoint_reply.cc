@@ -17,8 +17,8 @@ const alambic::ByteVocabulary& vocabulary() {
     alambic::BpeTrainOptions options;
     options.vocab_size = 300;
     options.special_tokens = {"<|endoftext|>"};
-    return alambic::ByteVocabulary(
-        alambic::train_bpe({"the answer is the answer to the question"}, options));
+    const std::vector<std::string> texts{"the answer is the answer to the question"};
+    return alambic::ByteVocabulary(alambic::train_bpe(texts, options));
   }();
   return value;
 }
