@@ -19,8 +19,9 @@ constexpr size_t kMaxStandIns = 0xFFFE;
 PromptMaker::PromptMaker(Tokenizer tokenizer, ModelCard card, std::optional<ChatTemplate> chat)
     : tokenizer_(std::move(tokenizer)), card_(std::move(card)), chat_(std::move(chat)) {
   for (TokenId id = 0; id < tokenizer_.vocab_size(); ++id) {
-    if (!tokenizer_.is_special(id)) continue;
     std::string content = tokenizer_.token_content(id);
+    longest_token_ = std::max(longest_token_, content.size());
+    if (!tokenizer_.is_special(id)) continue;
     if (!content.empty()) specials_.push_back(std::move(content));
   }
   std::stable_sort(specials_.begin(), specials_.end(),

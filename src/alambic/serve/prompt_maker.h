@@ -29,6 +29,8 @@ class PromptMaker {
   std::vector<TokenId> from_text(const std::string& text) const;
   // Tokens that from_text() puts in front of every text, such as a beginning-of-text token.
   size_t prefix_tokens(const std::string& text) const;
+  // No text of more bytes can be so few tokens: what is longer need not be cut into tokens at all.
+  size_t longest_text(int tokens) const { return static_cast<size_t>(tokens) * longest_token_; }
   // `messages` as ChatRequest has them.
   std::vector<TokenId> from_messages(const OrderedJson& messages,
                                      const OrderedJson& variables) const;
@@ -42,6 +44,7 @@ class PromptMaker {
   ModelCard card_;
   std::optional<ChatTemplate> chat_;
   std::vector<std::string> specials_;  // contents of special tokens, longest first
+  size_t longest_token_ = 1;           // bytes
 };
 
 }  // namespace alambic

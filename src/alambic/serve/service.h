@@ -56,6 +56,7 @@ class Service {
   std::shared_ptr<Exchange> chat(const std::string& body) const;
   GenerateOptions options_for(const SamplingRequest& request, size_t prompt_tokens) const;
   void check_length(size_t prompt_tokens) const;
+  void check_bytes(size_t prompt_bytes) const;
 
   ServedModel model_;
   std::string api_key_;
