@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "alambic/base/file.h"
 #include "alambic/cli/model.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
@@ -19,7 +20,7 @@ constexpr const char* kServeExample =
     "Any client of the OpenAI API works with the base URL http://127.0.0.1:8080/v1.";
 
 struct ServeArguments {
-  std::string model, name, precision, api_key_env;
+  std::string model, name, precision, api_key_env, chat_template;
   HttpOptions http;
   int context = 0;
 };
@@ -38,6 +39,10 @@ void bind(CLI::App& verb, ServeArguments& o) {
   verb.add_option("--max-context", o.context,
                   "Tokens of prompt and answer; default: all that the model has")
       ->check(CLI::Range(2, 1 << 24));
+  verb.add_option("--chat-template", o.chat_template,
+                  fmt::format("Format of chats, in place of the model's own: {}, or a file",
+                              fmt::join(ChatTemplate::builtin_names(), ", ")))
+      ->type_name("NAME");
   verb.add_option("--api-key-env", o.api_key_env,
                   "Environment variable with the key that clients must show")
       ->type_name("VARIABLE");
@@ -59,6 +64,19 @@ std::string api_key(const ServeArguments& o) {
   return key;
 }
 
+std::optional<ChatTemplate> chat_template(const ServeArguments& o, const Tokenizer& tokenizer) {
+  if (o.chat_template.empty()) return ChatTemplate::load(o.model);
+  ChatTemplate chat = file_exists(o.chat_template)
+                          ? ChatTemplate::parse(read_file(o.chat_template), o.chat_template)
+                          : ChatTemplate::builtin(o.chat_template);
+  const auto name = [&](const char* variable, std::optional<TokenId> token) {
+    if (token) chat = chat.with_variable(variable, tokenizer.token_content(*token));
+  };
+  name("bos_token", tokenizer.bos());
+  name("eos_token", tokenizer.eos());
+  return chat;
+}
+
 std::string directory_name(const std::string& directory) {
   const auto path = std::filesystem::absolute(directory).lexically_normal();
   return (path.has_filename() ? path : path.parent_path()).filename().string();
@@ -70,6 +88,7 @@ void act(const ServeArguments& o, const Invocation&) {
   const OpenModel open = open_model(o.model, precision);
   ServedModel served{.model = &open.model(), .tokenizer = open.tokenizer, .card = open.card()};
   served.name = o.name.empty() ? directory_name(o.model) : o.name;
+  served.chat = chat_template(o, open.tokenizer);
   served.stop = stop_tokens(open);
   served.precision = precision;
   const int positions = open.model().config().max_positions;

@@ -3,6 +3,8 @@
 #include <zlib.h>
 
 #include <filesystem>
+#include <memory>
+#include <optional>
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
@@ -10,7 +12,7 @@
 #include "alambic/cli/model.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
-#include "alambic/distill/teacher.h"
+#include "alambic/distill/endpoint_teacher.h"
 
 namespace alambic {
 namespace {
@@ -19,18 +21,51 @@ constexpr const char* kTeachExample =
     "  alambic teach TEACHER --data mails.jsonl --out signals.sqlite\n"
     "  alambic teach TEACHER --data prompts.jsonl --texts teacher --samples 4 --text-temperature "
     "0.8 --out s.sqlite\n"
+    "  alambic teach MODEL-NAME --endpoint https://host/v1 --api-key-env HOST_KEY --tokenizer DIR "
+    "--data prompts.jsonl --texts teacher --kind text --out s.sqlite\n"
     "The same command goes on where an earlier one was stopped.";
 
 struct TeachArguments {
   std::string model, out, kind = "draws", texts = "gold", precision = "bf16", jsonl;
   DataSource data;
   LocalTeacherOptions teacher;
+  EndpointOptions endpoint;
+  std::string tokenizer, key_variable;
   int samples = 1;
   bool json = false;
 };
 
+void bind_endpoint(CLI::App& verb, TeachArguments& o) {
+  auto* url = verb.add_option("--endpoint", o.endpoint.url,
+                              "Base URL of an OpenAI-compatible endpoint that serves MODEL")
+                  ->type_name("URL");
+  const auto option = [&](const char* name, auto& value, const char* help) {
+    return verb.add_option(name, value, help)->needs(url)->capture_default_str();
+  };
+  option("--tokenizer", o.tokenizer, "Model directory or tokenizer.json of the student")
+      ->type_name("PATH");
+  option("--api", o.endpoint.api, "auto, chat or completions")
+      ->check(CLI::IsMember({"auto", "chat", "completions"}));
+  option("--api-key-env", o.key_variable, "Environment variable that holds the key")
+      ->type_name("VARIABLE");
+  option("--system", o.endpoint.system, "System message in front of every prompt")
+      ->type_name("TEXT");
+  option("--concurrency", o.endpoint.concurrency, "Questions at once");
+  option("--requests-per-minute", o.endpoint.requests_per_minute, "At most; 0: no limit of ours");
+  option("--timeout", o.endpoint.timeout_seconds, "Seconds for one answer");
+  option("--max-total-tokens", o.endpoint.max_total_tokens,
+         "Stop before so many tokens are asked and written; 0: no cap")
+      ->check(CLI::NonNegativeNumber);
+  option("--max-cost", o.endpoint.max_cost, "Stop before so much is spent; 0: no cap")
+      ->check(CLI::NonNegativeNumber);
+  option("--price-in", o.endpoint.price_in, "Of a million tokens asked")
+      ->check(CLI::NonNegativeNumber);
+  option("--price-out", o.endpoint.price_out, "Of a million tokens written")
+      ->check(CLI::NonNegativeNumber);
+}
+
 void bind(CLI::App& verb, TeachArguments& o) {
-  verb.add_option("model", o.model, "Model directory of the teacher")
+  verb.add_option("model", o.model, "Model directory of the teacher, or its name at the --endpoint")
       ->required()
       ->type_name("MODEL");
   add_data_options(verb, o.data);
@@ -69,6 +104,7 @@ void bind(CLI::App& verb, TeachArguments& o) {
   verb.add_option("--precision", o.precision, "Of the products: fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
+  bind_endpoint(verb, o);
   verb.add_option("--export", o.jsonl, "Also write the whole store as JSON lines")
       ->type_name("FILE.jsonl");
   verb.add_flag("--json", o.json, "One JSON object");
@@ -122,27 +158,72 @@ int64_t answer_tokens(const SignalStore& store) {
   return tokens;
 }
 
+// The teacher and what its rows have in common.
+struct Source {
+  std::optional<OpenModel> open;  // of a teacher on this machine
+  std::unique_ptr<Teacher> teacher;
+  SignalHeader header;
+};
+
+Source local_source(const TeachArguments& o, LocalTeacherOptions options) {
+  Source source;
+  options.precision = precision_from_name(o.precision, o.model);
+  const OpenModel& open = source.open.emplace(open_model(o.model, options.precision));
+  options.max_tokens = std::min(options.max_tokens, open.model().config().max_positions);
+  source.teacher = std::make_unique<LocalTeacher>(open.model(), open.tokenizer, open.card(),
+                                                  teacher_id(o.model), options);
+  const Json& provenance = open.card().provenance;
+  if (provenance.contains("licence") && provenance.at("licence").is_string()) {
+    source.header.licence = provenance.at("licence").get<std::string>();
+  }
+  source.header.tokenizer_hash = open.tokenizer.hash();
+  source.header.prompt_template = open.card().prompt_template;
+  source.header.vocab_size = open.tokenizer.vocab_size();
+  return source;
+}
+
+Source endpoint_source(const TeachArguments& o, const LocalTeacherOptions& options) {
+  if (o.tokenizer.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[--endpoint] wants --tokenizer: rows hold the tokens of the student");
+  }
+  Source source;
+  EndpointOptions ask = o.endpoint;
+  ask.model = o.model;
+  ask.key = endpoint_key(o.key_variable);
+  ask.kind = options.kind;
+  ask.count = options.kind == SignalKind::kTopK ? options.count : 0;
+  ask.text_temperature = options.text_temperature;
+  ask.max_new_tokens = options.max_new_tokens;
+  ask.max_tokens = options.max_tokens;
+  ask.seed = options.seed;
+  if (options.temperature != 1) {
+    fail(ErrorCode::kInvalidArgument,
+         "[--temperature] got {}; the log-probabilities of an endpoint are of temperature 1",
+         options.temperature);
+  }
+  const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
+  ModelCard card;
+  if (file_exists(o.tokenizer + "/config.json")) read_model_config(o.tokenizer, &card);
+  source.teacher = std::make_unique<EndpointTeacher>(ask, tokenizer, card);
+  describe_endpoint(ask, source.header);
+  source.header.tokenizer_hash = tokenizer.hash();
+  source.header.prompt_template = card.prompt_template;
+  source.header.vocab_size = tokenizer.vocab_size();
+  return source;
+}
+
 void act(const TeachArguments& o, const Invocation&) {
   const std::vector<Example> examples = read_examples(o.data);
   const std::vector<SignalRequest> requests = requests_for(examples, o);
   LocalTeacherOptions options = o.teacher;
   options.kind = signal_kind_from_name(o.kind, "--kind");
-  options.precision = precision_from_name(o.precision, o.model);
-  const OpenModel open = open_model(o.model, options.precision);
-  options.max_tokens = std::min(options.max_tokens, open.model().config().max_positions);
-  LocalTeacher teacher(open.model(), open.tokenizer, open.card(), teacher_id(o.model), options);
-  SignalHeader header;
-  header.teacher_id = teacher.id();
-  header.tokenizer_hash = open.tokenizer.hash();
-  const Json& provenance = open.card().provenance;
-  if (provenance.contains("licence") && provenance.at("licence").is_string()) {
-    header.licence = provenance.at("licence").get<std::string>();
-  }
-  header.prompt_template = open.card().prompt_template;
+  Source source = o.endpoint.url.empty() ? local_source(o, options) : endpoint_source(o, options);
+  SignalHeader& header = source.header;
+  header.teacher_id = source.teacher->id();
   header.kind = options.kind;
   header.draws_or_k = options.kind == SignalKind::kText ? 0 : options.count;
   header.temperature = options.temperature;
-  header.vocab_size = open.tokenizer.vocab_size();
   header.seed = options.seed;
   SignalStore store = SignalStore::create_or_resume(o.out, header);
   const int64_t rows_before = store.size();
@@ -153,7 +234,7 @@ void act(const TeachArguments& o, const Invocation&) {
     print_remark(fmt::format("{} rows are already in {}; going on", rows_before, o.out));
   }
   const Stopwatch watch;
-  gather_signals(teacher, requests, store);
+  gather_signals(*source.teacher, requests, store);
   const double seconds = watch.seconds();
   if (!o.jsonl.empty()) store.export_jsonl(o.jsonl);
   const int64_t tokens = answer_tokens(store);

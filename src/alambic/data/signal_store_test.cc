@@ -426,5 +426,41 @@ TEST(SignalStore, FullDiskIsAnErrorAndKeepsWhatWasStored) {
   store.append(std::vector{row_of(draws_header(), stored, 0)});  // and it goes on
 }
 
+TEST(SignalStore, WhatAskingCostIsStoredWithTheRows) {
+  const ScratchStore scratch;
+  SignalHeader header = draws_header();
+  header.endpoint = "http://host/v1";
+  {
+    SignalStore store = SignalStore::create_or_resume(scratch.path(), header);
+    EXPECT_EQ(store.spent(), Spending{});
+    const SignalRow rows[] = {row_of(header, 1, 0)};
+    store.append(rows, {3, 100, 20, 0.25});
+    EXPECT_THROW(store.append(rows, {4, 1000, 200, 1}), Error);  // stored already: all or nothing
+    store.append({}, {5, 110, 22, 0.5});
+  }
+  EXPECT_EQ(SignalStore::create_or_resume(scratch.path(), header).spent(),
+            (Spending{5, 110, 22, 0.5}));
+  EXPECT_EQ(SignalStore::open(scratch.path()).spent(), (Spending{5, 110, 22, 0.5}));
+  EXPECT_EQ(SignalStore::open(scratch.path()).size(), 1);
+}
+
+TEST(SignalStore, AnotherEndpointIsAnotherRunAndAnotherRevisionIsNot) {
+  const ScratchStore scratch;
+  SignalHeader header = draws_header();
+  header.endpoint = "http://host/v1";
+  header.begun = "2026-01-01";
+  SignalStore::create_or_resume(scratch.path(), header).set_revision("fp_1");
+  header.begun = "2026-01-02";
+  {
+    SignalStore store = SignalStore::create_or_resume(scratch.path(), header);
+    EXPECT_EQ(store.header().revision, "fp_1");
+    EXPECT_EQ(store.header().begun, "2026-01-01");
+    store.set_revision("fp_2");  // the first one stays
+    EXPECT_EQ(store.header().revision, "fp_1");
+  }
+  header.endpoint = "http://other/v1";
+  EXPECT_THROW(SignalStore::create_or_resume(scratch.path(), header), Error);
+}
+
 }  // namespace
 }  // namespace alambic

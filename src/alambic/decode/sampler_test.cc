@@ -112,5 +112,19 @@ TEST(Sampler, SimilarRowsDrawTheSameTokenAtTheSamePosition) {
   EXPECT_GT(same, 900);  // the distributions overlap by 0.95; independent draws would agree in 0.31
 }
 
+TEST(Sampler, TheBestAreTheMostProbableWritableTokensInOrder) {
+  const GenerateOptions options = sampled(1);
+  Sampler sampler(eight_tokens(), options, 0);
+  const std::vector<double> p = softmax(1, {0, 1, 2, 3, 4, 5});
+  const std::vector<Choice> best = sampler.best(kLogits, 3);
+  ASSERT_EQ(best.size(), 3U);
+  const TokenId want[] = {1, 3, 0};
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(best[i].token, want[i]);
+    EXPECT_NEAR(best[i].log_probability, std::log(p[static_cast<size_t>(want[i])]), 1e-6);
+  }
+  EXPECT_EQ(sampler.best(kLogits, 100).size(), 6U);
+}
+
 }  // namespace
 }  // namespace alambic

@@ -47,18 +47,19 @@ std::optional<TokenSignal> signal_of(const ByteVocabulary& vocabulary, const End
 
 std::vector<size_t> token_ends(const Tokenizer& tokenizer, std::span<const TokenId> tokens,
                                std::string_view text) {
+  std::string joined;
   std::vector<size_t> ends;
   ends.reserve(tokens.size());
-  size_t at = 0;
   for (const TokenId id : tokens) {
-    std::string bytes = tokenizer.token_bytes(id);
-    // Some vocabularies put a space before every text that decoding takes away again.
-    if (at == 0 && bytes.starts_with(' ') && !text.starts_with(' ')) bytes.erase(0, 1);
-    if (text.substr(at, bytes.size()) != bytes) return {};
-    at += bytes.size();
-    ends.push_back(at);
+    joined += tokenizer.token_bytes(id);
+    ends.push_back(joined.size());
   }
-  if (at != text.size()) ends.clear();
+  if (joined == text) return ends;
+  // Some vocabularies put a space before every text that decoding takes away again.
+  if (joined.empty() || joined.front() != ' ' || std::string_view(joined).substr(1) != text) {
+    return {};
+  }
+  for (size_t& end : ends) --end;
   return ends;
 }
 

@@ -112,10 +112,18 @@ class Probe {
     }
   }
 
+  // As opposed to one that wants a key, or has trouble.
+  static bool lacks_route(const Verdict& verdict) {
+    constexpr int kMissing[] = {404, 405, 501};
+    return verdict.outcome == Outcome::kRefused ||
+           std::find(std::begin(kMissing), std::end(kMissing), verdict.status) !=
+               std::end(kMissing);
+  }
+
   void find_route() {
     profile_.api = options_.api == "completions" ? EndpointApi::kCompletions : EndpointApi::kChat;
     Verdict verdict = ask_adapting(0);
-    if (verdict.outcome != Outcome::kGood && options_.api == "auto") {
+    if (lacks_route(verdict) && options_.api == "auto") {
       const std::string first = verdict.reason;
       profile_.api = EndpointApi::kCompletions;
       verdict = ask_adapting(0);

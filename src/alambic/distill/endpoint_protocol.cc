@@ -27,6 +27,9 @@ Outcome outcome_of(int status, const EndpointFault& fault) {
     case 409:
     case 425:
       return Outcome::kRetry;
+    case 501:
+    case 505:
+      return Outcome::kHopeless;
     case 400:
     case 413:
     case 422:
@@ -119,6 +122,7 @@ HttpCall models_call(const EndpointOptions& options) { return {url_of(options, "
 
 Verdict judge(EndpointApi api, const HttpAnswer& answer, std::string_view where) {
   Verdict verdict;
+  verdict.status = answer.status;
   const auto decide = [&](Outcome outcome, const std::string& what) {
     verdict.outcome = outcome;
     verdict.reason = fmt::format("[{}] {}", where, what);
@@ -144,7 +148,7 @@ Verdict judge(EndpointApi api, const HttpAnswer& answer, std::string_view where)
 }
 
 double retry_delay(const EndpointOptions& options, int attempt, double retry_after, Rng& rng) {
-  constexpr double kLongest = 60, kLongestAsked = 900;
+  constexpr double kLongest = 30, kLongestAsked = 900;
   const double step = std::min(kLongest, options.backoff_seconds * std::exp2(attempt - 1));
   const double jittered = step * (0.5 + 0.5 * rng.uniform());
   return std::max(jittered, std::min(retry_after, kLongestAsked));

@@ -28,7 +28,7 @@ struct EndpointOptions {
   double requests_per_minute = 0;  // 0: no limit of ours
   double timeout_seconds = 120;    // of a call
   int retries = 8;                 // of a call, before the run stops
-  double backoff_seconds = 1;      // before the first retry; doubles
+  double backoff_seconds = 0.5;    // before the first retry; doubles
 
   int64_t max_total_tokens = 0;        // asked and written, in all; 0: no cap
   double max_cost = 0;                 // in the currency of the prices; 0: no cap
@@ -77,6 +77,7 @@ enum class Outcome { kGood, kRetry, kRefused, kHopeless };
 
 struct Verdict {
   Outcome outcome = Outcome::kGood;
+  int status = 0;      // of HTTP
   std::string reason;  // of all but kGood; one line
   EndpointReply reply;
   EndpointFault fault;  // of kRefused

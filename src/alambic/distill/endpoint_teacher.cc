@@ -2,6 +2,7 @@
 
 #include <fmt/chrono.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
@@ -29,6 +30,12 @@ uint64_t question_seed(uint64_t seed, const SignalRequest& request) {
          kSigned32;
 }
 
+// So that all answers on their way fit into memory, however long they claim to be.
+size_t longest_body(int concurrency) {
+  constexpr size_t kAll = size_t{512} << 20, kLeast = size_t{1} << 20, kMost = size_t{16} << 20;
+  return std::clamp(kAll / static_cast<size_t>(concurrency), kLeast, kMost);
+}
+
 std::string stored_text(const EndpointReply& reply, bool keep_reasoning) {
   if (!keep_reasoning || reply.reasoning.empty()) return reply.text;
   return fmt::format("<think>\n{}\n</think>\n\n{}", reply.reasoning, reply.text);
@@ -44,7 +51,9 @@ class Gathering {
         options_(teacher.options_),
         requests_(requests),
         sink_(sink),
-        client_({.timeout_seconds = teacher.options_.timeout_seconds, .key = teacher.options_.key}),
+        client_({.timeout_seconds = teacher.options_.timeout_seconds,
+                 .max_body = longest_body(teacher.options_.concurrency),
+                 .key = teacher.options_.key}),
         spent_(sink.spent()),
         rng_(teacher.options_.seed, 2) {}
 

@@ -72,6 +72,28 @@ TEST(Recipe, AdaptersWantAModelToStandBeside) {
   EXPECT_NE(message("[student.lora]\nrank = 4").find("student.model"), std::string::npos);
 }
 
+TEST(Recipe, AnEndpointChangesTheDefaultsToWhatItCanGive) {
+  const std::string endpoint = "[teacher]\nendpoint = \"http://h/v1\"\nmodel = \"m\"\n";
+  const Recipe recipe = parse_recipe(endpoint, "r.toml", {});
+  EXPECT_EQ(recipe.signals.kind, "text");
+  EXPECT_EQ(recipe.signals.texts, "teacher");
+  EXPECT_EQ(recipe.student.init, "random");
+  EXPECT_NE(message(endpoint, {"signals.kind=draws"}).find("topk"), std::string::npos);
+  EXPECT_NE(message(endpoint, {"objective.alpha=0.5"}).find("alpha"), std::string::npos);
+  EXPECT_EQ(message(endpoint, {"objective.alpha=0.5", "signals.kind=topk"}), "");
+  EXPECT_NE(message(endpoint, {"student.init=teacher"}).find("weights"), std::string::npos);
+  EXPECT_NE(message(endpoint, {"teacher.api=smoke"}).find("teacher.api"), std::string::npos);
+}
+
+TEST(Recipe, HowFastAnEndpointIsAskedIsNoPartOfItsSubstance) {
+  const std::string endpoint = "[teacher]\nendpoint = \"http://h/v1\"\n";
+  const auto substance = [&](const char* setting) {
+    return recipe_substance(parse_recipe(endpoint, "r.toml", {setting}));
+  };
+  EXPECT_EQ(substance("teacher.concurrency=2"), substance("teacher.max_cost=9.5"));
+  EXPECT_NE(substance("teacher.concurrency=2"), substance("teacher.system=x"));
+}
+
 TEST(Recipe, ImpossibleShapesAreRefusedBeforeTraining) {
   EXPECT_THROW(model_config({.dim = 30, .heads = 7, .kv_heads = 2}, 500, 64, "student"), Error);
 }

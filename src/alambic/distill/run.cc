@@ -145,6 +145,12 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
     return gather_run_signals(recipe, data, models.teacher, tokenizers, options);
   });
   taught.sequences = std::move(signals.sequences);
+  if (recipe.has_endpoint() && recipe.task != "perplexity") {
+    // Asked now: a cap or a lost connection should not come to light after hours of training.
+    timed("test answers", [&] {
+      return ask_endpoint(recipe, models.teacher.card, data.test, tokenizers.teacher, options);
+    });
+  }
   taught.validation =
       encode_examples(tokenizers.student, card, data.validation, recipe.data.max_tokens);
   int64_t tokens = 0;

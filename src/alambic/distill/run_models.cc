@@ -329,7 +329,14 @@ std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& car
   for (size_t i = 0; i < examples.size(); ++i) {
     requests.push_back({static_cast<int64_t>(i), 0, &examples[i], true});
   }
-  EndpointTeacher endpoint(endpoint_options(recipe, SignalKind::kText), tokenizer, card);
+  EndpointOptions ask = endpoint_options(recipe, SignalKind::kText);
+  // One cap for all that a run asks.
+  const Spending before = SignalStore::open(options.directory + "/signals.sqlite").spent();
+  if (ask.max_total_tokens > 0) {
+    ask.max_total_tokens = std::max<int64_t>(1, ask.max_total_tokens - before.tokens());
+  }
+  if (ask.max_cost > 0) ask.max_cost = std::max(1e-9, ask.max_cost - before.money);
+  EndpointTeacher endpoint(ask, tokenizer, card);
   gather_signals(endpoint, requests, store);
   std::vector<std::string> answers(examples.size());
   store.for_each([&](const SignalRow& row) {

@@ -27,7 +27,7 @@ std::chrono::milliseconds duration(double seconds) {
 
 net::ip::address address_of(const std::string& host) {
   boost::system::error_code error;
-  const auto address = net::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
+  auto address = net::ip::make_address(host == "localhost" ? "127.0.0.1" : host, error);
   if (error) {
     fail(ErrorCode::kInvalidArgument, "[--host] got \"{}\"; want an IP address or localhost", host);
   }
@@ -220,7 +220,8 @@ class HttpServer::Impl {
     exchange->cancel();
   }
 
-  // One request a connection: whatever comes now is the end, or nothing we would read.
+  // One request a connection: whatever comes now is the end, or nothing we would read. A client
+  // that closes its sending half counts as gone.
   net::awaitable<void> watch(Shared connection) {
     char byte = 0;
     co_await connection->stream.async_read_some(net::buffer(&byte, 1),

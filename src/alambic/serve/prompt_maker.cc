@@ -16,11 +16,12 @@ constexpr size_t kMaxStandIns = 0xFFFE;
 
 }  // namespace
 
-PromptMaker::PromptMaker(Tokenizer tokenizer, ModelCard card)
-    : tokenizer_(std::move(tokenizer)), card_(std::move(card)) {
+PromptMaker::PromptMaker(Tokenizer tokenizer, ModelCard card, std::optional<ChatTemplate> chat)
+    : tokenizer_(std::move(tokenizer)), card_(std::move(card)), chat_(std::move(chat)) {
   for (TokenId id = 0; id < tokenizer_.vocab_size(); ++id) {
-    if (!tokenizer_.is_special(id)) continue;
     std::string content = tokenizer_.token_content(id);
+    longest_token_ = std::max(longest_token_, content.size());
+    if (!tokenizer_.is_special(id)) continue;
     if (!content.empty()) specials_.push_back(std::move(content));
   }
   std::stable_sort(specials_.begin(), specials_.end(),
@@ -61,13 +62,13 @@ std::string PromptMaker::guarded(std::string text) const {
 }
 
 // Special tokens of the template count, those that a stand-in stands for do not.
-std::vector<TokenId> PromptMaker::encode_guarded(const std::string& text) const {
+std::vector<TokenId> PromptMaker::encode_guarded(const std::string& text, bool prefix) const {
   std::vector<TokenId> tokens;
   std::string piece;
   bool first = true;
   const auto flush = [&](bool parse_special) {
-    const auto ids =
-        tokenizer_.encode(piece, {.special_prefix = first, .parse_special = parse_special});
+    const auto ids = tokenizer_.encode(
+        piece, {.special_prefix = prefix && first, .parse_special = parse_special});
     tokens.insert(tokens.end(), ids.begin(), ids.end());
     piece.clear();
     first = false;
@@ -100,12 +101,14 @@ std::string PromptMaker::plain_chat(const OrderedJson& messages) const {
 }
 
 std::vector<TokenId> PromptMaker::from_messages(const OrderedJson& messages,
-                                                const OrderedJson&) const {
-  OrderedJson safe = messages;
-  for (auto& message : safe) {
+                                                const OrderedJson& variables) const {
+  ChatInput input{.messages = messages, .add_generation_prompt = true, .variables = variables};
+  for (auto& message : input.messages) {
     message["content"] = guarded(message.at("content").get<std::string>());
   }
-  std::vector<TokenId> tokens = encode_guarded(plain_chat(safe));
+  // A chat template writes a beginning-of-text token itself where one belongs.
+  std::vector<TokenId> tokens = chat_ ? encode_guarded(chat_->render(input), false)
+                                      : encode_guarded(plain_chat(input.messages), true);
   if (tokens.empty()) return from_text("");
   return tokens;
 }

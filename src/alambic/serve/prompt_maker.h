@@ -11,36 +11,40 @@
 // refuses the messages.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "alambic/base/json.h"
 #include "alambic/models/hf_directory.h"
+#include "alambic/text/chat_template.h"
 #include "alambic/text/tokenizer.h"
 
 namespace alambic {
 
 class PromptMaker {
  public:
-  PromptMaker(Tokenizer tokenizer, ModelCard card);
+  PromptMaker(Tokenizer tokenizer, ModelCard card, std::optional<ChatTemplate> chat);
 
   std::vector<TokenId> from_text(const std::string& text) const;
   // Tokens that from_text() puts in front of every text, such as a beginning-of-text token.
   size_t prefix_tokens(const std::string& text) const;
+  // No text of more bytes can be so few tokens: what is longer need not be cut into tokens at all.
+  size_t longest_text(int tokens) const { return static_cast<size_t>(tokens) * longest_token_; }
   // `messages` as ChatRequest has them.
   std::vector<TokenId> from_messages(const OrderedJson& messages,
                                      const OrderedJson& variables) const;
 
  private:
   std::string guarded(std::string text) const;
-  std::vector<TokenId> encode_guarded(const std::string& text) const;
+  std::vector<TokenId> encode_guarded(const std::string& text, bool prefix) const;
   std::string plain_chat(const OrderedJson& messages) const;
 
   Tokenizer tokenizer_;
   ModelCard card_;
+  std::optional<ChatTemplate> chat_;
   std::vector<std::string> specials_;  // contents of special tokens, longest first
+  size_t longest_token_ = 1;           // bytes
 };
 
 }  // namespace alambic

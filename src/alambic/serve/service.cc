@@ -70,7 +70,7 @@ void check_body_kind(const HttpRequest& request) {
 Service::Service(ServedModel model, std::string api_key)
     : model_(std::move(model)),
       api_key_(std::move(api_key)),
-      prompts_(model_.tokenizer, model_.card),
+      prompts_(model_.tokenizer, model_.card, model_.chat),
       engine_(*model_.model) {}
 
 // Against pages that reach a local server under a name of their own (DNS rebinding) or from
@@ -154,6 +154,15 @@ void Service::check_length(size_t prompt_tokens) const {
                  "", "context_length_exceeded");
 }
 
+void Service::check_bytes(size_t prompt_bytes) const {
+  if (prompt_bytes <= prompts_.longest_text(model_.context)) return;
+  throw ApiError(400,
+                 fmt::format("the prompt has {} bytes, which are more than {} tokens; this server "
+                             "has room for {} of prompt and answer",
+                             prompt_bytes, model_.context, model_.context),
+                 "", "context_length_exceeded");
+}
+
 GenerateOptions Service::options_for(const SamplingRequest& request, size_t prompt_tokens) const {
   GenerateOptions options;
   const int room = model_.context - static_cast<int>(prompt_tokens);
@@ -184,6 +193,7 @@ std::shared_ptr<Exchange> Service::complete(const std::string& body) const {
   int64_t prompt_tokens = 0;
   for (size_t i = 0; i < request.prompts.size(); ++i) {
     const auto* text = std::get_if<std::string>(&request.prompts[i]);
+    if (text != nullptr) check_bytes(text->size());
     const std::vector<TokenId> tokens = text != nullptr
                                             ? prompts_.from_text(*text)
                                             : std::get<std::vector<TokenId>>(request.prompts[i]);
@@ -223,6 +233,11 @@ std::shared_ptr<Exchange> Service::chat(const std::string& body) const {
   SamplingRequest& sampling = request.sampling;
   check_model(sampling.model);
   if (!sampling.seed) sampling.seed = fresh_seed();
+  size_t bytes = 0;
+  for (const auto& message : request.messages) {
+    bytes += message.at("content").get_ref<const std::string&>().size();
+  }
+  check_bytes(bytes);
   const std::vector<TokenId> tokens = prompts_.from_messages(request.messages, request.variables);
   check_length(tokens.size());
   std::vector<std::shared_ptr<ChoiceTask>> tasks;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -31,6 +32,7 @@ struct ServedModel {
   const LanguageModel* model = nullptr;
   Tokenizer tokenizer;
   ModelCard card;
+  std::optional<ChatTemplate> chat;  // nothing: see PromptMaker
   std::string name;
   std::vector<TokenId> stop;  // end-of-text tokens
   Precision precision = Precision::kFp32;
@@ -54,6 +56,7 @@ class Service {
   std::shared_ptr<Exchange> chat(const std::string& body) const;
   GenerateOptions options_for(const SamplingRequest& request, size_t prompt_tokens) const;
   void check_length(size_t prompt_tokens) const;
+  void check_bytes(size_t prompt_bytes) const;
 
   ServedModel model_;
   std::string api_key_;

@@ -1,0 +1,2 @@
+alambic_fuzz(api_request alambic_serve)
+alambic_fuzz(endpoint_reply alambic_distill)

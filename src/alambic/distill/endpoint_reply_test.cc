@@ -1,0 +1,109 @@
+#include "alambic/distill/endpoint_reply.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace alambic {
+namespace {
+
+constexpr auto kChat = EndpointApi::kChat;
+constexpr auto kCompletions = EndpointApi::kCompletions;
+
+std::string message(EndpointApi api, const std::string& body) {
+  try {
+    parse_endpoint_reply(api, body, "host");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kCorruptData);
+    return error.what();
+  }
+  return "";
+}
+
+TEST(EndpointReply, AChatAnswerWithTokens) {
+  const EndpointReply reply = parse_endpoint_reply(
+      kChat,
+      R"({"model":"m","system_fingerprint":"fp","choices":[{"message":{"content":"hé"},
+      "finish_reason":"stop","logprobs":{"content":[
+        {"token":"h","logprob":-0.5,"bytes":[104],"top_logprobs":[
+          {"token":"h","logprob":-0.5,"bytes":[104]},{"token":"x","logprob":-2}]},
+        {"token":"\\xc3","logprob":-1,"bytes":[195]},{"token":"�","logprob":-1,"bytes":null}]}}],
+      "usage":{"prompt_tokens":4,"completion_tokens":3}})",
+      "host");
+  EXPECT_EQ(reply.text, "hé");
+  EXPECT_EQ(reply.finish, "stop");
+  EXPECT_EQ(reply.fingerprint, "fp");
+  EXPECT_EQ(reply.prompt_tokens, 4);
+  ASSERT_EQ(reply.tokens.size(), 3U);
+  EXPECT_EQ(reply.tokens[0].top[1].bytes, "x");
+  EXPECT_EQ(reply.tokens[1].chosen.bytes, "\xC3");
+  EXPECT_TRUE(reply.tokens[1].chosen.known);
+  EXPECT_FALSE(reply.tokens[2].chosen.known);
+}
+
+TEST(EndpointReply, ALegacyAnswerWithSpelledBytes) {
+  const EndpointReply reply = parse_endpoint_reply(
+      kCompletions,
+      R"({"choices":[{"text":"aé","logprobs":{"tokens":["a","bytes:\\xc3","bytes:\\xA9"],
+      "token_logprobs":[null,-1,-2],"top_logprobs":[null,{"bytes:\\xc3":-1,"b":-0.5},null]}}]})",
+      "host");
+  ASSERT_EQ(reply.tokens.size(), 3U);
+  EXPECT_TRUE(std::isnan(reply.tokens[0].chosen.log_probability));
+  EXPECT_EQ(reply.tokens[1].chosen.bytes + reply.tokens[2].chosen.bytes, "\xC3\xA9");
+  EXPECT_EQ(reply.tokens[1].top[0].bytes, "b");  // the most probable one first
+}
+
+TEST(EndpointReply, ReasoningIsFoundWhereverItStands) {
+  const auto parse = [](const std::string& message) {
+    return parse_endpoint_reply(kChat, R"({"choices":[{"message":)" + message + "}]}", "host");
+  };
+  for (const char* message :
+       {R"({"content":"4","reasoning_content":"2+2"})", R"({"content":"4","reasoning":"2+2"})",
+        R"({"content":"<think>\n2+2\n</think>\n\n4"})", R"({"content":"2+2</think>4"})"}) {
+    const EndpointReply reply = parse(message);
+    EXPECT_EQ(reply.text, "4") << message;
+    EXPECT_EQ(reply.reasoning, "2+2") << message;
+  }
+  EXPECT_EQ(parse(R"({"content":null})").text, "");
+}
+
+TEST(EndpointReply, WhatIsNoAnswerIsOneClearLine) {
+  EXPECT_NE(message(kChat, "<html>\n<body>").find("HTML"), std::string::npos);
+  EXPECT_EQ(message(kChat, "<html>\n<body>").find('\n'), std::string::npos);
+  EXPECT_NE(message(kChat, "").find("nothing"), std::string::npos);
+  for (
+      const char* body :
+      {"[]", "7", "{}", R"({"choices":{}})", R"({"choices":[]})", R"({"choices":[5]})",
+       R"({"choices":[{"message":"hi"}]})", R"({"choices":[{"message":{"content":[1]}}]})",
+       R"({"choices":[{"message":{"content":"x"},"logprobs":{"content":[{}]}}]})",
+       R"({"choices":[{"message":{"content":"x"},"logprobs":{"content":[{"logprob":"a"}]}}]})",
+       R"({"choices":[{"message":{"content":"x"},"logprobs":{"content":[{"logprob":0,"bytes":[256]}]}}]})",
+       R"({"choices":[{"message":{"conte)"}) {
+    EXPECT_TRUE(message(kChat, body).starts_with("[host] ")) << body;
+  }
+  for (
+      const char* body :
+      {R"({"choices":[{"text":7}]})", R"({"choices":[{"text":"a","logprobs":{"tokens":"a"}}]})",
+       R"({"choices":[{"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[]}}]})",
+       R"({"choices":[{"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[0],"top_logprobs":[7]}}]})"}) {
+    EXPECT_TRUE(message(kCompletions, body).starts_with("[host] ")) << body;
+  }
+}
+
+TEST(EndpointReply, FaultsAreReadInEveryForm) {
+  EXPECT_EQ(parse_endpoint_fault(R"({"error":{"message":"no","param":"n","code":"c"}})").param,
+            "n");
+  EXPECT_EQ(parse_endpoint_fault(R"({"error":"busy"})").message, "busy");
+  EXPECT_EQ(parse_endpoint_fault(R"({"detail":"gone"})").message, "gone");
+  EXPECT_EQ(parse_endpoint_fault("").message, "(no explanation)");
+  EXPECT_EQ(parse_endpoint_fault("<html>\r\n502").message, "<html>  502");
+  EXPECT_LT(parse_endpoint_fault(std::string(100000, 'x')).message.size(), 300U);
+}
+
+TEST(EndpointReply, ModelNames) {
+  EXPECT_EQ(parse_model_names(R"({"data":[{"id":"a"},{"id":7},{"id":"b"}]})", "host"),
+            (std::vector<std::string>{"a", "b"}));
+}
+
+}  // namespace
+}  // namespace alambic

@@ -1,0 +1,152 @@
+#include "alambic/serve/engine.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "alambic/serve/test_service.h"
+
+namespace alambic {
+namespace {
+
+// Collects what it is told; a test waits for the end.
+class Recorder : public EngineTask {
+ public:
+  void on_prompt(std::vector<ScoredToken> tokens) override { scored = std::move(tokens); }
+  bool on_token(ScoredToken token) override {
+    written.push_back(token.token);
+    const std::unique_lock lock(mutex_);
+    ++count_;
+    wake_.notify_all();
+    return true;
+  }
+  void on_end(bool) override { finish(); }
+  void on_failure(const std::string& message) override {
+    failure = message;
+    finish();
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [&] { return ended_; });
+  }
+  void wait_for_tokens(int count) {
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [&] { return count_ >= count; });
+  }
+
+  std::vector<ScoredToken> scored;
+  std::vector<TokenId> written;
+  std::string failure;
+
+ private:
+  void finish() {
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    wake_.notify_all();
+  }
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool ended_ = false;
+  int count_ = 0;
+};
+
+std::shared_ptr<Recorder> task(std::vector<TokenId> prompt, int max_tokens, uint64_t seed = 0) {
+  auto recorder = std::make_shared<Recorder>();
+  recorder->prompt = {std::move(prompt), 0};
+  recorder->options.max_tokens = max_tokens;
+  recorder->options.temperature = seed == 0 ? 0 : 1;
+  recorder->options.seed = seed;
+  return recorder;
+}
+
+bool submit(Engine& engine, const std::vector<std::shared_ptr<Recorder>>& recorders) {
+  const std::vector<std::shared_ptr<EngineTask>> tasks(recorders.begin(), recorders.end());
+  return engine.submit(tasks);
+}
+
+class EngineTest : public testing::Test {
+ protected:
+  Tokenizer tokenizer_ = small_tokenizer();
+  std::unique_ptr<Transformer> model_ = small_model(tokenizer_);
+};
+
+TEST_F(EngineTest, TextsWrittenTogetherAreThoseWrittenAlone) {
+  Engine engine(*model_, {.batch = 3, .queue = 64});
+  std::vector<std::shared_ptr<Recorder>> tasks;
+  for (int i = 0; i < 10; ++i) {
+    std::vector<TokenId> prompt;
+    for (int k = 0; k <= i; ++k) prompt.push_back(7 * k + i);
+    tasks.push_back(task(prompt, 5 + 3 * i, static_cast<uint64_t>(i)));
+  }
+  ASSERT_TRUE(submit(engine, tasks));
+  const auto alone = make_decoder(DecodeMode::kAutoregressive, *model_);
+  for (const auto& t : tasks) {
+    t->wait();
+    EXPECT_EQ(t->written, alone->generate(t->prompt, t->options).tokens);
+  }
+}
+
+TEST_F(EngineTest, AFullQueueRefusesAllOrNothing) {
+  Engine engine(*model_, {.batch = 1, .queue = 2});
+  const auto running = task({1}, 200);
+  ASSERT_TRUE(submit(engine, {running}));
+  running->wait_for_tokens(1);
+  ASSERT_TRUE(submit(engine, {task({2}, 1)}));
+  EXPECT_FALSE(submit(engine, {task({3}, 1), task({4}, 1)}));
+  EXPECT_TRUE(submit(engine, {task({5}, 1)}));
+}
+
+TEST_F(EngineTest, ACancelledTaskMakesRoom) {
+  Engine engine(*model_, {.batch = 1, .queue = 4});
+  const auto first = task({1}, 250), waiting = task({2}, 250), last = task({3}, 2);
+  ASSERT_TRUE(submit(engine, {first, waiting, last}));
+  first->wait_for_tokens(1);
+  waiting->cancel();
+  first->cancel();
+  last->wait();
+  EXPECT_EQ(last->written.size(), 2U);
+  EXPECT_LT(first->written.size(), 250U);
+  EXPECT_TRUE(waiting->written.empty());
+}
+
+TEST_F(EngineTest, ABadPromptFailsAloneAndByName) {
+  Engine engine(*model_);
+  const auto bad = task({100000}, 3), good = task({1}, 3);
+  ASSERT_TRUE(submit(engine, {bad, good}));
+  bad->wait();
+  good->wait();
+  EXPECT_NE(bad->failure.find("100000"), std::string::npos);
+  EXPECT_EQ(good->written.size(), 3U);
+}
+
+// Reference: log-softmax of the logits of one forward over the whole text, in double.
+TEST_F(EngineTest, AScoredPromptHasTheLogProbabilitiesOfAFullForward) {
+  std::vector<TokenId> prompt;
+  for (int i = 0; i < 200; ++i) prompt.push_back(i * 37 % 250);
+  Engine engine(*model_);
+  const auto t = task(prompt, 4);
+  t->score_prompt = true;
+  t->top = 3;
+  ASSERT_TRUE(submit(engine, {t}));
+  t->wait();
+  ASSERT_EQ(t->scored.size(), prompt.size() - 1);
+  const Forward forward{{{static_cast<int>(prompt.size()), 0}}, Precision::kFp32};
+  const Tensor logits = model_->logits(model_->hidden(prompt, forward), Precision::kFp32);
+  for (size_t i = 0; i + 1 < prompt.size(); ++i) {
+    const auto row = row_of(logits, static_cast<int64_t>(i));
+    double sum = 0;
+    for (const float x : row) sum += std::exp(static_cast<double>(x));
+    const double want = row[static_cast<size_t>(prompt[i + 1])] - std::log(sum);
+    ASSERT_NEAR(t->scored[i].log_probability, want, 1e-4) << i;
+    ASSERT_EQ(t->scored[i].top.size(), 3U);
+    ASSERT_EQ(t->scored[i].top[0].token, std::max_element(row.begin(), row.end()) - row.begin());
+    ASSERT_GE(t->scored[i].top[0].log_probability, t->scored[i].top[1].log_probability);
+  }
+  const auto plain = task(prompt, 4);
+  ASSERT_TRUE(submit(engine, {plain}));
+  plain->wait();
+  EXPECT_EQ(t->written, plain->written);
+}
+
+}  // namespace
+}  // namespace alambic
