@@ -67,7 +67,6 @@ void visit(V& v, EndpointRecipe& e) {
   v("system", e.system);
   v("prompt_template", e.prompt_template);
   v("reasoning", e.reasoning);
-  v("tokenizer", e.tokenizer);
   v("concurrency", e.concurrency);
   v("requests_per_minute", e.requests_per_minute);
   v("timeout", e.timeout);

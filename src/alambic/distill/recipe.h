@@ -32,8 +32,10 @@ struct DataRecipe {
 struct ModelRecipe {
   std::string model;            // a directory to start from; empty: made by this run
   std::string init = "random";  // of a student: random, or teacher: the weights that fit its shape
-  std::string tokenizer;  // of a student: a directory or file, or "train" on the run's data; empty:
-                          // that of its model, else the teacher's
+  // Of a student: a directory or file, or "train" on the run's data; empty: that of its model, else
+  // the teacher's. Of a teacher behind an endpoint: the one its words are cut with, empty: the
+  // student's.
+  std::string tokenizer;
   int dim = 128, layers = 4, heads = 4, kv_heads = 4, ffn = 384;
 };
 
@@ -45,7 +47,6 @@ struct EndpointRecipe {
   std::string api_key_env;  // the environment variable that holds the key
   std::string system, prompt_template = "{prompt}";
   std::string reasoning = "drop";  // or keep
-  std::string tokenizer;  // the student's: a directory or tokenizer.json; empty: made of the data
   int concurrency = 8;
   double requests_per_minute = 0, timeout = 120;
   uint64_t max_total_tokens = 0;

@@ -50,11 +50,6 @@ void prepare_directory(const Recipe& recipe, const RunOptions& options) {
   write_file_atomic(stored, resolved);
 }
 
-// The vocabulary that a recipe names; empty: the run makes one of its data.
-std::string named_tokenizer(const Recipe& recipe) {
-  return recipe.has_endpoint() ? recipe.endpoint.tokenizer : recipe.teacher.model;
-}
-
 // The vocabulary that this run makes, once.
 Tokenizer own_tokenizer(const Recipe& recipe, const RunData& data, const RunOptions& options) {
   const std::string path = options.directory + "/tokenizer.json";
@@ -62,19 +57,26 @@ Tokenizer own_tokenizer(const Recipe& recipe, const RunData& data, const RunOpti
   return Tokenizer::load(path);
 }
 
+// The one that a recipe names for its student, "" for that of the teacher.
+std::string named_for_student(const Recipe& recipe) {
+  // A model that is given has rows for its own tokens alone.
+  return recipe.student.tokenizer.empty() ? recipe.student.model : recipe.student.tokenizer;
+}
+
 Tokenizer teacher_tokenizer(const Recipe& recipe, const RunData& data, const RunOptions& options) {
-  const std::string named = named_tokenizer(recipe);
-  return named.empty() ? own_tokenizer(recipe, data, options) : Tokenizer::load(named);
+  std::string named = recipe.teacher.tokenizer;
+  if (named.empty())
+    named = recipe.has_endpoint() ? named_for_student(recipe) : recipe.teacher.model;
+  return named.empty() || named == "train" ? own_tokenizer(recipe, data, options)
+                                           : Tokenizer::load(named);
 }
 
 Tokenizer student_tokenizer(const Recipe& recipe, const RunData& data, const RunOptions& options) {
-  const ModelRecipe& s = recipe.student;
-  // A model that is given has rows for its own tokens alone.
-  if (s.tokenizer.empty() && !s.model.empty()) return Tokenizer::load(s.model);
-  const Tokenizer tokenizer = s.tokenizer == "train" ? own_tokenizer(recipe, data, options)
-                              : s.tokenizer.empty()  ? teacher_tokenizer(recipe, data, options)
-                                                     : Tokenizer::load(s.tokenizer);
-  return s.model.empty() ? tokenizer.with_special(kMaskToken) : tokenizer;
+  const std::string named = named_for_student(recipe);
+  const Tokenizer tokenizer = named == "train" ? own_tokenizer(recipe, data, options)
+                              : named.empty()  ? teacher_tokenizer(recipe, data, options)
+                                               : Tokenizer::load(named);
+  return recipe.student.model.empty() ? tokenizer.with_special(kMaskToken) : tokenizer;
 }
 
 RunTokenizers run_tokenizers(const Recipe& recipe, const RunData& data, const RunOptions& options) {
