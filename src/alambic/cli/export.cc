@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <array>
 
+#include "alambic/base/file.h"
 #include "alambic/cli/model_copy.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
+#include "alambic/models/adapters.h"
 #include "alambic/models/gguf_model.h"
 #include "alambic/text/gguf_vocabulary_writer.h"
 
@@ -27,10 +29,12 @@ void bind(CLI::App& verb, ExportArguments& o) {
   verb.add_option("out", o.out, "File (gguf) or directory (hf) to write")
       ->required()
       ->type_name("OUT");
-  verb.add_option("--to", o.to,
-                  "gguf (for llama.cpp and what builds on it) or hf (a Hugging Face directory)")
+  verb.add_option(
+          "--to", o.to,
+          "gguf (for llama.cpp and what builds on it), hf (a Hugging Face directory) or peft "
+          "(adapters without their base)")
       ->required()
-      ->check(CLI::IsMember({"gguf", "hf"}));
+      ->check(CLI::IsMember({"gguf", "hf", "peft"}));
   verb.add_option("--type", o.type,
                   "Of the weights: f32, f16, bf16, and for gguf q8_0 or q4_0; default: f16 (gguf), "
                   "bf16 (hf)")
@@ -61,7 +65,8 @@ std::string template_literal(std::string_view text) {  // as a string of a templ
 }
 
 // Programs that only know chat templates ask the model as the card's prompt template does.
-std::string chat_template_of(const OpenModel& open) {
+std::string exported_template(const OpenModel& open) {
+  if (!open.card().chat_template.empty()) return open.card().chat_template;
   const std::string& own = open.tokenizer.chat_template();
   constexpr std::string_view kSlot = "{prompt}";
   const std::string& form = open.card().prompt_template;
@@ -81,7 +86,7 @@ CopyOrder gguf_order(const ExportArguments& o, const TypeBound& type) {
             GgufMetadata metadata;
             const ModelConfig& config = open.model().config();
             write_gguf_vocabulary(open.tokenizer,
-                                  {config.vocab_size, config.eos, chat_template_of(open)}, path,
+                                  {config.vocab_size, config.eos, exported_template(open)}, path,
                                   metadata);
             save_gguf(*open.loaded.model, open.card(), type.type, std::move(metadata), path,
                       progress);
@@ -98,10 +103,34 @@ CopyOrder directory_order(const ExportArguments& o, const TypeBound& type) {
           }};
 }
 
+// Adapters as they are: beside their base, not merged into it.
+CopyOrder adapter_order(const ExportArguments& o) {
+  constexpr double kMerged = 1e-4;  // sums in another order
+  return {
+      "export", o.out, kMerged,
+      [&o](OpenModel& open, const std::string& path, const std::function<void(double)>& progress) {
+        progress(0);
+        const std::string base = adapter_base(o.model);
+        const LoadedModel beside = load_model(base, Quantized::kMapped);
+        load_adapters(*beside.model, o.model);
+        make_directories(path);
+        open.tokenizer.save(path);
+        save_adapter_model(*beside.model, open.card(), base, path);
+      }};
+}
+
 void act(const ExportArguments& o, const Invocation&) {
-  const bool gguf = o.to == "gguf";
-  const TypeBound& type = type_named(!o.type.empty() ? o.type : gguf ? "f16" : "bf16");
-  const CopyOrder order = gguf ? gguf_order(o, type) : directory_order(o, type);
+  const bool gguf = o.to == "gguf", peft = o.to == "peft";
+  if (peft && !is_adapter_directory(o.model)) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] holds no adapters; train some with student.lora.rank, or write --to hf or gguf",
+         o.model);
+  }
+  const char* usual = peft ? "f32" : gguf ? "f16" : "bf16";
+  const TypeBound& type = type_named(!o.type.empty() ? o.type : usual);
+  const CopyOrder order = peft   ? adapter_order(o)
+                          : gguf ? gguf_order(o, type)
+                                 : directory_order(o, type);
   const CopyReport report = copy_model(open_model_in_floats(o.model), order);
   if (o.json) {
     OrderedJson result = {{"model", o.model}, {"out", o.out}, {"to", o.to}, {"type", type.name}};
