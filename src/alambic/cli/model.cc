@@ -1,5 +1,8 @@
 #include "alambic/cli/model.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 
 #include "alambic/base/file.h"
@@ -54,17 +57,19 @@ std::vector<TokenId> stop_tokens(const OpenModel& model) {
 }
 
 void add_chat_template_option(CLI::App& verb, std::string& name) {
-  std::vector<std::string> names = ChatTemplate::builtin_names();
-  names.insert(names.begin(), "model");
   verb.add_option("--chat-template", name,
-                  "Ask as a user in a conversation: in the model's own format, or by name")
-      ->check(CLI::IsMember(names));
+                  fmt::format("Format of conversations: model (its own), {}, or a file",
+                              fmt::join(ChatTemplate::builtin_names(), ", ")))
+      ->type_name("NAME");
 }
 
 void use_chat_template(const std::string& name, const std::string& model, ModelCard& card) {
   if (name.empty()) return;
   if (name != "model") {
-    card.chat_template = ChatTemplate::builtin(name).source();
+    const bool file = file_exists(name);
+    const ChatTemplate chat =
+        file ? ChatTemplate::parse(read_file(name), name) : ChatTemplate::builtin(name);
+    card.chat_template = chat.source();
     return;
   }
   const auto own = ChatTemplate::load(model);

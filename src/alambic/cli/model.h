@@ -42,8 +42,8 @@ std::vector<TokenId> stop_tokens(const OpenModel& model);
 
 // --chat-template, for verbs that ask a model something.
 void add_chat_template_option(CLI::App& verb, std::string& name);
-// Lets the card's prompts go through the named template: the model's own ("model") or a built-in
-// one; "" changes nothing. kInvalidArgument where there is none.
+// Lets the card's prompts go through the named template: the model's own ("model"), a built-in one
+// or that of a file; "" changes nothing. kInvalidArgument where there is none.
 void use_chat_template(const std::string& name, const std::string& model, ModelCard& card);
 
 // The card's labels as the closed set of answers.

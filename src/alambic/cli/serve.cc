@@ -39,10 +39,7 @@ void bind(CLI::App& verb, ServeArguments& o) {
   verb.add_option("--max-context", o.context,
                   "Tokens of prompt and answer; default: all that the model has")
       ->check(CLI::Range(2, 1 << 24));
-  verb.add_option("--chat-template", o.chat_template,
-                  fmt::format("Format of chats, in place of the model's own: {}, or a file",
-                              fmt::join(ChatTemplate::builtin_names(), ", ")))
-      ->type_name("NAME");
+  add_chat_template_option(verb, o.chat_template);
   verb.add_option("--api-key-env", o.api_key_env,
                   "Environment variable with the key that clients must show")
       ->type_name("VARIABLE");
@@ -64,17 +61,11 @@ std::string api_key(const ServeArguments& o) {
   return key;
 }
 
-std::optional<ChatTemplate> chat_template(const ServeArguments& o, const Tokenizer& tokenizer) {
-  if (o.chat_template.empty()) return ChatTemplate::load(o.model);
-  ChatTemplate chat = file_exists(o.chat_template)
-                          ? ChatTemplate::parse(read_file(o.chat_template), o.chat_template)
-                          : ChatTemplate::builtin(o.chat_template);
-  const auto name = [&](const char* variable, std::optional<TokenId> token) {
-    if (token) chat = chat.with_variable(variable, tokenizer.token_content(*token));
-  };
-  name("bos_token", tokenizer.bos());
-  name("eos_token", tokenizer.eos());
-  return chat;
+std::optional<ChatTemplate> chat_template(const ServeArguments& o, const OpenModel& open) {
+  ModelCard card = open.card();
+  use_chat_template(o.chat_template, o.model, card);
+  if (card.chat_template.empty()) return ChatTemplate::load(o.model);
+  return chat_template_of(card, open.tokenizer);
 }
 
 std::string directory_name(const std::string& directory) {
@@ -88,7 +79,7 @@ void act(const ServeArguments& o, const Invocation&) {
   const OpenModel open = open_model(o.model, precision);
   ServedModel served{.model = &open.model(), .tokenizer = open.tokenizer, .card = open.card()};
   served.name = o.name.empty() ? directory_name(o.model) : o.name;
-  served.chat = chat_template(o, open.tokenizer);
+  served.chat = chat_template(o, open);
   served.stop = stop_tokens(open);
   served.precision = precision;
   const int positions = open.model().config().max_positions;

@@ -18,6 +18,7 @@
 #include "alambic/base/json.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/text/chat_template.h"
+#include "alambic/text/special_guard.h"
 #include "alambic/text/tokenizer.h"
 
 namespace alambic {
@@ -36,15 +37,13 @@ class PromptMaker {
                                      const OrderedJson& variables) const;
 
  private:
-  std::string guarded(std::string text) const;
-  std::vector<TokenId> encode_guarded(const std::string& text, bool prefix) const;
   std::string plain_chat(const OrderedJson& messages) const;
 
   Tokenizer tokenizer_;
+  SpecialGuard guard_;
   ModelCard card_;
   std::optional<ChatTemplate> chat_;
-  std::vector<std::string> specials_;  // contents of special tokens, longest first
-  size_t longest_token_ = 1;           // bytes
+  size_t longest_token_ = 1;  // bytes
 };
 
 }  // namespace alambic
