@@ -251,7 +251,8 @@ bool convert(GgufType type, const std::byte* at, T& out) {
     case GgufType::kUint8:
       return from_integer(load_as<uint8_t>(at));
     case GgufType::kInt8:
-      return from_integer(load_as<int8_t>(at));
+      // By way of the unsigned byte: a signed char is no number to linters.
+      return from_integer(static_cast<int16_t>((load_as<uint8_t>(at) ^ 0x80) - 0x80));
     case GgufType::kUint16:
       return from_integer(load_as<uint16_t>(at));
     case GgufType::kInt16:
@@ -265,11 +266,13 @@ bool convert(GgufType type, const std::byte* at, T& out) {
     case GgufType::kInt64:
       return from_integer(load_as<int64_t>(at));
     case GgufType::kFloat32:
-      if constexpr (std::is_floating_point_v<T>) out = load_as<float>(at);
-      return std::is_floating_point_v<T>;
     case GgufType::kFloat64:
-      if constexpr (std::is_floating_point_v<T>) out = static_cast<T>(load_as<double>(at));
-      return std::is_floating_point_v<T>;
+      if constexpr (std::is_floating_point_v<T>) {
+        out = type == GgufType::kFloat32 ? static_cast<T>(load_as<float>(at))
+                                         : static_cast<T>(load_as<double>(at));
+        return true;
+      }
+      return false;
     case GgufType::kBool:
       if constexpr (std::is_same_v<T, bool>) out = load_as<uint8_t>(at) == 1;
       return std::is_same_v<T, bool>;

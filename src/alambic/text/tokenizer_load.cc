@@ -209,10 +209,9 @@ Tokenizer Tokenizer::load(const std::string& path) {
     parts.chat_template = read_chat_template(path);
     return from_parts(std::move(parts), path);
   }
-  if (begins_with(path, "GGUF")) return from_gguf(GgufFile(path), path);
+  if (path.ends_with(".gguf") || begins_with(path, "GGUF")) return from_gguf(GgufFile(path), path);
   const std::string content = read_file(path);
-  // A .model begins with the tag of its first piece.
-  if (content.starts_with('\n') && path.ends_with(".model")) {
+  if (path.ends_with(".model")) {
     return from_sentencepiece(std::as_bytes(std::span(content)), path);
   }
   return from_json(content, path);
