@@ -104,6 +104,7 @@ OpCase rope_case(const RopeShape& s) {
   std::vector<int64_t> positions;
   for (int64_t r = 0; r < s.rows; ++r) positions.push_back(r % 50 * 3);
   std::vector<double> frequencies;
+  frequencies.reserve(static_cast<size_t>(s.rotated / 2));
   for (int i = 0; i < s.rotated / 2; ++i)
     frequencies.push_back(std::pow(10000.0, -2.0 * i / s.rotated));
   // One head more than is rotated.

@@ -174,6 +174,7 @@ OpCase norm_linear_case(const LinearShape& s, const Extras& extras, Precision pr
     Inputs<Tensor> in(all, 1);
     const Norm norm = norm_from(in, extras);
     std::vector<LinearWeights> weights;
+    weights.reserve(3);
     for (int i = 0; i < 3; ++i) weights.push_back(weights_from(in, extras));
     return norm_linear(x, norm, weights, precision);
   };

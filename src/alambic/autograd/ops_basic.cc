@@ -22,7 +22,7 @@ void head_norm_gradients(const Tensor& x, std::span<const HeadNorm> norms, const
     parallel_rows(
         x.rows(), kRowGrain, [&, heads = heads, &norm = norm](int64_t begin, int64_t end) {
           thread_local std::vector<float> normed, inverse;
-          normed.resize(static_cast<size_t>(heads * dim));
+          normed.resize(static_cast<size_t>(heads) * static_cast<size_t>(dim));
           inverse.resize(static_cast<size_t>(heads));
           for (int64_t r = begin; r < end; ++r) {
             kernels::kernels().rms_norm(x.row(r) + first, norm.weight.data(), heads, dim, norm.eps,

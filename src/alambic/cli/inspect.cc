@@ -357,12 +357,12 @@ void act(const InspectArguments& o, const Invocation&) {
     fail(ErrorCode::kNotFound, "[{}] does not exist; want a model, a run or a signal store",
          o.path);
   OrderedJson result;
-  if (is_gguf(o.path)) {
+  const bool model =
+      is_gguf(o.path) || file_exists(o.path + "/config.json") || is_adapter_directory(o.path);
+  if (model) {
     result = inspect_model(o.path, o);
   } else if (!fs::is_directory(o.path)) {
     result = inspect_signals(o.path, o.rows);
-  } else if (file_exists(o.path + "/config.json") || is_adapter_directory(o.path)) {
-    result = inspect_model(o.path, o);
   } else if (file_exists(o.path + "/recipe.toml")) {
     result = inspect_run(o.path, o.rows);
   } else {

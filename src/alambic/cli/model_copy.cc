@@ -60,8 +60,7 @@ constexpr const char* kProbes[] = {
     "Once upon a time there was a little kettle",
     "The price is 1234.50 euros,  isn't it?\n\nYes: it's 7% more than in 2023!",
     "def f(x):\n    return x ** 2  # squared",
-    "Gr\xC3\xB6\xC3\x9F"
-    "e \xE4\xBD\xA0\xE5\xA5\xBD \xF0\x9F\x99\x82 na\xC3\xAFve \xD0\x94\xD0\xB0",
+    "sch\xC3\xB6n \xE4\xBD\xA0\xE5\xA5\xBD \xF0\x9F\x99\x82 na\xC3\xAFve \xD0\x94\xD0\xB0",
 };
 
 std::vector<std::vector<TokenId>> prompts_of(const OpenModel& open) {

@@ -38,7 +38,8 @@ class ScratchStore {
 };
 
 SignalHeader draws_header() {
-  return {SignalHeader{}.version, "teacher", "abc123", "MIT", "{prompt}", SignalKind::kDraws, 12, 1.0, 32000, 7};
+  return {SignalHeader{}.version, "teacher", "abc123", "MIT", "{prompt}",
+          SignalKind::kDraws,     12,        1.0,      32000, 7};
 }
 
 SignalHeader topk_header() {

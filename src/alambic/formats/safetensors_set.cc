@@ -1,5 +1,7 @@
 #include "alambic/formats/safetensors_set.h"
 
+#include <fmt/format.h>
+
 #include "alambic/base/json.h"
 
 namespace alambic {
@@ -39,7 +41,7 @@ SafetensorsSet::SafetensorsSet(const std::string& directory) {
     if (fresh) {
       if (files.size() > kMostShards)
         fail(ErrorCode::kCorruptData, "[{}] lists more than {} files", index, kMostShards);
-      files_.push_back(std::make_unique<SafetensorsFile>(directory + "/" + name));
+      files_.push_back(std::make_unique<SafetensorsFile>(fmt::format("{}/{}", directory, name)));
     }
     if (files_[at->second]->find(tensor) == nullptr) {
       fail(ErrorCode::kCorruptData, "[{}] tensor {} is not in {}, where the index puts it", index,

@@ -282,7 +282,7 @@ bool is_adapter_directory(const std::string& directory) {
 
 std::string adapter_base(const std::string& directory) {
   const std::string where = directory + kConfigFile;
-  const auto base = require<std::string>(read_json_file(where), "base_model_name_or_path", where);
+  auto base = require<std::string>(read_json_file(where), "base_model_name_or_path", where);
   if (!file_exists(base + "/config.json")) {
     fail(
         ErrorCode::kNotFound,

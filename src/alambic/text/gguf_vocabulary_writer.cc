@@ -119,7 +119,8 @@ void write_byte_level(const TokenizerParts& parts, std::string_view name, Outgoi
   metadata.put("tokenizer.ggml.token_type", std::span<const int32_t>(list.kinds));
   std::vector<std::string> merges;
   merges.reserve(parts.merges.size());
-  for (const auto& [left, right] : parts.merges) merges.push_back(left + " " + right);
+  for (const auto& [left, right] : parts.merges)
+    merges.push_back(fmt::format("{} {}", left, right));
   metadata.put("tokenizer.ggml.merges", std::span<const std::string>(merges));
 }
 
