@@ -103,10 +103,9 @@ std::optional<Sequence> ByteAlignment::sequence(const SignalRow& row, const Mode
       token_ends(student_.tokenizer(), own.first(own.size() - 1), row.text);
   const std::vector<size_t> teacher_ends =
       token_ends(teacher_, teachers.first(teachers.size() - (ended ? 1 : 0)), row.text);
-  if ((own_ends.empty() || teacher_ends.empty()) && !row.text.empty()) return s;
   s->signals.resize(own.size());
   size_t t = 0;  // the teacher's token that begins at or behind where the student's does
-  for (size_t i = 0; i + 1 < own.size(); ++i) {
+  for (size_t i = 0; i < own_ends.size(); ++i) {
     const size_t begin = i == 0 ? 0 : own_ends[i - 1], end = own_ends[i];
     while (t < teacher_ends.size() && (t == 0 ? 0 : teacher_ends[t - 1]) < begin) ++t;
     if (t == teacher_ends.size() || (t == 0 ? 0 : teacher_ends[t - 1]) != begin) continue;
@@ -119,7 +118,11 @@ std::optional<Sequence> ByteAlignment::sequence(const SignalRow& row, const Mode
       ++signals_;
     }
   }
-  if (ended) {
+  const auto spells_all = [&](const std::vector<size_t>& ends, size_t tokens) {
+    return ends.size() == tokens && (ends.empty() ? 0 : ends.back()) == row.text.size();
+  };
+  if (ended && spells_all(own_ends, own.size() - 1) &&
+      spells_all(teacher_ends, teachers.size() - 1)) {
     if (auto signal = signal_at(row, teachers.size() - 1, teachers.size() - 1, own.back())) {
       s->signals.back() = std::move(*signal);
       ++signals_;

@@ -54,12 +54,21 @@ std::vector<size_t> token_ends(const Tokenizer& tokenizer, std::span<const Token
     joined += tokenizer.token_bytes(id);
     ends.push_back(joined.size());
   }
-  if (joined == text) return ends;
+  const auto agreeing = [&](size_t from) {
+    const std::string_view spelled = std::string_view(joined).substr(from);
+    return static_cast<size_t>(
+        std::mismatch(spelled.begin(), spelled.end(), text.begin(), text.end()).first -
+        spelled.begin());
+  };
+  size_t common = agreeing(0), dropped = 0;
   // Some vocabularies put a space before every text that decoding takes away again.
-  if (joined.empty() || joined.front() != ' ' || std::string_view(joined).substr(1) != text) {
-    return {};
+  if (joined.starts_with(' ') && agreeing(1) > common) {
+    common = agreeing(1);
+    dropped = 1;
   }
-  for (size_t& end : ends) --end;
+  for (size_t& end : ends) end -= std::min(end, dropped);
+  ends.resize(
+      static_cast<size_t>(std::upper_bound(ends.begin(), ends.end(), common) - ends.begin()));
   return ends;
 }
 
@@ -97,7 +106,9 @@ MatchedAnswer match_answer(const ByteVocabulary& vocabulary, std::string_view te
   const Tokenizer& tokenizer = vocabulary.tokenizer();
   result.tokens = tokenizer.encode(text, {.special_prefix = false, .parse_special = false});
   const std::vector<size_t> ends = token_ends(tokenizer, result.tokens, text);
-  if (ends.empty() || answer.empty() || !text.ends_with(answer)) return result;
+  const bool whole =
+      !ends.empty() && ends.size() == result.tokens.size() && ends.back() == text.size();
+  if (!whole || answer.empty() || !text.ends_with(answer)) return result;
   std::string spelled;
   for (const EndpointToken& token : written) spelled += token.chosen.bytes;
   const size_t found = spelled.rfind(answer);

@@ -35,7 +35,7 @@ class ByteVocabulary {
   std::unordered_map<std::string, TokenId> ids_;
 };
 
-// Where each token ends in the text, if together they are exactly its bytes; else empty.
+// Where each token ends in the text, for as many from the first on as spell out what stands there.
 std::vector<size_t> token_ends(const Tokenizer& tokenizer, std::span<const TokenId> tokens,
                                std::string_view text);
 
