@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "alambic/base/file.h"
+#include "alambic/models/gguf_model.h"
 #include "alambic/text/chat_template.h"
 
 namespace alambic {
@@ -63,6 +64,12 @@ void add_chat_template_option(CLI::App& verb, std::string& name) {
       ->type_name("NAME");
 }
 
+std::string own_chat_template(const std::string& model) {
+  if (is_gguf(model)) return Tokenizer::load(model).chat_template();
+  const auto chat = ChatTemplate::load(model);
+  return chat ? chat->source() : "";
+}
+
 void use_chat_template(const std::string& name, const std::string& model, ModelCard& card) {
   if (name.empty()) return;
   if (name != "model") {
@@ -72,12 +79,11 @@ void use_chat_template(const std::string& name, const std::string& model, ModelC
     card.chat_template = chat.source();
     return;
   }
-  const auto own = ChatTemplate::load(model);
-  if (!own) {
+  card.chat_template = own_chat_template(model);
+  if (card.chat_template.empty()) {
     fail(ErrorCode::kInvalidArgument, "[{}] has no chat template; name one with --chat-template",
          model);
   }
-  card.chat_template = own->source();
 }
 
 TokenTrie label_set(const OpenModel& model) {
