@@ -6,8 +6,7 @@
 #include <algorithm>
 
 #include "alambic/base/file.h"
-#include "alambic/models/gguf_model.h"
-#include "alambic/text/chat_template.h"
+#include "alambic/decode/prompting.h"
 
 namespace alambic {
 
@@ -62,12 +61,6 @@ void add_chat_template_option(CLI::App& verb, std::string& name) {
                   fmt::format("Format of conversations: model (its own), {}, or a file",
                               fmt::join(ChatTemplate::builtin_names(), ", ")))
       ->type_name("NAME");
-}
-
-std::string own_chat_template(const std::string& model) {
-  if (is_gguf(model)) return Tokenizer::load(model).chat_template();
-  const auto chat = ChatTemplate::load(model);
-  return chat ? chat->source() : "";
 }
 
 void use_chat_template(const std::string& name, const std::string& model, ModelCard& card) {

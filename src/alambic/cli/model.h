@@ -42,8 +42,6 @@ std::vector<TokenId> stop_tokens(const OpenModel& model);
 
 // --chat-template, for verbs that ask a model something.
 void add_chat_template_option(CLI::App& verb, std::string& name);
-// The template that comes with a model's files; "" where there is none.
-std::string own_chat_template(const std::string& model);
 // Lets the card's prompts go through the named template: the model's own ("model"), a built-in one
 // or that of a file; "" changes nothing. kInvalidArgument where there is none.
 void use_chat_template(const std::string& name, const std::string& model, ModelCard& card);

@@ -8,6 +8,7 @@
 #include "alambic/cli/model.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
+#include "alambic/decode/prompting.h"
 #include "alambic/serve/http_server.h"
 
 namespace alambic {

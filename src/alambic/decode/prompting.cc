@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "alambic/models/gguf_model.h"
 #include "alambic/text/special_guard.h"
 
 namespace alambic {
@@ -10,6 +11,12 @@ TokenId end_token(const Tokenizer& tokenizer) {
   if (const auto eos = tokenizer.eos()) return *eos;
   fail(ErrorCode::kInvalidArgument,
        "[tokenizer] has no end-of-text token; want one such as <|endoftext|>");
+}
+
+std::string own_chat_template(const std::string& model) {
+  if (is_gguf(model)) return Tokenizer::load(model).chat_template();
+  const auto chat = ChatTemplate::load(model);
+  return chat ? chat->source() : "";
 }
 
 ChatTemplate chat_template_of(const ModelCard& card, const Tokenizer& tokenizer) {

@@ -17,6 +17,8 @@ namespace alambic {
 std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelCard& card,
                                    const std::string& prompt);
 
+// The chat template that comes with a model's files, a directory or GGUF; "" where there is none.
+std::string own_chat_template(const std::string& model);
 // A card's chat template, with the tokenizer's special tokens as its variables.
 ChatTemplate chat_template_of(const ModelCard& card, const Tokenizer& tokenizer);
 

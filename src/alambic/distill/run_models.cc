@@ -8,6 +8,7 @@
 #include <ctime>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <set>
 
 #include "alambic/base/file.h"
@@ -240,13 +241,13 @@ std::string recipe_chat_template(const Recipe& recipe) {
   if (name != "model") return ChatTemplate::builtin(name).source();
   const std::string& directory =
       recipe.student.model.empty() ? recipe.teacher.model : recipe.student.model;
-  const auto own = directory.empty() ? std::nullopt : ChatTemplate::load(directory);
-  if (!own) {
+  std::string own = directory.empty() ? "" : own_chat_template(directory);
+  if (own.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "[data] chat_template = \"model\", and [{}] has none; name one of {}", directory,
          fmt::join(ChatTemplate::builtin_names(), ", "));
   }
-  return own->source();
+  return own;
 }
 
 }  // namespace
@@ -308,15 +309,16 @@ SignalSequences read_signal_sequences(const std::string& path, const ModelCard& 
                                       const RunTokenizers& tokenizers, int max_tokens) {
   SignalSequences result;
   std::vector<Sequence>& sequences = result.sequences;
-  ByteAlignment alignment(tokenizers.teacher, tokenizers.student);
+  std::optional<ByteAlignment> alignment;
+  if (!tokenizers.same) alignment.emplace(tokenizers.teacher, tokenizers.student);
   SignalStore::open(path).for_each([&](const SignalRow& row) {
-    if (!tokenizers.same) {
-      if (auto s = alignment.sequence(row, card, max_tokens)) sequences.push_back(std::move(*s));
+    if (alignment) {
+      if (auto s = alignment->sequence(row, card, max_tokens)) sequences.push_back(std::move(*s));
     } else if (static_cast<int>(row.tokens.size()) <= max_tokens) {
       sequences.push_back({row.tokens, row.prompt_tokens, row.signals});
     }
   });
-  if (!tokenizers.same) result.aligned = alignment.share();
+  if (alignment) result.aligned = alignment->share();
   return result;
 }
 
