@@ -130,6 +130,16 @@ std::vector<SignalRow> LocalTeacher::batch(std::span<const SignalRequest> reques
     if (requests[i].write_text) continue;
     rows[i].text = requests[i].data->completion;
     if (auto s = encode_example(tokenizer_, card_, *requests[i].data, options_.max_tokens)) {
+      // A row of the store has one answer, from prompt_tokens on: a user's later turns in it would
+      // be learned as if they were the model's.
+      const auto gap = std::find(s->learned.begin(), s->learned.end(), false);
+      if (std::find(gap, s->learned.end(), true) != s->learned.end()) {
+        fail(
+            ErrorCode::kUnsupported,
+            "[signals] example {} is a conversation of several answers; a teacher comments on one: "
+            "train on it without a teacher, or leave it out",
+            requests[i].data->id);
+      }
       rows[i].tokens = std::move(s->tokens);
       rows[i].prompt_tokens = s->prompt_tokens;
     }
