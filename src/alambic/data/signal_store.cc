@@ -78,6 +78,11 @@ bool is_blank(const Database& database) {
 }
 
 SignalHeader load_header(const Database& database) {
+  if (is_blank(database)) {
+    fail(ErrorCode::kNotFound,
+         "[{}] holds nothing yet: what was to write it stopped before; start that again",
+         database.path());
+  }
   check_schema(database);
   Statement statement = database.prepare("SELECT json FROM header");
   if (!statement.step()) {

@@ -389,6 +389,37 @@ TEST(SignalStore, NothingAcknowledgedIsLostToKillNine) {
   }
 }
 
+// A writer that dies while it enters or leaves the write-ahead mode leaves a journal to be undone.
+TEST(SignalStore, AReaderUndoesWhatAKilledWriterWasInTheMiddleOf) {
+  const ScratchStore scratch;
+  const std::string path = scratch.path(), crashed = scratch.path("crashed.sqlite");
+  SignalStore::create_or_resume(path, draws_header())
+      .append(std::vector{row_of(draws_header(), 0, 0)});
+  sqlite3* writer = nullptr;
+  ASSERT_EQ(sqlite3_open(path.c_str(), &writer), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(writer,
+                         "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN;"
+                         "UPDATE rows SET example = example + 1; CREATE TABLE junk(x);"
+                         "INSERT INTO junk WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+                         "FROM n WHERE i < 2000) SELECT zeroblob(500) FROM n",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK)
+      << sqlite3_errmsg(writer);
+  for (const char* neighbour : {"", "-journal"}) {
+    std::filesystem::copy_file(path + neighbour, crashed + neighbour);
+  }
+  sqlite3_close(writer);
+  EXPECT_EQ(SignalStore::open(crashed).read(0, 0), row_of(draws_header(), 0, 0));
+}
+
+TEST(SignalStore, AWriterKilledBeforeItsFirstTableLeavesAFileThatHoldsNothingYet) {
+  const ScratchStore scratch;
+  run_sql(scratch.path(), "PRAGMA journal_mode = WAL");
+  EXPECT_NE(message_of([&] { SignalStore::open(scratch.path()); }).find("holds nothing yet"),
+            std::string::npos);
+  EXPECT_EQ(SignalStore::create_or_resume(scratch.path(), draws_header()).size(), 0);
+}
+
 TEST(SignalStore, FullDiskIsAnErrorAndKeepsWhatWasStored) {
   const ScratchStore scratch;
   int pipe_ends[2];

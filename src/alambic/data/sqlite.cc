@@ -114,12 +114,24 @@ std::string_view Statement::bytes(int column, int type) const {
 }
 
 Database::Database(std::string path, Mode mode) : path_(std::move(path)) {
-  const bool existed = file_exists(path_);
-  if (mode == Mode::kReadOnly && !existed) {
+  if (mode == Mode::kReadOnly && !file_exists(path_)) {
     fail(ErrorCode::kNotFound, "[{}] does not exist", path_);
   }
-  const int flags =
-      mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  if (mode == Mode::kCreate) {
+    open(SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE);
+    return;
+  }
+  open(SQLITE_OPEN_READONLY);
+  // What a killed writer was in the middle of stands in a journal, and only a connection that may
+  // write can undo it.
+  if (sqlite3_exec(connection_.get(), "SELECT 1 FROM sqlite_master LIMIT 1", nullptr, nullptr,
+                   nullptr) == SQLITE_READONLY) {
+    open(SQLITE_OPEN_READWRITE);
+    execute("PRAGMA query_only = ON");
+  }
+}
+
+void Database::open(int flags) {
   sqlite3* connection = nullptr;
   const int code = sqlite3_open_v2(path_.c_str(), &connection, flags, nullptr);
   connection_.reset(connection);

@@ -73,6 +73,8 @@ class Database {
   struct Close {
     void operator()(sqlite3* connection) const { sqlite3_close_v2(connection); }
   };
+  void open(int flags);
+
   std::string path_;
   std::unique_ptr<sqlite3, Close> connection_;
 };
