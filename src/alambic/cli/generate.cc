@@ -56,7 +56,7 @@ void bind(CLI::App& verb, GenerateArguments& o) {
                   "Length of drafts and diffusion blocks; 0: as the model was trained")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
-  verb.add_option("--threshold", o.generate.threshold,
+  verb.add_option("--threshold", o.generate.reveal.threshold,
                   "Diffusion: accept tokens at least this probable; lower is faster, above 1 is "
                   "one at a time")
       ->check(CLI::Range(0.0, 2.0))

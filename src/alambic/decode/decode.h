@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "alambic/base/token.h"
+#include "alambic/decode/reveal.h"
 #include "alambic/decode/token_trie.h"
 #include "alambic/models/language_model.h"
 
@@ -38,6 +39,14 @@ struct Prompt {
   std::vector<TokenId> tokens;  // at least one
   uint64_t stream = 0;          // prompts that share a seed draw alike unless this differs
 };
+
+// A text in the making, after a forward that changed it.
+struct Refinement {
+  std::span<const TokenId> settled;  // what will not change any more
+  std::span<const TokenId> open;     // what follows it: MASK where nothing is written yet
+  int64_t forwards;
+};
+using RefinementSink = std::function<void(const Refinement&)>;
 
 struct GenerateOptions {
   int max_tokens = 128;    // also bounded by the positions that the model has
@@ -57,10 +66,18 @@ struct GenerateOptions {
   // trained for either.
   int block = 8;
   // Diffusion only.
-  double threshold = 0.9;  // reveal what is at least this probable; above 1: one token at a time
+  RevealOptions reveal;
   double remask =
       0.1;  // mask again what is causally less probable than this share of the best token there
   int max_refinements = 8;  // rounds of re-masking per block
+  // Sees every state of the text; null: nobody does.
+  const RefinementSink* watch = nullptr;
+};
+
+// Drafts of one distance: the first stands behind the last settled token.
+struct DraftCount {
+  int64_t judged = 0;    // all before them stood
+  int64_t accepted = 0;  // and so did they
 };
 
 struct Generation {
@@ -71,7 +88,8 @@ struct Generation {
   // agree to the bit.
   double log_probability = 0;
   bool stopped =
-      false;           // by a stop token or the end of a choice, rather than by a limit or the sink
+      false;  // by a stop token or the end of a choice, rather than by a limit or the sink
+  std::vector<DraftCount> drafts;  // by distance, where the mode drafts
   double seconds = 0;  // in a batch: this prompt's share of each forward, so that they add up
 
   double tokens_per_forward() const {

@@ -212,7 +212,7 @@ TEST(Diffusion, AboveThresholdOneRevealsOneTokenPerStep) {
   GenerateOptions options;
   options.max_tokens = 24;
   options.block = 6;
-  options.threshold = 1.5;
+  options.reveal.threshold = 1.5;
   options.remask = 0;
   options.vocabulary = 39;
   for (const Prompt& prompt : random_prompts(20, 13)) {
@@ -231,7 +231,7 @@ TEST(Diffusion, LogProbabilityIsTheCausalOneOfTheFullPrefix) {
   GenerateOptions options;
   options.max_tokens = 21;
   options.block = 5;
-  options.threshold = 0.3;
+  options.reveal.threshold = 0.3;
   for (const Prompt& prompt : random_prompts(20, 15)) {
     const Generation out = write(DecodeMode::kDiffusion, *model, prompt, options);
     ASSERT_EQ(out.tokens.size(), 21U);
@@ -298,7 +298,7 @@ TEST(Diffusion, RefusingAllButTheBestTokenWritesWhatArWrites) {
   const auto model = random_model(16);
   GenerateOptions options;
   options.max_tokens = 30;
-  options.threshold = 0;
+  options.reveal.threshold = 0;
   options.remask = 1;
   options.max_refinements = options.block;
   for (const Prompt& prompt : random_prompts(40, 17)) {
@@ -394,7 +394,7 @@ TEST(Decoders, RefuseWhatCannotBeCarriedOut) {
   EXPECT_TRUE(with([](auto& o) { o.top_p = 0; }));
   EXPECT_TRUE(with([](auto& o) { o.top_k = -1; }));
   EXPECT_TRUE(with([](auto& o) { o.block = 1 << 20; }));
-  EXPECT_TRUE(with([](auto& o) { o.threshold = std::nan(""); }));
+  EXPECT_TRUE(with([](auto& o) { o.reveal.threshold = std::nan(""); }));
   GenerateOptions options;
   options.block = 0;
   EXPECT_TRUE(refuses({{1}}, options, ErrorCode::kUnsupported, DecodeMode::kSpeculative));

@@ -125,7 +125,7 @@ class BlockWriter {
       // The causal row before the block decides its first token as exactly as `ar` does.
       const Choice choice = i == 0 ? sampler.choose(row_of(before_, 0), position, {}, round_)
                                    : head_.choose(sampler, in_block - first, position, {}, round_);
-      if (i == masked.front() || std::exp(choice.log_probability) >= options_.threshold) {
+      if (i == masked.front() || std::exp(choice.log_probability) >= options_.reveal.threshold) {
         block_[i] = choice.token;
       }
     }

@@ -37,7 +37,9 @@ void validate_options(const GenerateOptions& o) {
   want(o.top_p > 0 && o.top_p <= 1, "top_p", o.top_p, "more than 0, at most 1");
   want(o.vocabulary >= 0, "vocabulary", o.vocabulary, "0 or more");
   want(o.block >= 0 && o.block <= 4096, "block", o.block, "0 to 4096");
-  want(o.threshold >= 0, "threshold", o.threshold, "0 or more");
+  want(o.reveal.threshold >= 0, "threshold", o.reveal.threshold, "0 or more");
+  want(o.reveal.entropy_bound >= 0, "entropy_bound", o.reveal.entropy_bound, "0 or more");
+  want(o.reveal.count >= 1, "reveal_count", o.reveal.count, "1 or more");
   want(o.remask >= 0 && o.remask <= 1, "remask", o.remask, "0 to 1");
   want(o.max_refinements >= 0, "max_refinements", o.max_refinements, "0 or more");
 }
@@ -152,6 +154,15 @@ std::vector<TokenId> Session::draft(const HeadRows& rows) {
 void Session::count_forward(int64_t rows) {
   ++result_.forwards;
   result_.rows += rows;
+}
+
+void Session::count_drafts(int tried, int accepted) {
+  const auto judged = static_cast<size_t>(std::min(tried, accepted + 1));
+  if (result_.drafts.size() < judged) result_.drafts.resize(judged);
+  for (size_t i = 0; i < judged; ++i) {
+    ++result_.drafts[i].judged;
+    if (static_cast<int>(i) < accepted) ++result_.drafts[i].accepted;
+  }
 }
 
 void prefill(const LanguageModel& model, Session& session, size_t keep) {

@@ -43,6 +43,8 @@ class Session {
   std::vector<TokenId> draft(const HeadRows& rows);
 
   void count_forward(int64_t rows);
+  // Of `tried` drafts the first `accepted` stood.
+  void count_drafts(int tried, int accepted);
   void add_seconds(double seconds) { result_.seconds += seconds; }
   Generation finish() { return std::move(result_); }
 

@@ -89,10 +89,14 @@ Generation SpeculativeDecoder::generate(const Prompt& prompt, const GenerateOpti
         break;
       ++accepted;
     }
-    if (session.done()) break;
+    if (session.done()) {
+      session.count_drafts(std::min(tried, accepted), accepted);
+      break;
+    }
     session.cache.commit(sure + accepted);
     session.pending = {session.pending.back()};  // the drafts that stood are in the cache
     pace.observe(tried, accepted);
+    session.count_drafts(tried, accepted);
     drafts.clear();
     if (next > 0) {
       const int64_t first = sure + tried + static_cast<int64_t>(accepted) * (next + 1) + 1;

@@ -100,7 +100,7 @@ Speed decode_speed(DecodeMode mode, const RunModel& student, const Tokenizer& to
   options.stop = {end_token(tokenizer)};
   options.vocabulary = tokenizer.vocab_size();
   options.block = eval.block;
-  options.threshold = eval.threshold;
+  options.reveal.threshold = eval.threshold;
   const Stopwatch watch;
   Speed speed;
   int64_t tokens = 0, forwards = 0;

@@ -159,7 +159,7 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
   generate.precision = options.precision;
   generate.constraint = trie && options.mode != DecodeMode::kDiffusion ? &*trie : nullptr;
   generate.block = options.block;
-  generate.threshold = options.threshold;
+  generate.reveal.threshold = options.threshold;
   TaskResult result;
   const Stopwatch watch;
   const std::vector<Generation> texts =
