@@ -30,7 +30,7 @@ void bind(CLI::App& verb, EvalArguments& o) {
       ->check(CLI::IsMember({"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"}));
   add_data_options(verb, o.data);
   verb.add_option("--decode", o.decode, "How to write the answers")
-      ->check(CLI::IsMember({"ar", "speculative", "diffusion"}))
+      ->check(CLI::IsMember({"ar", "lookup", "speculative", "diffusion"}))
       ->capture_default_str();
   verb.add_option("--max-tokens", o.max_tokens, "Longest answer")
       ->check(CLI::Range(1, 1 << 24))

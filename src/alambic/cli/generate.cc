@@ -35,7 +35,7 @@ void bind(CLI::App& verb, GenerateArguments& o) {
   source->require_option(1);
   verb.add_option("--decode", o.decode,
                   "How to write: ar, speculative (the same text in fewer steps) or diffusion")
-      ->check(CLI::IsMember({"ar", "speculative", "diffusion"}))
+      ->check(CLI::IsMember({"ar", "lookup", "speculative", "diffusion"}))
       ->capture_default_str();
   verb.add_option("--max-tokens", o.generate.max_tokens, "Longest text")
       ->check(CLI::Range(1, 1 << 24))

@@ -8,8 +8,8 @@
 namespace alambic {
 namespace {
 
-constexpr DecodeMode kModes[] = {DecodeMode::kAutoregressive, DecodeMode::kSpeculative,
-                                 DecodeMode::kDiffusion};
+constexpr DecodeMode kModes[] = {DecodeMode::kAutoregressive, DecodeMode::kLookup,
+                                 DecodeMode::kSpeculative, DecodeMode::kDiffusion};
 
 }  // namespace
 
@@ -17,14 +17,16 @@ DecodeMode decode_mode_from_name(std::string_view name) {
   for (const DecodeMode mode : kModes) {
     if (name == name_of(mode)) return mode;
   }
-  fail(ErrorCode::kInvalidArgument, "[decode] mode; got \"{}\", want ar, speculative or diffusion",
-       name);
+  fail(ErrorCode::kInvalidArgument,
+       "[decode] mode; got \"{}\", want ar, lookup, speculative or diffusion", name);
 }
 
 std::string_view name_of(DecodeMode mode) {
   switch (mode) {
     case DecodeMode::kAutoregressive:
       return "ar";
+    case DecodeMode::kLookup:
+      return "lookup";
     case DecodeMode::kSpeculative:
       return "speculative";
     case DecodeMode::kDiffusion:
@@ -35,31 +37,41 @@ std::string_view name_of(DecodeMode mode) {
 
 std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& model) {
   if (mode == DecodeMode::kAutoregressive) return std::make_unique<AutoregressiveDecoder>(model);
+  if (mode == DecodeMode::kLookup) {
+    return std::make_unique<DraftingDecoder>(model, DraftSource::kLookup);
+  }
   const ModelConfig& config = model.config();
   if (config.mask < 0 || config.mask >= config.vocab_size) {
     fail(ErrorCode::kUnsupported,
-         "[decode] {} needs a model with a MASK token; this one was not trained to draft",
+         "[decode] {} needs a model with a MASK token, and this one was not trained to draft; use "
+         "ar or lookup, or adapt it with alambic train --adapt",
          name_of(mode));
   }
-  if (mode == DecodeMode::kSpeculative) return std::make_unique<SpeculativeDecoder>(model);
+  if (mode == DecodeMode::kSpeculative) {
+    return std::make_unique<DraftingDecoder>(model, DraftSource::kMasks);
+  }
   return std::make_unique<DiffusionDecoder>(model);
 }
 
 std::vector<Generation> generate_all(DecodeMode mode, const LanguageModel& model,
                                      std::span<const Prompt> prompts,
                                      const GenerateOptions& options, const BatchOptions& batch) {
-  if (mode == DecodeMode::kAutoregressive) {
-    return AutoregressiveDecoder(model).generate_all(prompts, options, batch);
-  }
   const std::unique_ptr<Decoder> decoder = make_decoder(mode, model);
+  return decoder->generate_all(prompts, options, batch);
+}
+
+std::vector<Generation> Decoder::generate_all(std::span<const Prompt> prompts,
+                                              const GenerateOptions& options,
+                                              const BatchOptions& batch) const {
   std::vector<Generation> results;
+  results.reserve(prompts.size());
   std::unique_ptr<Progress> progress;
   if (!batch.progress.empty()) {
     progress = std::make_unique<Progress>(batch.progress, static_cast<int64_t>(prompts.size()));
   }
   for (const Prompt& prompt : prompts) {
     throw_if_interrupted("decode", "run the same command again");
-    results.push_back(decoder->generate(prompt, options));
+    results.push_back(generate(prompt, options));
     if (progress) progress->update(static_cast<int64_t>(results.size()));
   }
   return results;

@@ -1,9 +1,10 @@
-// Writing text with a model, three ways from one set of weights:
+// Writing text with a model, in several ways from one set of weights:
 //   ar           one token per forward, exact cache
 //   speculative  masks draft several tokens, the same weights verify them causally: the tokens are
-//   those of `ar`,
-//                greedy or sampled, because every random draw is a pure function of (seed, stream,
-//                position)
+//                those of `ar`, greedy or sampled, because every random draw is a pure function of
+//                (seed, stream, position)
+//   lookup       as speculative, with drafts from what stood behind the same words earlier; for any
+//                causal model
 //   diffusion    blocks of masks revealed by confidence, corrected under the causal model, then
 //   committed
 //
@@ -29,9 +30,9 @@
 
 namespace alambic {
 
-enum class DecodeMode { kAutoregressive, kSpeculative, kDiffusion };
+enum class DecodeMode { kAutoregressive, kLookup, kSpeculative, kDiffusion };
 
-// "ar", "speculative", "diffusion"; kInvalidArgument for any other name.
+// "ar", "lookup", "speculative", "diffusion"; kInvalidArgument for any other name.
 DecodeMode decode_mode_from_name(std::string_view name);
 std::string_view name_of(DecodeMode mode);
 
@@ -57,7 +58,7 @@ struct GenerateOptions {
   std::vector<TokenId> stop;  // end-of-text tokens: they end the text and are not part of it
   int vocabulary = 0;         // ids from here on are never written; 0: all that the model has
   Precision precision = Precision::kFp32;
-  // Autoregressive and speculative only: write one member of this set, to its end. Where a member
+  // Not for diffusion: write one member of this set, to its end. Where a member
   // is the beginning of another, a stop token ends it, so `stop` must name one.
   const TokenTrie* constraint = nullptr;
 
@@ -65,6 +66,10 @@ struct GenerateOptions {
   // that at most block - 1 drafts are verified. Diffusion: tokens of a block. 0: the model was not
   // trained for either.
   int block = 8;
+  // Lookup and speculative. Drafts of a step, and for how many of their outcomes the next ones are
+  // made in the same step: 0 drafts and verifies in turn, 1 bets on one, drafts + 1 covers all.
+  // -1: as many as pay, by what rows cost here and how drafts fare.
+  int drafts = -1, outcomes = -1;
   // Diffusion only.
   RevealOptions reveal;
   double remask =
@@ -100,6 +105,11 @@ struct Generation {
 // Called with each token as it is settled; false ends the generation after this token.
 using TokenSink = std::function<bool(TokenId)>;
 
+struct BatchOptions {
+  int batch = 32;        // prompts per forward; diffusion goes one by one
+  std::string progress;  // label of the progress line; empty: none
+};
+
 class Decoder {
  public:
   Decoder() = default;
@@ -108,18 +118,17 @@ class Decoder {
   virtual ~Decoder() = default;
   virtual Generation generate(const Prompt& prompt, const GenerateOptions& options,
                               const TokenSink& sink = {}) const = 0;
+  // As the function of that name; one by one, unless a mode can do better.
+  virtual std::vector<Generation> generate_all(std::span<const Prompt> prompts,
+                                               const GenerateOptions& options,
+                                               const BatchOptions& batch) const;
 };
 
 // kUnsupported where the mode needs a MASK token and the model has none.
 std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& model);
 
-struct BatchOptions {
-  int batch = 32;        // prompts per forward, in `ar`; the other modes go one by one
-  std::string progress;  // label of the progress line; empty: none
-};
-
 // The generation of every prompt, in order: the tokens and log-probabilities of generate() of each
-// alone. In `ar`, tokens that all prompts begin with are read once, and count for none of them.
+// alone. Tokens that all prompts begin with are read once, and count for none of them.
 // Throws kInterrupted between forwards after Ctrl-C.
 std::vector<Generation> generate_all(DecodeMode mode, const LanguageModel& model,
                                      std::span<const Prompt> prompts,

@@ -164,6 +164,120 @@ TEST(Speculative, WritesWhatAutoregressiveDecodingWrites) {
   EXPECT_GT(static_cast<double>(decided), 1.3 * static_cast<double>(forwards));
 }
 
+// Whatever is drafted, verified together or in turn, alone or beside others.
+TEST(Speculative, EveryLayoutWritesTheSameAloneAndInABatch) {
+  for (const float habit : {1.0F, 4.0F}) {
+    const auto model = random_model(31, habit);
+    std::vector<Prompt> prompts = random_prompts(14, 32);
+    for (size_t i = 0; i < prompts.size(); ++i) prompts[i].stream = i;
+    for (const double temperature : {0.0, 1.1}) {
+      GenerateOptions options;
+      options.max_tokens = 33;
+      options.temperature = temperature;
+      options.stop = {21};
+      const auto expected = generate_all(DecodeMode::kAutoregressive, *model, prompts, options);
+      for (const DecodeMode mode : {DecodeMode::kSpeculative, DecodeMode::kLookup}) {
+        for (const int drafts : {-1, 0, 1, 5}) {
+          for (const int outcomes : {-1, 0, 1, 3}) {
+            options.drafts = drafts;
+            options.outcomes = outcomes;
+            for (const int batch : {1, 5}) {
+              const auto out = generate_all(mode, *model, prompts, options, {.batch = batch});
+              for (size_t i = 0; i < prompts.size(); ++i) {
+                ASSERT_EQ(out[i].tokens, expected[i].tokens) << name_of(mode) << drafts << outcomes;
+                ASSERT_EQ(out[i].log_probability, expected[i].log_probability);
+                ASSERT_EQ(out[i].stopped, expected[i].stopped);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Speculative, ATextEndsWithinThePositionsOfTheModel) {
+  const auto model = random_model(33, 4, Precision::kFp32, 24);
+  GenerateOptions options;
+  options.max_tokens = 100;
+  options.drafts = 7;
+  for (const Prompt& prompt : random_prompts(10, 34)) {
+    const Generation out = write(DecodeMode::kSpeculative, *model, prompt, options);
+    EXPECT_EQ(out.tokens.size(), 24 - prompt.tokens.size());
+    EXPECT_EQ(out.tokens, write(DecodeMode::kAutoregressive, *model, prompt, options).tokens);
+  }
+}
+
+// Chi-square of the first three tokens together, over a vocabulary of 6, against the product of the
+// model's own probabilities.
+TEST(Speculative, SampledTextsHaveTheDistributionOfTheModel) {
+  constexpr int kTokens = 6, kDraws = 12000;
+  constexpr double kTemperature = 3;
+  const auto model = random_model(35, 2);
+  GenerateOptions options;
+  options.max_tokens = 3;
+  options.temperature = kTemperature;
+  options.vocabulary = kTokens;
+  options.drafts = 2;
+  options.block = 3;
+  const Prompt prompt{{1, 4, 2}};
+  std::vector<double> expected(kTokens * kTokens * kTokens), seen(expected.size());
+  for (int a = 0; a < kTokens; ++a) {
+    for (int b = 0; b < kTokens; ++b) {
+      for (int c = 0; c < kTokens; ++c) {
+        std::vector<TokenId> text = prompt.tokens;
+        double p = 1;
+        for (const int token : {a, b, c}) {
+          const std::vector<float> logits = full_prefix_logits(*model, text);
+          double sum = 0;
+          const auto weight = [&](int t) {
+            return std::exp(double{logits[static_cast<size_t>(t)]} / kTemperature);
+          };
+          for (int t = 0; t < kTokens; ++t) sum += weight(t);
+          p *= weight(token) / sum;
+          text.push_back(token);
+        }
+        expected[static_cast<size_t>((a * kTokens + b) * kTokens + c)] = p * kDraws;
+      }
+    }
+  }
+  std::vector<Prompt> prompts(kDraws, prompt);
+  for (size_t i = 0; i < prompts.size(); ++i) prompts[i].stream = i;
+  for (const Generation& g : generate_all(DecodeMode::kSpeculative, *model, prompts, options)) {
+    seen[static_cast<size_t>((g.tokens[0] * kTokens + g.tokens[1]) * kTokens + g.tokens[2])] += 1;
+  }
+  // Cells that expect fewer than five draws are counted as one.
+  double statistic = 0, rare_expected = 0, rare_seen = 0;
+  int cells = 0;
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (expected[i] < 5) {
+      rare_expected += expected[i];
+      rare_seen += seen[i];
+      continue;
+    }
+    statistic += (seen[i] - expected[i]) * (seen[i] - expected[i]) / expected[i];
+    ++cells;
+  }
+  if (rare_expected > 0) {
+    statistic += (rare_seen - rare_expected) * (rare_seen - rare_expected) / rare_expected;
+    ++cells;
+  }
+  // Four standard deviations above the mean of a chi-square of so many degrees of freedom.
+  ASSERT_GT(cells, 20);
+  EXPECT_LT(statistic, cells - 1 + 4 * std::sqrt(2.0 * (cells - 1)));
+}
+
+TEST(Lookup, WhatTheTextRepeatsIsReadManyTokensAtATime) {
+  const PositionModel model;  // its text repeats after 30 tokens
+  GenerateOptions options;
+  options.max_tokens = 200;
+  options.drafts = 8;
+  const Generation out = write(DecodeMode::kLookup, model, PositionModel::prompt(40), options);
+  for (int i = 0; i < options.max_tokens; ++i)
+    EXPECT_EQ(out.tokens[static_cast<size_t>(i)], PositionModel::text(40 + i));
+  EXPECT_LE(out.forwards, 1 + 199 / 9 + 1);
+}
+
 TEST(Speculative, TopKAndTopPDrawWhatAutoregressiveDecodingDraws) {
   const auto model = random_model(10, 3);
   for (const auto& [top_k, top_p] : {std::pair{5, 1.0}, std::pair{0, 0.8}, std::pair{10, 0.9}}) {
@@ -184,21 +298,48 @@ TEST(Speculative, ADraftThatAlwaysStandsSettlesOneTokenMoreThanTheDrafts) {
   GenerateOptions options;
   options.max_tokens = 1 + 4 * 10;
   options.block = 4;
+  options.drafts = 3;
   const Generation out = write(DecodeMode::kSpeculative, model, PositionModel::prompt(3), options);
   for (int i = 0; i < options.max_tokens; ++i) {
     EXPECT_EQ(out.tokens[static_cast<size_t>(i)], PositionModel::text(3 + i));
   }
   // The prompt's forward settles one token, each later one its three drafts and one more.
   EXPECT_EQ(out.forwards, 1 + 10);
-  // 3 + 4 masks; nine steps of 1 + 3 rows and 4 groups of 4 masks; the last one prepares for less
-  // than it settles and has 4 groups of 3.
-  EXPECT_EQ(out.rows, 7 + 9 * (4 + 16) + 4 + 12);
+  // 3 + 4 masks; nine steps of 1 + 3 rows and 4 groups of 4 masks; where four tokens are left, a
+  // next step could use two drafts behind no accepted one, one behind one, none behind more.
+  EXPECT_EQ(out.rows, 7 + 9 * (4 + 16) + 4 + 3 + 2);
+  ASSERT_EQ(out.drafts.size(), 3U);
+  for (const DraftCount& distance : out.drafts) {
+    EXPECT_EQ(distance.judged, 10);
+    EXPECT_EQ(distance.accepted, 10);
+  }
+}
+
+// One group of masks bets on all drafts standing; none drafts and verifies in turn.
+TEST(Speculative, NarrowLayoutsSettleAsManyTokensAForwardAsTheyPromise) {
+  const PositionModel model;
+  GenerateOptions options;
+  options.max_tokens = 1 + 4 * 10;
+  options.block = 4;
+  options.drafts = 3;
+  options.outcomes = 1;
+  const Generation fused =
+      write(DecodeMode::kSpeculative, model, PositionModel::prompt(3), options);
+  EXPECT_EQ(fused.forwards, 1 + 10);
+  EXPECT_EQ(fused.rows, 7 + 9 * (4 + 4) + 4);
+  options.outcomes = 0;
+  options.max_tokens = 1 + 4 + 5 * 7;  // a verifying step settles 4, a drafting one 1
+  const Generation turns =
+      write(DecodeMode::kSpeculative, model, PositionModel::prompt(3), options);
+  EXPECT_EQ(turns.forwards, 1 + 1 + 2 * 7);
+  EXPECT_EQ(turns.tokens.size(), 40U);
 }
 
 TEST(Speculative, AWrongDraftCostsItsSuccessorsOnly) {
   const PositionModel model(5);
   GenerateOptions options;
   options.max_tokens = 100;
+  options.drafts = 7;
   const Generation out = write(DecodeMode::kSpeculative, model, PositionModel::prompt(3), options);
   ASSERT_EQ(out.tokens.size(), 100U);
   for (int i = 0; i < 100; ++i)

@@ -1,8 +1,11 @@
-// The three decoders behind make_decoder(). Each looks at its model; thread safety and errors as in
+// The decoders behind make_decoder(). Each looks at its model; thread safety and errors as in
 // decode.h.
 #pragma once
 
+#include <mutex>
+
 #include "alambic/decode/decode.h"
+#include "alambic/decode/drafting.h"
 
 namespace alambic {
 
@@ -14,26 +17,43 @@ class AutoregressiveDecoder final : public Decoder {
   // Many prompts in ragged forwards: a prompt that ends makes room for the next one at once.
   std::vector<Generation> generate_all(std::span<const Prompt> prompts,
                                        const GenerateOptions& options,
-                                       const BatchOptions& batch) const;
+                                       const BatchOptions& batch) const override;
 
  private:
   const LanguageModel& model_;
 };
 
-// One forward per step verifies the drafts of the step before and makes new ones for every outcome:
-//   group 0        [pending | drafts], causal, with the cache; the row before a draft decides
-//   whether it stands group 1 + j    masks that see the cache and group 0 up to draft j, for the
-//   case that j drafts stand; the first
-//                  stands where a causal row decides, the others are the next drafts
-// so no step is spent on drafting alone.
-class SpeculativeDecoder final : public Decoder {
+// The text of `ar` in fewer forwards; drafting.h says how. What a call learns about the cost of
+// rows and about acceptance, the next one starts with.
+class DraftingDecoder final : public Decoder {
  public:
-  explicit SpeculativeDecoder(const LanguageModel& model) : model_(model) {}
+  DraftingDecoder(const LanguageModel& model, DraftSource source)
+      : model_(model), source_(source) {}
   Generation generate(const Prompt& prompt, const GenerateOptions& options,
                       const TokenSink& sink) const override;
+  std::vector<Generation> generate_all(std::span<const Prompt> prompts,
+                                       const GenerateOptions& options,
+                                       const BatchOptions& batch) const override;
 
  private:
+  class History {
+   public:
+    struct Known {
+      RowCost cost;
+      Acceptance acceptance;
+    };
+    Known known() const;
+    void learn(Known known);
+
+   private:
+    mutable std::mutex mutex_;
+    Known known_;
+  };
+  void validate(const GenerateOptions& options) const;
+
   const LanguageModel& model_;
+  DraftSource source_;
+  mutable History history_;
 };
 
 class DiffusionDecoder final : public Decoder {

@@ -37,6 +37,8 @@ void validate_options(const GenerateOptions& o) {
   want(o.top_p > 0 && o.top_p <= 1, "top_p", o.top_p, "more than 0, at most 1");
   want(o.vocabulary >= 0, "vocabulary", o.vocabulary, "0 or more");
   want(o.block >= 0 && o.block <= 4096, "block", o.block, "0 to 4096");
+  want(o.drafts >= -1, "drafts", o.drafts, "-1 or more");
+  want(o.outcomes >= -1, "outcomes", o.outcomes, "-1 or more");
   want(o.reveal.threshold >= 0, "threshold", o.reveal.threshold, "0 or more");
   want(o.reveal.entropy_bound >= 0, "entropy_bound", o.reveal.entropy_bound, "0 or more");
   want(o.reveal.count >= 1, "reveal_count", o.reveal.count, "1 or more");
@@ -135,18 +137,18 @@ void Session::append(const Choice& choice) {
   if (remaining() == 0) done_ = true;
 }
 
-std::vector<TokenId> Session::draft(const HeadRows& rows) {
-  std::vector<TokenId> drafts;
+std::vector<Choice> Session::draft(const HeadRows& rows, int64_t first, int64_t count) {
+  std::vector<Choice> drafts;
   int node = node_;
-  for (int64_t row = 0; row < rows.rows(); ++row) {
-    const TokenId token = rows.choose(sampler_, row, position() + row, allowed(node)).token;
+  for (int64_t i = 0; i < count; ++i) {
+    const Choice choice = rows.choose(sampler_, first + i, position() + i, allowed(node));
     if (options_.constraint == nullptr) {
-      if (is_stop(token)) break;
+      if (is_stop(choice.token)) break;
     } else {
-      node = options_.constraint->child(node, token);
+      node = options_.constraint->child(node, choice.token);
       if (node == TokenTrie::kNone || options_.constraint->leaf(node)) break;
     }
-    drafts.push_back(token);
+    drafts.push_back(choice);
   }
   return drafts;
 }
@@ -156,12 +158,12 @@ void Session::count_forward(int64_t rows) {
   result_.rows += rows;
 }
 
-void Session::count_drafts(int tried, int accepted) {
-  const auto judged = static_cast<size_t>(std::min(tried, accepted + 1));
-  if (result_.drafts.size() < judged) result_.drafts.resize(judged);
-  for (size_t i = 0; i < judged; ++i) {
+void Session::count_drafts(int judged, int accepted) {
+  const auto n = static_cast<size_t>(judged);
+  if (result_.drafts.size() < n) result_.drafts.resize(n);
+  for (size_t i = 0; i < n; ++i) {
     ++result_.drafts[i].judged;
-    if (static_cast<int>(i) < accepted) ++result_.drafts[i].accepted;
+    if (i < static_cast<size_t>(accepted)) ++result_.drafts[i].accepted;
   }
 }
 

@@ -31,6 +31,9 @@ class Session {
   // Number of the next token of the text.
   int64_t position() const { return static_cast<int64_t>(result_.tokens.size()); }
   bool is_stop(TokenId token) const;
+  // Settled so far.
+  std::span<const TokenId> tokens() const { return result_.tokens; }
+  int64_t forwards() const { return result_.forwards; }
   const GenerateOptions& options() const { return options_; }
   Sampler& sampler() { return sampler_; }
 
@@ -38,13 +41,13 @@ class Session {
   Choice choose(const HeadRows& rows, int64_t row);
   // Settles the next token. It is pending then, unless the generation is done.
   void append(const Choice& choice);
-  // Guesses of the tokens that follow: row i stands at the i-th. Settles nothing; ends early where
-  // the text would.
-  std::vector<TokenId> draft(const HeadRows& rows);
+  // Guesses of the tokens that follow, from `count` rows: row first + i stands at the i-th. Settles
+  // nothing; ends early where the text would.
+  std::vector<Choice> draft(const HeadRows& rows, int64_t first, int64_t count);
 
   void count_forward(int64_t rows);
-  // Of `tried` drafts the first `accepted` stood.
-  void count_drafts(int tried, int accepted);
+  // Of `judged` drafts the first `accepted` stood.
+  void count_drafts(int judged, int accepted);
   void add_seconds(double seconds) { result_.seconds += seconds; }
   Generation finish() { return std::move(result_); }
 

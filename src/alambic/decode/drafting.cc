@@ -1,0 +1,200 @@
+#include "alambic/decode/drafting.h"
+
+#include <algorithm>
+
+#include "alambic/autograd/ops.h"
+#include "alambic/base/progress.h"
+
+namespace alambic {
+namespace {
+
+constexpr int kMaxDrafts = 31;   // more has not been seen to pay
+constexpr int kProbeDrafts = 3;  // of a step that asks whether drafting pays by now
+constexpr int kMaxPatience = 256;
+
+}  // namespace
+
+DraftPlan DraftingStep::plan(DraftingSession& running, int sessions) const {
+  const GenerateOptions& options = running.session.options();
+  const bool masks = source_ == DraftSource::kMasks;
+  const int longest = masks ? std::min(options.block - 1, kMaxDrafts) : kMaxDrafts;
+  if (options.drafts >= 0) {
+    const int drafts = std::min(options.drafts, longest);
+    const int outcomes = options.outcomes >= 0 ? options.outcomes : drafts + 1;
+    return {drafts, masks ? std::min(outcomes, drafts + 1) : 0};
+  }
+  if (!cost_.knows(sessions)) return {};  // the rate to beat
+  DraftPlan best =
+      best_plan(cost_, running.acceptance, {longest, options.outcomes, masks, sessions});
+  if (best.drafts > 0) {
+    running.plain_steps = 0;
+    running.patience = kFirstPatience;
+  } else if (++running.plain_steps >= running.patience) {
+    running.plain_steps = 0;
+    running.patience = std::min(2 * running.patience, kMaxPatience);
+    best.drafts = std::min(kProbeDrafts, longest);
+  }
+  return best;
+}
+
+void DraftingStep::look_up(DraftingSession& running) const {
+  const std::span<const TokenId> settled = running.session.tokens();
+  running.lookup.append(settled.subspan(running.looked_up));
+  running.looked_up = settled.size();
+  const PromptLookup::Match match = running.lookup.find(kMaxDrafts);
+  running.drafts.clear();
+  for (const TokenId token : match.tokens) {
+    if (running.session.is_stop(token)) break;
+    running.drafts.push_back({token, 2 * match.length - 1});
+  }
+}
+
+void DraftingStep::add_rows(DraftingSession& running, int sessions, Part& part) {
+  Session& session = running.session;
+  const GenerateOptions& options = session.options();
+  const bool masks = source_ == DraftSource::kMasks;
+  part.plan = plan(running, sessions);
+  if (!masks) look_up(running);
+  std::vector<Draft>& drafts = running.drafts;
+  // A step settles one token beyond its drafts. What a probe left is verified whatever is planned.
+  drafts.resize(std::min(drafts.size(), static_cast<size_t>(session.remaining() - 1)));
+  if (!masks && part.plan.drafts < static_cast<int>(drafts.size())) {
+    drafts.resize(static_cast<size_t>(part.plan.drafts));
+  }
+  if (options.drafts < 0 && part.plan.tokens_per_second > 0 && part.plan.drafts > 0) {
+    drafts.resize(static_cast<size_t>(
+        worth_verifying(drafts, part.plan, cost_, running.acceptance,
+                        {part.plan.drafts, options.outcomes, masks, sessions})));
+  }
+  part.sure = static_cast<int>(session.pending.size());
+  part.tried = static_cast<int>(drafts.size());
+  part.begin = static_cast<int64_t>(tokens_.size());
+  tokens_.insert(tokens_.end(), session.pending.begin(), session.pending.end());
+  for (const Draft& draft : drafts) tokens_.push_back(draft.token);
+  const int start = session.cache.length();
+  const auto causal = static_cast<int>(forward_.groups.size());
+  forward_.groups.push_back({part.sure + part.tried, start, true, {}, &session.cache});
+  part.outcomes.clear();
+  part.first.clear();
+  part.masks.clear();
+  if (masks && part.plan.drafts > 0) {
+    // Without drafts there is one outcome only.
+    const int groups = part.tried == 0 ? 1 : part.plan.outcomes;
+    for (const int outcome : likely_outcomes(drafts, running.acceptance, groups)) {
+      // Of what remains then, the causal row decides one and the step after this one settles one
+      // beyond its drafts.
+      const int next = std::min(part.plan.drafts, session.remaining() - 2 - outcome);
+      if (next < 1) continue;
+      const int seen = part.sure + outcome;
+      part.outcomes.push_back(outcome);
+      part.first.push_back(static_cast<int64_t>(tokens_.size()));
+      part.masks.push_back(next + 1);
+      forward_.groups.push_back({next + 1, start + seen, false, {{causal, seen}}, &session.cache});
+      tokens_.insert(tokens_.end(), static_cast<size_t>(next) + 1, model_.config().mask);
+    }
+  }
+  part.rows = static_cast<int64_t>(tokens_.size()) - part.begin;
+  session.count_forward(part.rows);
+}
+
+void DraftingStep::read_head(std::span<const std::unique_ptr<DraftingSession>> sessions,
+                             const Tensor& rows) {
+  const auto drawing = std::find_if(sessions.begin(), sessions.end(), [](const auto& s) {
+    return !s->session.sampler().wants_summaries();
+  });
+  if (drawing != sessions.end()) {
+    head_.read_logits(model_, rows, forward_.precision);
+  } else {
+    head_.read(model_, rows, sessions.front()->session.sampler());
+  }
+}
+
+void DraftingStep::verify(DraftingSession& running, Part& part, int64_t head_row) {
+  Session& session = running.session;
+  session.pending.clear();
+  part.accepted = 0;
+  bool stood = true;
+  while (stood && !session.done()) {
+    const Choice choice = session.choose(head_, head_row + part.accepted);
+    session.append(choice);
+    stood = part.accepted < part.tried &&
+            choice.token == running.drafts[static_cast<size_t>(part.accepted)].token;
+    if (stood) ++part.accepted;
+  }
+  // What stands behind the end was not judged.
+  const int judged = stood ? part.accepted : std::min(part.tried, part.accepted + 1);
+  const std::span drafts = std::span(running.drafts).first(static_cast<size_t>(judged));
+  session.count_drafts(judged, part.accepted);
+  running.acceptance.observe(drafts, part.accepted);
+  if (session.done()) return;
+  session.cache.commit(part.sure + part.accepted);
+  session.pending = {session.tokens().back()};  // the drafts that stood are in the cache
+}
+
+void DraftingStep::draft(std::span<const std::unique_ptr<DraftingSession>> sessions,
+                         const Tensor& hidden) {
+  index_.clear();
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    sessions[i]->drafts.clear();
+    Part& part = parts_[i];
+    part.drafted = 0;
+    const auto group = std::find(part.outcomes.begin(), part.outcomes.end(), part.accepted);
+    if (sessions[i]->session.done() || group == part.outcomes.end()) continue;
+    const auto g = static_cast<size_t>(group - part.outcomes.begin());
+    part.drafted = part.masks[g] - 1;
+    for (int row = 1; row <= part.drafted; ++row) index_.push_back(part.first[g] + row);
+  }
+  if (index_.empty()) return;
+  read_head(sessions, gather_rows(hidden, index_));
+  int64_t head_row = 0;
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    for (const Choice& choice : sessions[i]->session.draft(head_, head_row, parts_[i].drafted)) {
+      sessions[i]->drafts.push_back({choice.token, sureness_of(choice.log_probability)});
+    }
+    head_row += parts_[i].drafted;
+  }
+}
+
+void DraftingStep::run(std::span<const std::unique_ptr<DraftingSession>> sessions) {
+  const NoGrad no_grad;
+  const Stopwatch watch;
+  forward_.precision = sessions.front()->session.options().precision;
+  forward_.groups.clear();
+  tokens_.clear();
+  parts_.resize(sessions.size());
+  bool steady = true;  // no prompt is read
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    steady = steady && sessions[i]->session.pending.size() == 1;
+    add_rows(*sessions[i], static_cast<int>(sessions.size()), parts_[i]);
+  }
+  const auto rows = static_cast<int64_t>(tokens_.size());
+  const Tensor hidden = model_.hidden(tokens_, forward_);
+  index_.clear();
+  for (const Part& part : parts_) {
+    for (int row = 0; row <= part.tried; ++row) index_.push_back(part.begin + part.sure - 1 + row);
+  }
+  read_head(sessions, gather_rows(hidden, index_));
+  int64_t head_row = 0;
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    verify(*sessions[i], parts_[i], head_row);
+    head_row += parts_[i].tried + 1;
+  }
+  draft(sessions, hidden);
+  const double seconds = watch.seconds();
+  if (steady) cost_.observe(rows, seconds);
+  for (size_t i = 0; i < sessions.size(); ++i) {
+    sessions[i]->session.add_seconds(seconds * static_cast<double>(parts_[i].rows) /
+                                     static_cast<double>(rows));
+    show(*sessions[i]);
+  }
+}
+
+void DraftingStep::show(const DraftingSession& running) {
+  const GenerateOptions& options = running.session.options();
+  if (options.watch == nullptr) return;
+  tokens_.clear();
+  for (const Draft& draft : running.drafts) tokens_.push_back(draft.token);
+  (*options.watch)({running.session.tokens(), tokens_, running.session.forwards()});
+}
+
+}  // namespace alambic

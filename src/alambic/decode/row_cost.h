@@ -1,0 +1,29 @@
+// What a forward of so many rows costs here and now, as measured while decoding: T(rows) of this
+// machine, this model and this precision. A speculative decoder weighs drafts by it.
+//
+// Between measured row counts it interpolates, beyond them it is hopeful, so that a width that
+// nobody has tried gets tried and then measured; more rows never cost less. One slow step, when the
+// machine was busy elsewhere, moves it little. Thread safety: one object, one thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+namespace alambic {
+
+class RowCost {
+ public:
+  void observe(int64_t rows, double seconds);
+  bool knows(int64_t rows) const { return measured_.contains(rows); }
+  // 0 before anything was observed.
+  double seconds(int64_t rows) const;
+
+ private:
+  struct Mean {
+    double seconds = 0;
+    int samples = 0;
+  };
+  std::map<int64_t, Mean> measured_;
+};
+
+}  // namespace alambic
