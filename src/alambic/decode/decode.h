@@ -72,9 +72,14 @@ struct GenerateOptions {
   int drafts = -1, outcomes = -1;
   // Diffusion only.
   RevealOptions reveal;
-  double remask =
-      0.1;  // mask again what is causally less probable than this share of the best token there
+  // Replace a written token of the open block where another is at least this probable; 0: never.
+  double edit = 0;
+  // Mask again what is causally less probable than this share of the best token there.
+  double remask = 0.1;
   int max_refinements = 8;  // rounds of re-masking per block
+  // What follows the text: exactly max_tokens are written between prompt and suffix, fewer than a
+  // block.
+  std::vector<TokenId> suffix;
   // Sees every state of the text; null: nobody does.
   const RefinementSink* watch = nullptr;
 };

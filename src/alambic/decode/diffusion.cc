@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "alambic/autograd/ops.h"
 #include "alambic/base/error.h"
 #include "alambic/base/progress.h"
 #include "alambic/decode/decoders.h"
@@ -10,13 +11,16 @@ namespace alambic {
 namespace {
 
 // Blocks are written one after another behind an exact cache. The life of a block:
-//   1. reveal   an all-to-all forward over the block; masked positions that are sure enough become
-//               tokens, and so does the leftmost one; again until none is left
+//   1. reveal   an all-to-all forward over the block; masks become tokens by the reveal rule, and
+//               written tokens that the model would now replace are replaced; again until no mask
+//               is left
 //   2. judge    one causal forward over the finished block, fused with the first reveal forward of
 //               the next block. It gives the exact keys and values, and p(x_i | x_<i) for every
 //               token of the block
 //   3. refine   the first token that the causal model finds improbable becomes the one that it
 //               prefers, the others are masked again, and 1. follows; else commit
+// A text between a prompt and a suffix is one block that ends with the beginning of the suffix; the
+// causal model, which does not see the suffix, has no say there.
 class BlockWriter {
  public:
   BlockWriter(const LanguageModel& model, Session& session)
@@ -37,8 +41,24 @@ class BlockWriter {
       }
       commit(judgement.clean, judgement.view);
       block_ = judgement.next;
+      edits_.clear();
       view = judgement.view;
     }
+  }
+
+  void fill_gap() {
+    prefill(model_, session_, kForwardRows);
+    gap_ = static_cast<size_t>(session_.remaining());
+    block_ = masks(session_.remaining());
+    const size_t seen =
+        std::min(options_.suffix.size(), static_cast<size_t>(options_.block) - gap_);
+    block_.insert(block_.end(), options_.suffix.begin(),
+                  options_.suffix.begin() + static_cast<std::ptrdiff_t>(seen));
+    const View first = forward(session_.pending, block_);
+    commit(session_.pending, first);
+    write_block(first);
+    block_.resize(gap_);
+    for (const Choice& choice : judge().choices) session_.append(choice);
   }
 
  private:
@@ -63,6 +83,7 @@ class BlockWriter {
   // Tokens of the block that matter: up to the first stop token. What stands behind it will be cut
   // off.
   size_t length() const {
+    if (gap_ > 0) return gap_;
     size_t n = 0;
     while (n < block_.size() && !session_.is_stop(block_[n])) ++n;
     return std::min(n + 1, block_.size());
@@ -84,6 +105,11 @@ class BlockWriter {
     }
     session_.count_forward(clean_rows + block_rows);
     return {model_.hidden(tokens, forward), clean_rows};
+  }
+
+  void show() const {
+    if (options_.watch == nullptr) return;
+    (*options_.watch)({session_.tokens(), std::span(block_).first(length()), session_.forwards()});
   }
 
   // Keeps the keys and values of the clean rows, and the causal row that decides the first token of
@@ -109,26 +135,66 @@ class BlockWriter {
     return std::find(block_.begin(), end, mask_) != end;
   }
 
+  // Only the rows that can change something go through the head.
   void reveal(const View& view) {
-    std::vector<size_t> masked;
+    places_.clear();
+    rows_.clear();
+    const bool edits = options_.edit > 0;
+    edits_.resize(block_.size());
     for (size_t i = 0, n = length(); i < n; ++i) {
-      if (block_[i] == mask_) masked.push_back(i);
+      const bool open = block_[i] == mask_ || (edits && i > settled_ && edits_[i] < kMaxEdits);
+      if (!open || (i == 0 && gap_ == 0)) continue;
+      places_.push_back(i);
+      rows_.push_back(view.clean + static_cast<int64_t>(i));
     }
-    if (masked.empty()) return;
-    const auto first = static_cast<int64_t>(masked.front());
-    const auto rows = static_cast<int64_t>(masked.back()) - first + 1;
+    // The causal row before the block decides its first token as exactly as `ar` does.
+    const bool exact = gap_ == 0 && block_[0] == mask_;
+    if (exact) {
+      block_[0] =
+          session_.sampler().choose(row_of(before_, 0), session_.position(), {}, round_).token;
+    }
+    if (places_.empty()) return show();
     Sampler& sampler = session_.sampler();
-    head_.read(model_, rows_from(view.hidden, view.clean + first, rows), sampler);
-    for (const size_t i : masked) {
-      const auto in_block = static_cast<int64_t>(i);
-      const int64_t position = session_.position() + in_block;
-      // The causal row before the block decides its first token as exactly as `ar` does.
-      const Choice choice = i == 0 ? sampler.choose(row_of(before_, 0), position, {}, round_)
-                                   : head_.choose(sampler, in_block - first, position, {}, round_);
-      if (i == masked.front() || std::exp(choice.log_probability) >= options_.reveal.threshold) {
-        block_[i] = choice.token;
-      }
+    const Tensor rows = gather_rows(view.hidden, rows_);
+    if (options_.reveal.rule == RevealRule::kEntropy) {
+      head_.read_logits(model_, rows, options_.precision);
+    } else {
+      head_.read(model_, rows, sampler);
     }
+    guesses_.clear();
+    for (size_t row = 0; row < places_.size(); ++row) {
+      const size_t i = places_[row];
+      const auto head_row = static_cast<int64_t>(row);
+      const int64_t position = session_.position() + static_cast<int64_t>(i);
+      const Choice choice = head_.choose(sampler, head_row, position, {}, round_);
+      if (block_[i] != mask_) {
+        if (choice.token == block_[i] || std::exp(choice.log_probability) < options_.edit) continue;
+        block_[i] = choice.token;
+        ++edits_[i];
+        continue;
+      }
+      const double entropy = options_.reveal.rule == RevealRule::kEntropy
+                                 ? sampler.entropy(head_.logits(head_row))
+                                 : 0;
+      guesses_.push_back({i, choice.token, choice.log_probability, entropy});
+    }
+    size_t shown = alambic::reveal(guesses_, options_.reveal);
+    // The rules show the surest mask even where none is sure; here something was shown already.
+    if (exact && shown == 1 && !sure(guesses_.front())) shown = 0;
+    for (size_t g = 0; g < shown; ++g) block_[guesses_[g].place] = guesses_[g].token;
+    show();
+  }
+
+  bool sure(const Guess& guess) const {
+    switch (options_.reveal.rule) {
+      case RevealRule::kThreshold:
+        return std::exp(guess.log_probability) >= options_.reveal.threshold;
+      case RevealRule::kEntropy:
+        return guess.entropy <= options_.reveal.entropy_bound;
+      case RevealRule::kCount:
+        return options_.reveal.count > 1;
+    }
+    return false;
   }
 
   // Steps 2 and 3. A verdict to the right of the first weak token rests on a context that is about
@@ -152,7 +218,7 @@ class BlockWriter {
     Judgement result;
     const size_t n = length();
     const bool last =
-        session_.is_stop(block_[n - 1]) || static_cast<int>(n) == session_.remaining();
+        gap_ > 0 || session_.is_stop(block_[n - 1]) || static_cast<int>(n) == session_.remaining();
     // The row of the very last token would decide nothing.
     result.clean.assign(block_.begin(),
                         block_.begin() + static_cast<std::ptrdiff_t>(last ? n - 1 : n));
@@ -168,7 +234,8 @@ class BlockWriter {
       const auto row = i == 0 ? row_of(before_, 0) : row_of(logits, static_cast<int64_t>(i) - 1);
       const Sampler::Verdict verdict = session_.sampler().judge(row, block_[i]);
       result.choices.push_back({block_[i], verdict.log_probability});
-      if (i <= settled_ || verdict.log_probability >= verdict.best + std::log(options_.remask))
+      if (gap_ > 0 || i <= settled_ ||
+          verdict.log_probability >= verdict.best + std::log(options_.remask))
         continue;
       if (result.weak.empty()) {
         result.correction =
@@ -179,11 +246,19 @@ class BlockWriter {
     return result;
   }
 
+  // A token that was replaced so often stays: two that each want the other changed would go on.
+  static constexpr int kMaxEdits = 2;
+
   const LanguageModel& model_;
   Session& session_;
   const GenerateOptions& options_;
   const TokenId mask_;
   std::vector<TokenId> block_;
+  std::vector<int> edits_;  // of each token of the block
+  size_t gap_ = 0;          // tokens between prompt and suffix, where there is one
+  std::vector<size_t> places_;
+  std::vector<int64_t> rows_;
+  std::vector<Guess> guesses_;
   Tensor before_;       // [1, vocab]
   HeadRows head_;       // of masks
   size_t settled_ = 0;  // up to here the block holds what the causal model would write
@@ -204,8 +279,21 @@ Generation DiffusionDecoder::generate(const Prompt& prompt, const GenerateOption
   }
   const NoGrad no_grad;
   const Stopwatch watch;
-  Session session(model_, prompt, options, sink);
-  if (!session.done()) BlockWriter(model_, session).run();
+  GenerateOptions in_gap = options;
+  if (!options.suffix.empty()) in_gap.stop.clear();  // the text goes on behind it
+  Session session(model_, prompt, in_gap, sink);
+  if (!options.suffix.empty()) {
+    const int most = options.block - 1;
+    if (session.remaining() > most) {
+      fail(ErrorCode::kInvalidArgument,
+           "[decode] {} tokens before a suffix; this model sees what follows within a block, so "
+           "want at most {}",
+           session.remaining(), most);
+    }
+    if (!session.done()) BlockWriter(model_, session).fill_gap();
+  } else if (!session.done()) {
+    BlockWriter(model_, session).run();
+  }
   session.add_seconds(watch.seconds());
   return session.finish();
 }

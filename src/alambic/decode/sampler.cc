@@ -113,6 +113,20 @@ std::vector<double> Sampler::log_probabilities(std::span<const float> logits,
   return result;
 }
 
+double Sampler::entropy(std::span<const float> logits) {
+  read(logits);
+  weights_.resize(row_.size());
+  const float top = row_[static_cast<size_t>(best_)];
+  kernels::kernels().exp_sum(row_.data(), top, 1, vocabulary_, weights_.data());
+  double sum = 0, weighted = 0;
+  for (size_t i = 0; i < row_.size(); ++i) {
+    if (weights_[i] == 0) continue;  // MASK stands at minus infinity
+    sum += weights_[i];
+    weighted += double{weights_[i]} * (row_[i] - top);
+  }
+  return std::log(sum) - weighted / sum;
+}
+
 std::vector<Choice> Sampler::best(std::span<const float> logits, int count) {
   read(logits);
   candidates_.resize(static_cast<size_t>(vocabulary_));

@@ -51,6 +51,8 @@ class Sampler {
   // At temperature 1, of writable tokens.
   std::vector<double> log_probabilities(std::span<const float> logits,
                                         std::span<const TokenId> tokens);
+  // In nats, of writable tokens at temperature 1.
+  double entropy(std::span<const float> logits);
   // The `count` most probable writable tokens, the first one first; at temperature 1.
   std::vector<Choice> best(std::span<const float> logits, int count);
 

@@ -126,5 +126,17 @@ TEST(Sampler, TheBestAreTheMostProbableWritableTokensInOrder) {
   EXPECT_EQ(sampler.best(kLogits, 100).size(), 6U);
 }
 
+TEST(Sampler, EntropyIsThatOfTheWritableTokens) {
+  ModelConfig config;
+  config.vocab_size = 5;
+  config.mask = 1;
+  const GenerateOptions options;
+  Sampler sampler(config, options, 0);
+  const std::vector<float> logits = {std::log(1.0F), 50, std::log(2.0F), std::log(5.0F), -100};
+  const double expected =
+      -(0.125 * std::log(0.125) + 0.25 * std::log(0.25) + 0.625 * std::log(0.625));
+  EXPECT_NEAR(sampler.entropy(logits), expected, 1e-6);
+}
+
 }  // namespace
 }  // namespace alambic

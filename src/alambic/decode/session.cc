@@ -8,17 +8,21 @@
 namespace alambic {
 namespace {
 
+void validate_tokens(const ModelConfig& config, std::span<const TokenId> tokens, const char* what) {
+  for (const TokenId token : tokens) {
+    if (token < 0 || token >= config.vocab_size) {
+      fail(ErrorCode::kInvalidArgument,
+           "[decode] the {} holds token {}; this model has ids 0 to {}", what, token,
+           config.vocab_size - 1);
+    }
+  }
+}
+
 void validate_prompt(const ModelConfig& config, const Prompt& prompt) {
   if (prompt.tokens.empty()) {
     fail(ErrorCode::kInvalidArgument, "[decode] the prompt has no tokens; want at least one");
   }
-  for (const TokenId token : prompt.tokens) {
-    if (token < 0 || token >= config.vocab_size) {
-      fail(ErrorCode::kInvalidArgument,
-           "[decode] the prompt holds token {}; this model has ids 0 to {}", token,
-           config.vocab_size - 1);
-    }
-  }
+  validate_tokens(config, prompt.tokens, "prompt");
   if (prompt.tokens.size() >= static_cast<size_t>(config.max_positions)) {
     fail(ErrorCode::kInvalidArgument,
          "[decode] the prompt has {} tokens; this model reads fewer than {}", prompt.tokens.size(),
@@ -42,6 +46,7 @@ void validate_options(const GenerateOptions& o) {
   want(o.reveal.threshold >= 0, "threshold", o.reveal.threshold, "0 or more");
   want(o.reveal.entropy_bound >= 0, "entropy_bound", o.reveal.entropy_bound, "0 or more");
   want(o.reveal.count >= 1, "reveal_count", o.reveal.count, "1 or more");
+  want(o.edit >= 0 && o.edit <= 1, "edit", o.edit, "0 to 1");
   want(o.remask >= 0 && o.remask <= 1, "remask", o.remask, "0 to 1");
   want(o.max_refinements >= 0, "max_refinements", o.max_refinements, "0 or more");
 }
@@ -73,6 +78,7 @@ Session::Session(const LanguageModel& model, const Prompt& prompt, const Generat
   const ModelConfig& config = model.config();
   validate_options(options);
   validate_prompt(config, prompt);
+  validate_tokens(config, options.suffix, "suffix");
   limit_ =
       std::min(options.max_tokens, config.max_positions - static_cast<int>(prompt.tokens.size()));
   if (options.constraint != nullptr) {

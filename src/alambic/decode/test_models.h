@@ -125,9 +125,10 @@ class PositionModel final : public LanguageModel {
         const bool masked = tokens[static_cast<size_t>(row)] == kTestMask;
         const bool wrong =
             masked && (fresh || !learns_) && wrong_every_ > 0 && position % wrong_every_ == 0;
-        out.data()[row] = static_cast<float>(wrong    ? 30
-                                             : masked ? text(position)
-                                                      : text(position + 1));
+        // Inside a block a row speaks of its own place, written or not.
+        out.data()[row] = static_cast<float>(wrong                     ? 30
+                                             : masked || !group.causal ? text(position)
+                                                                       : text(position + 1));
       }
     }
     return out;
