@@ -76,6 +76,7 @@ void parse_and_act(int argc, char** argv, int& status) {
   add_distill(app, invocation);
   add_generate(app, invocation);
   add_eval(app, invocation);
+  add_calibrate(app, invocation);
   add_teach(app, invocation);
   add_train(app, invocation);
   add_serve(app, invocation);

@@ -3,6 +3,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/cli/data_options.h"
+#include "alambic/cli/decode_options.h"
 #include "alambic/cli/model.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
@@ -17,10 +18,10 @@ constexpr const char* kEvalExample =
     "category --json";
 
 struct EvalArguments {
-  std::string model, task, decode = "ar", precision, outputs, chat_template;
+  std::string model, task, precision, outputs, chat_template;
   DataSource data;
-  int max_tokens = 160, block = 0, batch = 32;
-  double threshold = 0.9;
+  DecodeArguments decode;
+  int batch = 32;
   bool json = false;
 };
 
@@ -29,21 +30,9 @@ void bind(CLI::App& verb, EvalArguments& o) {
   verb.add_option("--task", o.task, "What to score; default: what the model was trained for")
       ->check(CLI::IsMember({"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"}));
   add_data_options(verb, o.data);
-  verb.add_option("--decode", o.decode, "How to write the answers")
-      ->check(CLI::IsMember({"ar", "lookup", "speculative", "diffusion"}))
-      ->capture_default_str();
-  verb.add_option("--max-tokens", o.max_tokens, "Longest answer")
-      ->check(CLI::Range(1, 1 << 24))
-      ->capture_default_str();
-  verb.add_option("--block", o.block,
-                  "Length of drafts and diffusion blocks; 0: as the model was trained")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str();
-  verb.add_option("--threshold", o.threshold, "Diffusion: accept tokens at least this probable")
-      ->check(CLI::Range(0.0, 2.0))
-      ->capture_default_str();
-  verb.add_option("--batch", o.batch,
-                  "Prompts at a time (ar); 1 measures the speed that one user sees")
+  o.decode.generate.max_tokens = 160;
+  add_decode_options(verb, o.decode);
+  verb.add_option("--batch", o.batch, "Prompts at a time; 1 measures the speed that one user sees")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   add_chat_template_option(verb, o.chat_template);
@@ -106,20 +95,20 @@ void act(const EvalArguments& o, const Invocation&) {
          example.id, "--completion-field");
   }
   TaskOptions options;
-  options.precision = precision_from_name(o.precision, o.model);
-  OpenModel open = open_model(o.model, options.precision);
+  const Precision precision = precision_from_name(o.precision, o.model);
+  OpenModel open = open_model(o.model, precision);
   use_chat_template(o.chat_template, o.model, open.loaded.card);
-  options.mode = decode_mode_from_name(o.decode);
-  options.max_new_tokens = o.max_tokens;
-  options.block = o.block > 0 ? o.block : open.card().block;
-  options.threshold = o.threshold;
+  const DecodeSettings settings = decode_settings(o.decode, open.card());
+  options.mode = settings.mode;
+  options.generate = settings.generate;
+  options.generate.precision = precision;
   options.batch = o.batch;
   options.progress = "eval";
   const TaskResult result =
       run_task(task, open.model(), open.tokenizer, open.card(), examples, options);
   if (!o.outputs.empty()) write_outputs(o.outputs, examples, result.answers);
   if (!o.json) {
-    print_result(in_words(traits(task), result, o.decode));
+    print_result(in_words(traits(task), result, std::string(name_of(options.mode))));
     return;
   }
   print_json(OrderedJson{{"task", traits(task).name},
@@ -128,7 +117,7 @@ void act(const EvalArguments& o, const Invocation&) {
                          {"interval", {result.score.interval.low, result.score.interval.high}},
                          {"n", result.score.n},
                          {"seconds", result.seconds},
-                         {"decode", o.decode},
+                         {"decode", name_of(options.mode)},
                          {"tokens", result.tokens},
                          {"forwards", result.forwards},
                          {"tokens_per_s", result.tokens_per_s()},

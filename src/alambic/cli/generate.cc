@@ -6,9 +6,11 @@
 #include "alambic/base/file.h"
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
+#include "alambic/cli/decode_options.h"
 #include "alambic/cli/model.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
+#include "alambic/cli/watch.h"
 #include "alambic/data/readers.h"
 #include "alambic/decode/prompting.h"
 
@@ -21,10 +23,9 @@ constexpr const char* kGenerateExample =
     "  alambic generate MODEL --prompts questions.jsonl --json > answers.jsonl";
 
 struct GenerateArguments {
-  std::string model, prompt, prompts, decode = "ar", precision, chat_template;
-  bool one_prompt = false, json = false, raw = false, free = false;
-  GenerateOptions generate;
-  int block = 0;
+  std::string model, prompt, prompts, suffix, precision, chat_template;
+  bool json = false, raw = false, free = false, watch = false;
+  DecodeArguments decode;
 };
 
 void bind(CLI::App& verb, GenerateArguments& o) {
@@ -33,40 +34,32 @@ void bind(CLI::App& verb, GenerateArguments& o) {
   source->add_option("--prompt", o.prompt, "The prompt")->type_name("TEXT");
   source->add_option("--prompts", o.prompts, "Rows with a prompt each")->type_name("FILE.jsonl");
   source->require_option(1);
-  verb.add_option("--decode", o.decode,
-                  "How to write: ar, speculative (the same text in fewer steps) or diffusion")
-      ->check(CLI::IsMember({"ar", "lookup", "speculative", "diffusion"}))
-      ->capture_default_str();
-  verb.add_option("--max-tokens", o.generate.max_tokens, "Longest text")
-      ->check(CLI::Range(1, 1 << 24))
-      ->capture_default_str();
-  verb.add_option("--temperature", o.generate.temperature,
+  add_decode_options(verb, o.decode);
+  verb.add_option("--temperature", o.decode.generate.temperature,
                   "0 always writes the most probable token")
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
-  verb.add_option("--top-k", o.generate.top_k, "Draw among the k most probable tokens; 0: all")
+  verb.add_option("--top-k", o.decode.generate.top_k,
+                  "Draw among the k most probable tokens; 0: all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  verb.add_option("--top-p", o.generate.top_p,
+  verb.add_option("--top-p", o.decode.generate.top_p,
                   "Draw among the most probable tokens that hold this share")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  verb.add_option("--seed", o.generate.seed, "Seed of the draws")->capture_default_str();
-  verb.add_option("--block", o.block,
-                  "Length of drafts and diffusion blocks; 0: as the model was trained")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str();
-  verb.add_option("--threshold", o.generate.reveal.threshold,
-                  "Diffusion: accept tokens at least this probable; lower is faster, above 1 is "
-                  "one at a time")
-      ->check(CLI::Range(0.0, 2.0))
-      ->capture_default_str();
+  verb.add_option("--seed", o.decode.generate.seed, "Seed of the draws")->capture_default_str();
+  verb.add_option("--suffix", o.suffix,
+                  "Diffusion: write exactly --max-tokens tokens between the prompt and this text")
+      ->type_name("TEXT");
   verb.add_option("--precision", o.precision, kPrecisionHelp)
       ->check(CLI::IsMember({"fp32", "bf16"}));
   add_chat_template_option(verb, o.chat_template);
   verb.add_flag("--raw", o.raw, "Take the prompt as it is, without the model's template");
   verb.add_flag("--free", o.free, "Let a classifier write anything, not only one of its labels");
-  verb.add_flag("--json", o.json, "One JSON object a line");
+  auto* json = verb.add_flag("--json", o.json, "One JSON object a line");
+  verb.add_flag("--watch", o.watch,
+                "Draw the text while it is written: masks, new words, corrections")
+      ->excludes(json);
 }
 
 struct Job {
@@ -112,6 +105,18 @@ void write_json_lines(const Job& job, const std::vector<Example>& examples) {
   }
 }
 
+void remark_speed(const Job& job, const Generation& g) {
+  std::string drafts;
+  for (const DraftCount& d : g.drafts) {
+    drafts += fmt::format(" {:.2f}", static_cast<double>(d.accepted) /
+                                         static_cast<double>(std::max<int64_t>(1, d.judged)));
+  }
+  print_remark(fmt::format(
+      "{} tokens · {:.0f} tokens/s · {:.2f} tokens per forward ({}){}", g.tokens.size(),
+      static_cast<double>(g.tokens.size()) / std::max(1e-9, g.seconds), g.tokens_per_forward(),
+      name_of(job.mode), drafts.empty() ? "" : " · drafts accepted, by distance:" + drafts));
+}
+
 void stream_texts(const Job& job, const std::vector<Example>& examples) {
   const auto decoder = make_decoder(job.mode, job.open.model());
   for (size_t i = 0; i < examples.size(); ++i) {
@@ -123,10 +128,21 @@ void stream_texts(const Job& job, const std::vector<Example>& examples) {
         });
     print_result(stream.finish() + "\n");
     throw_if_interrupted("generate", "the text above is not complete");
-    print_remark(fmt::format("{} tokens · {:.0f} tokens/s · {:.2f} tokens per forward ({})",
-                             g.tokens.size(),
-                             static_cast<double>(g.tokens.size()) / std::max(1e-9, g.seconds),
-                             g.tokens_per_forward(), name_of(job.mode)));
+    remark_speed(job, g);
+  }
+}
+
+void watch_texts(Job job, const std::vector<Example>& examples) {
+  const auto decoder = make_decoder(job.mode, job.open.model());
+  for (size_t i = 0; i < examples.size(); ++i) {
+    Watch watch(job.open.tokenizer, job.open.model().config().mask);
+    job.options.watch = &watch.sink();
+    const Generation g = decoder->generate(prompt_of(job, examples[i], i), job.options,
+                                           [](TokenId) { return !interrupted(); });
+    throw_if_interrupted("generate", "the text above is not complete");
+    watch.sink()({g.tokens, {}, g.forwards});
+    watch.finish();
+    remark_speed(job, g);
   }
 }
 
@@ -134,13 +150,20 @@ void act(const GenerateArguments& o, const Invocation&) {
   std::vector<Example> examples{{o.prompt, "", ""}};
   if (!o.prompts.empty()) examples = read_jsonl(o.prompts);
   if (examples.empty()) fail(ErrorCode::kInvalidArgument, "[{}] holds no prompt", o.prompts);
-  GenerateOptions options = o.generate;
-  options.precision = precision_from_name(o.precision, o.model);
-  const OpenModel open = open_model(o.model, options.precision);
+  const Precision precision = precision_from_name(o.precision, o.model);
+  const OpenModel open = open_model(o.model, precision);
+  auto [mode, options] = decode_settings(o.decode, open.card());
+  options.precision = precision;
   options.stop = stop_tokens(open);
   options.vocabulary = open.tokenizer.vocab_size();
-  options.block = o.block > 0 ? o.block : open.card().block;
-  Job job{open, open.card(), decode_mode_from_name(o.decode), options};
+  if (!o.suffix.empty()) {
+    if (mode != DecodeMode::kDiffusion) {
+      fail(ErrorCode::kInvalidArgument, "[--suffix] only diffusion sees what follows; add {}",
+           "--decode diffusion");
+    }
+    options.suffix = open.tokenizer.encode(o.suffix, {.special_prefix = false});
+  }
+  Job job{open, open.card(), mode, options};
   use_chat_template(o.chat_template, o.model, job.card);
   if (o.raw) {
     job.card.prompt_template = "{prompt}";
@@ -152,6 +175,8 @@ void act(const GenerateArguments& o, const Invocation&) {
   }
   if (o.json) {
     write_json_lines(job, examples);
+  } else if (o.watch) {
+    watch_texts(job, examples);
   } else {
     stream_texts(job, examples);
   }

@@ -226,7 +226,9 @@ OrderedJson compared(const OpenModel& before, const OpenModel& after, const Text
   if (texts.check.empty()) return result;
   const auto score = [&](Task task, const OpenModel& open) {
     return run_task(task, open.model(), open.tokenizer, open.card(), texts.check,
-                    {.block = open.card().block, .precision = Precision::kBf16})
+                    {.generate = {.max_tokens = 160,
+                                  .precision = Precision::kBf16,
+                                  .block = open.card().block}})
         .score.value;
   };
   const double old_perplexity = score(Task::kPerplexity, before);

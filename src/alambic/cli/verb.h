@@ -20,6 +20,7 @@ struct Invocation {
 };
 
 void add_generate(CLI::App& app, Invocation& invocation);
+void add_calibrate(CLI::App& app, Invocation& invocation);
 void add_eval(CLI::App& app, Invocation& invocation);
 void add_teach(CLI::App& app, Invocation& invocation);
 void add_train(CLI::App& app, Invocation& invocation);

@@ -36,6 +36,9 @@ enum class DecodeMode { kAutoregressive, kLookup, kSpeculative, kDiffusion };
 DecodeMode decode_mode_from_name(std::string_view name);
 std::string_view name_of(DecodeMode mode);
 
+// Of the drafts of a step: masks for each way in which they can come out.
+inline constexpr int kEveryOutcome = 1 << 20;
+
 struct Prompt {
   std::vector<TokenId> tokens;  // at least one
   uint64_t stream = 0;          // prompts that share a seed draw alike unless this differs
@@ -67,7 +70,7 @@ struct GenerateOptions {
   // trained for either.
   int block = 8;
   // Lookup and speculative. Drafts of a step, and for how many of their outcomes the next ones are
-  // made in the same step: 0 drafts and verifies in turn, 1 bets on one, drafts + 1 covers all.
+  // made in the same step: 0 drafts and verifies in turn, 1 bets on one, kEveryOutcome covers all.
   // -1: as many as pay, by what rows cost here and how drafts fare.
   int drafts = -1, outcomes = -1;
   // Diffusion only.

@@ -167,9 +167,9 @@ class Measurement {
   TaskOptions options(const std::string& name, DecodeMode mode) const {
     TaskOptions o;
     o.mode = mode;
-    o.max_new_tokens = recipe_.eval.max_new_tokens;
-    o.block = recipe_.eval.block;
-    o.threshold = recipe_.eval.threshold;
+    o.generate.max_tokens = recipe_.eval.max_new_tokens;
+    o.generate.block = recipe_.eval.block;
+    o.generate.reveal.threshold = recipe_.eval.threshold;
     o.progress = "evaluate " + name;
     return o;
   }

@@ -85,7 +85,7 @@ TaskResult run_perplexity(const LanguageModel& model, const Tokenizer& tokenizer
   const Stopwatch watch;
   std::vector<DocumentNll> documents;
   for_each_chunk(examples, options.progress, [&](std::span<const Example> chunk) {
-    const References r = references(tokenizer, card, chunk, options.precision);
+    const References r = references(tokenizer, card, chunk, options.generate.precision);
     const HeadLoss loss = score_references(model, r, r.labels);
     size_t next = 0;
     for (const int count : r.counts) {
@@ -152,14 +152,10 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
   std::vector<Prompt> prompts;
   for (const Example& example : examples)
     prompts.push_back({encode_prompt(tokenizer, card, example.prompt)});
-  GenerateOptions generate;
-  generate.max_tokens = options.max_new_tokens;
+  GenerateOptions generate = options.generate;
   generate.stop = {end};
   generate.vocabulary = tokenizer.vocab_size();
-  generate.precision = options.precision;
   generate.constraint = trie && options.mode != DecodeMode::kDiffusion ? &*trie : nullptr;
-  generate.block = options.block;
-  generate.reveal.threshold = options.threshold;
   TaskResult result;
   const Stopwatch watch;
   const std::vector<Generation> texts =

@@ -29,11 +29,9 @@ const TaskTraits& traits(Task task);
 
 struct TaskOptions {
   DecodeMode mode = DecodeMode::kAutoregressive;
-  int max_new_tokens = 160;
-  int block = 8;
-  double threshold = 0.9;
-  Precision precision = Precision::kFp32;
-  int batch = 32;  // prompts per forward of `ar`; 1 measures the speed that a single user sees
+  // How to write; the task itself sees to stop tokens, vocabulary and closed sets.
+  GenerateOptions generate = {.max_tokens = 160};
+  int batch = 32;        // prompts per forward; 1 measures the speed that a single user sees
   std::string progress;  // label of the progress line; empty: none
 };
 

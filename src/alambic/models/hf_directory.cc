@@ -250,6 +250,13 @@ void write_description(const ModelConfig& config, const ModelCard& card,
 
 }  // namespace
 
+void save_card(const ModelCard& card, const std::string& directory) {
+  const std::string path = directory + "/config.json";
+  Json json = parse_json(read_file(path), path);
+  json["alambic"] = card_json(read_model_config(directory), card);
+  write_file_atomic(path, dump_json(json, 2) + "\n");
+}
+
 void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory,
                 DType dtype) {
   const Family& family = family_named(model.config().family);

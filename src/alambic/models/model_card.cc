@@ -1,5 +1,7 @@
 #include "alambic/models/model_card.h"
 
+#include <cmath>
+
 namespace alambic {
 namespace {
 
@@ -10,6 +12,26 @@ void require_object(const Json& value, const char* key, std::string_view where) 
   }
 }
 
+std::vector<QualityPoint> read_dial(const Json& json, std::string_view where) {
+  std::vector<QualityPoint> dial;
+  if (!json.is_array()) fail(ErrorCode::kCorruptData, "[{}] alambic.dial is not a list", where);
+  dial.reserve(json.size());
+  for (const Json& entry : json) {
+    require_object(entry, "dial", where);
+    const QualityPoint point{
+        optional<bool>(entry, "lossless", false, where), require<double>(entry, "threshold", where),
+        require<double>(entry, "remask", where), require<double>(entry, "kept", where),
+        require<double>(entry, "speed", where)};
+    const bool sane = point.threshold >= 0 && point.remask >= 0 && point.remask <= 1 &&
+                      std::isfinite(point.kept) && std::isfinite(point.speed);
+    if (!sane) {
+      fail(ErrorCode::kCorruptData, "[{}] alambic.dial holds a setting that no decoder has", where);
+    }
+    dial.push_back(point);
+  }
+  return dial;
+}
+
 }  // namespace
 
 Json card_json(const ModelConfig& config, const ModelCard& card) {
@@ -18,6 +40,13 @@ Json card_json(const ModelConfig& config, const ModelCard& card) {
                {"labels", card.labels},
                {"block", card.block},
                {"provenance", card.provenance}};
+  for (const QualityPoint& point : card.dial) {
+    json["dial"].push_back({{"lossless", point.lossless},
+                            {"threshold", point.threshold},
+                            {"remask", point.remask},
+                            {"kept", point.kept},
+                            {"speed", point.speed}});
+  }
   if (!card.chat_template.empty()) json["chat_template"] = card.chat_template;
   if (config.mask >= 0) json["mask_token_id"] = config.mask;
   return json;
@@ -35,6 +64,7 @@ ModelCard read_card(const Json& json, std::string_view where, ModelConfig& sizes
   if (card.block < 0 || card.block > 4096) {
     fail(ErrorCode::kCorruptData, "[{}] alambic.block = {}; want 0 to 4096", where, card.block);
   }
+  if (json.contains("dial")) card.dial = read_dial(json["dial"], where);
   card.provenance = json.value("provenance", Json::object());
   require_object(card.provenance, "provenance", where);
   sizes.mask = optional<int>(json, "mask_token_id", -1, where);

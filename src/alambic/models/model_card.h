@@ -13,6 +13,15 @@
 
 namespace alambic {
 
+// One setting of block diffusion, as it was measured on development data beside the same student's
+// `ar`.
+struct QualityPoint {
+  bool lossless = false;                 // speculative decoding, which has no settings
+  double threshold = 0.9, remask = 0.1;  // as GenerateOptions
+  double kept = 1;                       // share of the score of `ar`
+  double speed = 1;                      // tokens a second, as a multiple of those of `ar`
+};
+
 // Everything has a working default for foreign models.
 struct ModelCard {
   std::string prompt_template =
@@ -21,6 +30,8 @@ struct ModelCard {
   std::string task;                 // what the model was trained for, "" if unknown
   std::vector<std::string> labels;  // the closed set of answers, for classifiers
   int block = 0;                    // length of diffusion blocks and drafts; 0: autoregressive only
+  std::vector<QualityPoint>
+      dial;  // fastest first; what --quality chooses from; empty: not measured
   Json provenance = Json::object();  // teacher, data, recipe: copied to README.md
 };
 
