@@ -107,10 +107,7 @@ void write_json_lines(const Job& job, const std::vector<Example>& examples) {
 
 void remark_speed(const Job& job, const Generation& g) {
   std::string drafts;
-  for (const DraftCount& d : g.drafts) {
-    drafts += fmt::format(" {:.2f}", static_cast<double>(d.accepted) /
-                                         static_cast<double>(std::max<int64_t>(1, d.judged)));
-  }
+  for (const double share : acceptance_of(g.drafts)) drafts += fmt::format(" {:.2f}", share);
   print_remark(fmt::format(
       "{} tokens · {:.0f} tokens/s · {:.2f} tokens per forward ({}){}", g.tokens.size(),
       static_cast<double>(g.tokens.size()) / std::max(1e-9, g.seconds), g.tokens_per_forward(),

@@ -146,6 +146,7 @@ void visit(V& v, Recipe& r) {
   v("max_new_tokens", r.eval.max_new_tokens);
   v("speed_prompts", r.eval.speed_prompts);
   v("samples", r.eval.samples);
+  v("dial_prompts", r.eval.dial_prompts);
   v.section("provenance");
   visit(v, r.provenance);
 }

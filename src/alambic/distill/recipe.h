@@ -88,13 +88,14 @@ struct SignalRecipe {
 };
 
 struct EvalRecipe {
-  std::vector<std::string> decode = {"ar", "speculative", "diffusion"};
+  std::vector<std::string> decode = {"ar", "lookup", "speculative", "diffusion"};
   double threshold = 0.9;  // of the diffusion decoder
   int block = 8;           // drafts and diffusion blocks
   int max_new_tokens = 160;
   int speed_prompts =
       40;           // prompts that the speed of each decode mode is measured on, one at a time
   int samples = 6;  // shown in the report
+  int dial_prompts = 40;  // validation examples that --quality is measured on; 0: it is not
 };
 
 // What is known of where teacher and data come from, and what the student is for. A check that

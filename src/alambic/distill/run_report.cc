@@ -12,8 +12,10 @@
 #include "alambic/base/progress.h"
 #include "alambic/base/shell.h"
 #include "alambic/base/thread_pool.h"
+#include "alambic/decode/replay.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/eval/baseline.h"
+#include "alambic/eval/quality_curve.h"
 #include "alambic/eval/score.h"
 #include "alambic/eval/task.h"
 #include "alambic/kernels/table.h"
@@ -104,13 +106,16 @@ Speed decode_speed(DecodeMode mode, const RunModel& student, const Tokenizer& to
   const Stopwatch watch;
   Speed speed;
   int64_t tokens = 0, forwards = 0;
+  std::vector<DraftCount> drafts;
   for (const Generation& g :
        generate_all(mode, *student.model, prompts, options,
                     {.batch = 1, .progress = fmt::format("speed of {}", name_of(mode))})) {
     tokens += static_cast<int64_t>(g.tokens.size()) + (g.stopped ? 1 : 0);
     forwards += g.forwards;
     speed.answers.push_back(g.tokens);
+    add_drafts(g.drafts, drafts);
   }
+  speed.report.acceptance = acceptance_of(drafts);
   speed.report.mode = name_of(mode);
   speed.report.tokens_per_s = static_cast<double>(tokens) / watch.seconds();
   speed.report.tokens_per_forward =
@@ -230,7 +235,8 @@ class Measurement {
     std::vector<std::vector<TokenId>> plain;
     for (const std::string& name : recipe_.eval.decode) {
       const DecodeMode mode = decode_mode_from_name(name);
-      if (mode != DecodeMode::kAutoregressive && !hybrid_) continue;
+      const bool drafts = mode == DecodeMode::kSpeculative || mode == DecodeMode::kDiffusion;
+      if (drafts && !hybrid_) continue;
       Speed speed = decode_speed(mode, models_.student, tokenizers_.student, prompts, recipe_.eval);
       if (mode == DecodeMode::kAutoregressive) plain = speed.answers;
       if (task_ != Task::kPerplexity) {
@@ -247,6 +253,70 @@ class Measurement {
                         same, prompts.size()));
       }
       report_.decode.push_back(std::move(speed.report));
+    }
+    if (hybrid_) {
+      quality_curve();
+      replays(prompts);
+    }
+  }
+
+  // On development data: what is chosen by it must not have been chosen on the test.
+  void quality_curve() {
+    const auto count =
+        std::min(data_.validation.size(), static_cast<size_t>(recipe_.eval.dial_prompts));
+    if (task_ == Task::kPerplexity || count == 0) return;
+    const RunModel& student = models_.student;
+    try {
+      const QualityCurve curve =
+          measure_quality(task_, *student.model, tokenizers_.student, student.card,
+                          std::span(data_.validation).first(count),
+                          options("the dial", DecodeMode::kAutoregressive));
+      report_.quality.area = curve.area;
+      report_.quality.points.push_back({"ar", curve.ar_tokens_per_s, curve.ar.value, false});
+      for (const QualityMeasurement& m : curve.measured) {
+        const bool best =
+            std::any_of(curve.dial.begin(), curve.dial.end(), [&](const QualityPoint& p) {
+              return p.lossless == m.point.lossless && p.threshold == m.point.threshold &&
+                     p.remask == m.point.remask;
+            });
+        report_.quality.points.push_back(
+            {m.point.lossless
+                 ? "speculative"
+                 : fmt::format("threshold {:g}, remask {:g}", m.point.threshold, m.point.remask),
+             m.tokens_per_s, m.score.value, best});
+      }
+      ModelCard card = student.card;
+      card.dial = curve.dial;
+      save_card(card, options_.directory + "/student");
+    } catch (const Error& error) {
+      // A student that scores nothing has no curve, which its score says better.
+      if (error.code() != ErrorCode::kInvalidArgument) throw;
+      report_.notes.emplace_back(error.what());
+    }
+  }
+
+  void replays(const std::vector<Prompt>& prompts) {
+    constexpr size_t kReplays = 2;
+    for (const DecodeMode mode : {DecodeMode::kDiffusion, DecodeMode::kSpeculative}) {
+      const auto decoder = make_decoder(mode, *models_.student.model);
+      for (size_t i = 0; i < std::min(prompts.size(), kReplays); ++i) {
+        Replay replay(tokenizers_.student, models_.student.model->config().mask);
+        ReplayReport shown{
+            std::string(name_of(mode)), tokenizers_.student.decode(prompts[i].tokens), {}};
+        const RefinementSink sink = [&](const Refinement& state) {
+          shown.frames.push_back(replay.frame(state));
+        };
+        GenerateOptions o;
+        o.max_tokens = recipe_.eval.max_new_tokens;
+        o.stop = {end_token(tokenizers_.student)};
+        o.vocabulary = tokenizers_.student.vocab_size();
+        o.block = recipe_.eval.block;
+        o.reveal.threshold = recipe_.eval.threshold;
+        o.watch = &sink;
+        const Generation g = decoder->generate(prompts[i], o);
+        sink({g.tokens, {}, g.forwards});
+        report_.replays.push_back(std::move(shown));
+      }
     }
   }
 

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "alambic/base/progress.h"
+#include "alambic/eval/report_decoding.h"
 
 namespace alambic {
 namespace {
@@ -254,10 +255,15 @@ Json to_json(const RunReport& report) {
   for (const DecodeReport& decode : report.decode) {
     Json& item = json["decode"][decode.mode];
     item = {{"tokens_per_s", number(decode.tokens_per_s)},
-            {"tokens_per_forward", number(decode.tokens_per_forward)}};
+            {"tokens_per_forward", number(decode.tokens_per_forward)},
+            {"acceptance", Json::array()}};
+    for (const double share : decode.acceptance) item["acceptance"].push_back(number(share));
     put_score(item, decode.score);
     json["decode_order"].push_back(decode.mode);
   }
+  json["quality"] = to_json(report.quality);
+  json["replays"] = Json::array();
+  for (const ReplayReport& replay : report.replays) json["replays"].push_back(to_json(replay));
   json["phases"] = Json::array();
   for (const auto& [name, seconds] : report.phases) {
     json["phases"].push_back({{"name", name}, {"seconds", number(seconds)}});
@@ -324,9 +330,16 @@ RunReport report_from_json(const Json& json, std::string_view where) {
   const Json& decode = at_or_null(json, "decode");
   for (const std::string& mode : texts_at(json, "decode_order", where)) {
     const Json& item = at_or_null(decode, mode.c_str());
-    report.decode.push_back({mode, number_at(item, "tokens_per_s", where),
-                             number_at(item, "tokens_per_forward", where),
-                             score_from(item, where)});
+    DecodeReport& decoded = report.decode.emplace_back();
+    decoded = {mode, number_at(item, "tokens_per_s", where),
+               number_at(item, "tokens_per_forward", where), score_from(item, where)};
+    for (const Json& share : list_at(item, "acceptance", where)) {
+      decoded.acceptance.push_back(number_from(share, "acceptance", where));
+    }
+  }
+  report.quality = quality_from_json(at_or_null(json, "quality"), where);
+  for (const Json& replay : list_at(json, "replays", where)) {
+    report.replays.push_back(replay_from_json(replay, where));
   }
   for (const Json& item : list_at(json, "phases", where)) {
     report.phases.emplace_back(text_at(item, "name", where), number_at(item, "seconds", where));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "alambic/base/json.h"
+#include "alambic/decode/replay.h"
 #include "alambic/eval/interval.h"
 
 namespace alambic {
@@ -31,10 +32,28 @@ struct BaselineReport {
 };
 
 struct DecodeReport {
-  std::string mode;  // "ar", "speculative" or "diffusion": a key of report.json
+  std::string mode;  // "ar", "lookup", "speculative" or "diffusion": a key of report.json
   double tokens_per_s = 0;
   double tokens_per_forward = 0;
   std::optional<Score> score;
+  std::vector<double> acceptance;  // share of drafts that stood, by distance
+};
+
+// Speed against quality over the settings of one student, on development data.
+struct QualityReport {
+  struct Point {
+    std::string setting;
+    double tokens_per_s = 0, score = 0;
+    bool best = false;  // no other is both faster and better
+  };
+  std::vector<Point> points;  // `ar` first, then `speculative`
+  double area = 0;            // extra speed over `ar`, weighted by the share of the score kept
+};
+
+// A generation step by step.
+struct ReplayReport {
+  std::string mode, prompt;
+  std::vector<ReplayFrame> frames;
 };
 
 struct LossCurve {
@@ -60,6 +79,8 @@ struct RunReport {
   std::optional<PairedComparison> student_over_control;  // positive is better, whatever the metric
   std::optional<Score> student_agreement, control_agreement;  // with the teacher, as fractions
   std::vector<DecodeReport> decode;
+  QualityReport quality;  // no points: not measured
+  std::vector<ReplayReport> replays;
 
   double seconds = 0;
   std::vector<std::pair<std::string, double>> phases;  // name, seconds; in order

@@ -4,6 +4,7 @@
 #include "alambic/base/progress.h"
 #include "alambic/eval/chart.h"
 #include "alambic/eval/report.h"
+#include "alambic/eval/report_decoding.h"
 
 namespace alambic {
 namespace {
@@ -281,18 +282,22 @@ std::string speed(const RunReport& report) {
                                [](const DecodeReport& d) { return d.mode == "ar"; });
   for (const DecodeReport& decode : report.decode) {
     const bool known = ar != report.decode.end() && ar->tokens_per_s > 0;
+    std::string acceptance;
+    for (const double share : decode.acceptance) acceptance += fmt::format("{:.2f} ", share);
     rows += fmt::format(
         "<tr><td>{}</td><td>{:.0f}</td><td>{}</td><td>{:.2f}</td><td>{}</td><td><small>{}</small>"
-        "</td></tr>\n",
+        "</td><td><small>{}</small></td></tr>\n",
         escape_html(decode.mode), decode.tokens_per_s,
         known ? fmt::format("{:.2f}×", decode.tokens_per_s / ar->tokens_per_s) : "–",
         decode.tokens_per_forward, score_text(report, decode.score),
-        interval_text(report, decode.score));
+        interval_text(report, decode.score), acceptance);
   }
   if (rows.empty()) return {};
   return fmt::format(
       "<div class=\"scroll\"><table><thead><tr><th>Decoding</th><th>Tokens per second</th><th>"
-      "Against ar</th><th>Tokens per forward</th><th>{}</th><th>95 % interval</th></tr></thead>\n"
+      "Against ar</th><th>Tokens per forward</th><th>{}</th><th>95 % interval</th><th>Drafts "
+      "accepted, by "
+      "distance</th></tr></thead>\n"
       "<tbody>{}</tbody></table></div>\n<p class=\"soft\">One set of weights, decoded in each way "
       "on "
       "the machine named below.</p>\n",
@@ -415,13 +420,14 @@ std::string to_html(const RunReport& report) {
       "content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>{} · alambic</title>\n"
       "<style>{}</style>\n</head>\n<body>\n<main>\n<p class=\"kicker\">alambic · distillation "
       "report</p>\n<h1>{}</h1>\n<p class=\"soft\">{}</p>\n",
-      name, kStyle, name,
+      name, kStyle + decoding_style(report), name,
       escape_html(report.task + (report.machine.empty() ? "" : " · " + report.machine)));
   page += tiles(report) + verdict(report);
   page += section("Notes", bullets(report.notes));
   page += section("Quality", quality(report));
   page += section("Gap closed", gap(report));
-  page += section("Speed by way of decoding", speed(report));
+  page += section("Speed by way of decoding", speed(report) + quality_curve_html(report));
+  page += section("Step by step", replays_html(report));
   page += section("Training", losses(report));
   page += section("Where the time went", phases(report));
   page += section("Side by side", samples(report));

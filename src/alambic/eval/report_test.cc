@@ -27,6 +27,17 @@ RunReport example() {
   report.student_over_control = PairedComparison{0.1, {0.07, 0.13}, 0.999};
   report.student_agreement = score(0.8, 0.02);
   report.decode = {{"ar", 800, 1, score(0.85, 0.02)}, {"diffusion", 1600, 2.5, std::nullopt}};
+  report.decode[1].acceptance = {0.9, 0.8};
+  report.quality = {{{"ar", 800, 0.85, false},
+                     {"speculative", 1300, 0.85, true},
+                     {"threshold 0.9, remask 0.1", 1600, 0.84, true},
+                     {"threshold 0.5, remask 0", 1500, 0.7, false}},
+                    1.9};
+  report.replays = {
+      {"diffusion",
+       "Q?",
+       {{{ReplayPiece::Kind::kNew, "ri"}, {ReplayPiece::Kind::kMask, "░░"}},
+        {{ReplayPiece::Kind::kSettled, "ri"}, {ReplayPiece::Kind::kChanged, "ght"}}}}};
   report.seconds = 200;
   report.phases = {{"teacher", 120}, {"student", 80}};
   report.curves = {{"student", "step", {{0, 5}, {10, 2}, {20, 1.5}}}};
@@ -90,6 +101,15 @@ TEST(ReportJson, BrokenDocumentsAreRefusedByName) {
       }
     }
   }
+}
+
+TEST(ReportHtml, ReplaysStepByStepWithoutAScript) {
+  const std::string page = to_html(example());
+  EXPECT_NE(page.find("2 steps"), std::string::npos);
+  EXPECT_NE(page.find("<span class=\"r-changed\">ght</span>"), std::string::npos);
+  EXPECT_NE(page.find(".s2:checked~.said .f2{display:block}"), std::string::npos);
+  EXPECT_NE(page.find("Area under the curve: 1.90"), std::string::npos);
+  EXPECT_EQ(page.find("<script"), std::string::npos);
 }
 
 TEST(ReportHtml, EscapesEveryText) {

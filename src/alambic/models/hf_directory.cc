@@ -251,7 +251,8 @@ void write_description(const ModelConfig& config, const ModelCard& card,
 }  // namespace
 
 void save_card(const ModelCard& card, const std::string& directory) {
-  const std::string path = directory + "/config.json";
+  const std::string adapters = in(directory, kAdapterCard);
+  const std::string path = file_exists(adapters) ? adapters : in(directory, "config.json");
   Json json = parse_json(read_file(path), path);
   json["alambic"] = card_json(read_model_config(directory), card);
   write_file_atomic(path, dump_json(json, 2) + "\n");

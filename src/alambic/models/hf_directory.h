@@ -44,7 +44,8 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card = nu
 void save_model(LanguageModel& model, const ModelCard& card, const std::string& directory,
                 DType dtype);
 
-// Replaces the card in a directory's config.json, atomically; nothing else changes.
+// Replaces the card in a directory's config.json, or in that of its adapters, atomically; nothing
+// else changes.
 void save_card(const ModelCard& card, const std::string& directory);
 
 // The adapters of a model beside `base`, the directory it came from: adapters.h has the files, and
