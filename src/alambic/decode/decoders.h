@@ -41,6 +41,7 @@ class DraftingDecoder final : public Decoder {
     struct Known {
       RowCost cost;
       Acceptance acceptance;
+      Patience patience;
     };
     Known known() const;
     void learn(Known known);

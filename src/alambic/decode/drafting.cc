@@ -10,7 +10,8 @@ namespace {
 
 constexpr int kMaxDrafts = 31;   // more has not been seen to pay
 constexpr int kProbeDrafts = 3;  // of a step that asks whether drafting pays by now
-constexpr int kMaxPatience = 256;
+constexpr int kMaxPatience = 1024;
+constexpr int kPlanSteps = 8;
 
 }  // namespace
 
@@ -24,17 +25,25 @@ DraftPlan DraftingStep::plan(DraftingSession& running, int sessions) const {
     return {drafts, masks ? std::min(outcomes, drafts + 1) : 0};
   }
   if (!cost_.knows(sessions)) return {};  // the rate to beat
-  DraftPlan best =
-      best_plan(cost_, running.acceptance, {longest, options.outcomes, masks, sessions});
-  if (best.drafts > 0) {
-    running.plain_steps = 0;
-    running.patience = kFirstPatience;
-  } else if (++running.plain_steps >= running.patience) {
-    running.plain_steps = 0;
-    running.patience = std::min(2 * running.patience, kMaxPatience);
-    best.drafts = std::min(kProbeDrafts, longest);
+  // A plan takes about as long as a row of a tiny model: it is kept while nothing new is known.
+  const bool due = running.plan.drafts == 0 || running.plan_age >= kPlanSteps;
+  if (running.planned_for != sessions || (running.news && due)) {
+    running.plan =
+        best_plan(cost_, running.acceptance, {longest, options.outcomes, masks, sessions});
+    running.planned_for = sessions;
+    running.plan_age = 0;
+    running.news = false;
   }
-  return best;
+  ++running.plan_age;
+  DraftPlan plan = running.plan;
+  Patience& patience = running.patience;
+  if (plan.drafts > 0) {
+    patience = {};
+  } else if (++patience.steps >= patience.limit) {
+    patience = {0, std::min(2 * patience.limit, kMaxPatience)};
+    plan.drafts = std::min(kProbeDrafts, longest);
+  }
+  return plan;
 }
 
 void DraftingStep::look_up(DraftingSession& running) const {
@@ -126,6 +135,7 @@ void DraftingStep::verify(DraftingSession& running, Part& part, int64_t head_row
   const std::span drafts = std::span(running.drafts).first(static_cast<size_t>(judged));
   session.count_drafts(judged, part.accepted);
   running.acceptance.observe(drafts, part.accepted);
+  running.news = running.news || judged > 0;
   if (session.done()) return;
   session.cache.commit(part.sure + part.accepted);
   session.pending = {session.tokens().back()};  // the drafts that stood are in the cache
@@ -181,7 +191,11 @@ void DraftingStep::run(std::span<const std::unique_ptr<DraftingSession>> session
   }
   draft(sessions, hidden);
   const double seconds = watch.seconds();
-  if (steady) cost_.observe(rows, seconds);
+  if (steady) {
+    cost_.observe(rows, seconds);
+  } else {
+    cost_.suppose(rows, seconds);
+  }
   for (size_t i = 0; i < sessions.size(); ++i) {
     sessions[i]->session.add_seconds(seconds * static_cast<double>(parts_[i].rows) /
                                      static_cast<double>(rows));

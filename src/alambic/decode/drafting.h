@@ -28,7 +28,11 @@ namespace alambic {
 
 enum class DraftSource { kMasks, kLookup };
 
-inline constexpr int kFirstPatience = 16;
+// While plain steps are faster, drafts are tried after so many of them, each time twice as many.
+struct Patience {
+  int steps = 0;
+  int limit = 16;
+};
 
 // A generation in progress, and what is known about drafting for it.
 struct DraftingSession {
@@ -41,8 +45,11 @@ struct DraftingSession {
   std::vector<Draft> drafts;  // of what follows the pending token
   PromptLookup lookup;        // of the prompt and what was settled
   size_t looked_up = 0;       // settled tokens that it knows
-  // While plain steps are faster, a draft is tried after so many of them, each time twice as many.
-  int plain_steps = 0, patience = kFirstPatience;
+  DraftPlan plan;             // the last one that was made
+  int plan_age = 0;           // steps since
+  int planned_for = 0;        // sessions in the forward; 0: no plan was made
+  bool news = false;          // drafts were judged since
+  Patience patience;
 };
 
 class DraftingStep {

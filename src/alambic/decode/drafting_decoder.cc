@@ -11,9 +11,11 @@ constexpr int kPromptRows = 256;
 
 std::unique_ptr<DraftingSession> start(const LanguageModel& model, DraftSource source,
                                        const Prompt& prompt, const GenerateOptions& options,
-                                       const TokenSink& sink, const Acceptance& expected) {
+                                       const TokenSink& sink, const Acceptance& expected,
+                                       Patience patience) {
   auto running = std::make_unique<DraftingSession>(model, prompt, options, sink);
   running->acceptance = expected;
+  running->patience = patience;
   if (source == DraftSource::kLookup) running->lookup.append(prompt.tokens);
   return running;
 }
@@ -33,12 +35,12 @@ Generation DraftingDecoder::generate(const Prompt& prompt, const GenerateOptions
   validate(options);
   History::Known known = history_.known();
   const std::unique_ptr<DraftingSession> running[] = {
-      start(model_, source_, prompt, options, sink, known.acceptance)};
+      start(model_, source_, prompt, options, sink, known.acceptance, known.patience)};
   Session& session = running[0]->session;
   if (!session.done()) prefill(model_, session, kForwardRows);
   DraftingStep step(model_, source_, known.cost);
   while (!session.done()) step.run(running);
-  history_.learn({std::move(known.cost), running[0]->acceptance});
+  history_.learn({std::move(known.cost), running[0]->acceptance, running[0]->patience});
   return session.finish();
 }
 
@@ -52,8 +54,7 @@ std::vector<Generation> DraftingDecoder::generate_all(std::span<const Prompt> pr
   auto results = generate_ragged(
       model_, prompts, batch,
       [&](const Prompt& prompt) {
-        auto running = start(model_, source_, prompt, options, no_sink, known.acceptance);
-        return running;
+        return start(model_, source_, prompt, options, no_sink, known.acceptance, known.patience);
       },
       [](const std::unique_ptr<DraftingSession>& running) -> Session& { return running->session; },
       [&](const auto& running) {
@@ -62,6 +63,7 @@ std::vector<Generation> DraftingDecoder::generate_all(std::span<const Prompt> pr
         }
         step.run(running);
         known.acceptance = running.front()->acceptance;
+        known.patience = running.front()->patience;
       });
   history_.learn(std::move(known));
   return results;

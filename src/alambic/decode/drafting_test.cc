@@ -21,6 +21,19 @@ TEST(RowCost, InterpolatesBetweenWhatWasMeasuredAndNeverFalls) {
   for (int rows = 2; rows < 400; ++rows) EXPECT_GE(cost.seconds(rows), cost.seconds(rows - 1));
 }
 
+TEST(RowCost, WhatAPromptTookIsSupposedUntilItIsMeasured) {
+  RowCost cost;
+  cost.suppose(21, 21e-3);
+  EXPECT_FALSE(cost.knows(21));
+  cost.observe(1, 1e-3);
+  EXPECT_TRUE(cost.knows(1));
+  EXPECT_NEAR(cost.seconds(11), 11e-3, 1e-12);
+  cost.observe(21, 5e-3);
+  EXPECT_NEAR(cost.seconds(11), 3e-3, 1e-12);
+  cost.suppose(21, 9);
+  EXPECT_NEAR(cost.seconds(21), 5e-3, 1e-12);
+}
+
 TEST(RowCost, OneSlowStepMovesAMeanLittle) {
   RowCost cost;
   for (int i = 0; i < 10; ++i) cost.observe(4, 1e-3);

@@ -32,6 +32,15 @@ void RowCost::observe(int64_t rows, double seconds) {
   }
 }
 
+void RowCost::suppose(int64_t rows, double seconds) {
+  if (rows >= 1 && seconds > 0) measured_.try_emplace(bucket_of(rows), Mean{seconds, 0});
+}
+
+bool RowCost::knows(int64_t rows) const {
+  const auto found = measured_.find(bucket_of(rows));
+  return found != measured_.end() && found->second.samples > 0;
+}
+
 double RowCost::seconds(int64_t rows) const {
   constexpr double kHopefulShare = 1.0 / 64;  // of a forward of one row, for each further row
   if (measured_.empty()) return 0;

@@ -14,14 +14,16 @@ namespace alambic {
 class RowCost {
  public:
   void observe(int64_t rows, double seconds);
-  bool knows(int64_t rows) const { return measured_.contains(rows); }
+  // Of a forward that also read prompts: about what so many rows cost, until one is observed.
+  void suppose(int64_t rows, double seconds);
+  bool knows(int64_t rows) const;
   // 0 before anything was observed.
   double seconds(int64_t rows) const;
 
  private:
   struct Mean {
     double seconds = 0;
-    int samples = 0;
+    int samples = 0;  // 0: supposed
   };
   std::map<int64_t, Mean> measured_;
 };
