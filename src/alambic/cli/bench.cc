@@ -56,9 +56,9 @@ void bind(CLI::App& verb, BenchArguments& o) {
   auto* shape = add_list(verb, "--shape", o.shapes, {"S", "M", "L", "GPT-J", "tiny"},
                          "Shape of random weights: S, M, L, tiny; several: with commas")
                     ->excludes(model);
-  auto* only =
-      add_list(verb, "--only", o.only, bench_parts(),
-               "Measure these parts: prompt, generate, batch, train, train_hybrid, lora, product");
+  auto* only = add_list(
+      verb, "--only", o.only, bench_parts(),
+      "Measure these parts: prompt, generate, batch, rows, train, train_hybrid, lora, product");
   auto* dtype = add_list(verb, "--dtype", o.dtypes, bench_dtypes(),
                          "Measure in these: fp32, bf16, int8, int4; default: bf16, and int8 for "
                          "prompt, generate and batch; all for product");

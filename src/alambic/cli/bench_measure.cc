@@ -235,6 +235,39 @@ std::vector<Measurement> measure_batches(const BenchShape& shape, const BenchDty
   return measurements;
 }
 
+// What a forward of so many rows costs while decoding: behind a short text, each row through the
+// head. Their ratios to one row are what decides about speculation.
+std::vector<Measurement> measure_rows(const BenchShape& shape, const BenchDtype& dtype,
+                                      bool quick) {
+  constexpr int kText = 64;
+  const auto model = make_frozen_model(shape, dtype);
+  const NoGrad no_grad;
+  KvCache cache = make_cache(shape.config, dtype.precision);
+  const std::vector<TokenId> text = random_tokens(shape.config, kText, 1);
+  model->hidden(text, {{{kText, 0, true, {}, &cache}}, dtype.precision});
+  cache.commit(kText);
+  std::vector<Measurement> measurements;
+  for (const int rows : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64}) {
+    const std::vector<TokenId> tokens = random_tokens(shape.config, rows, 2);
+    const Forward forward{{{rows, kText, true, {}, &cache}}, dtype.precision};
+    std::vector<RowSummary> summaries(static_cast<size_t>(rows));
+    const double seconds = median_seconds(
+        [&] {
+          model->summaries(model->hidden(tokens, forward), dtype.precision,
+                           {shape.config.vocab_size}, summaries);
+        },
+        quick ? Repetitions{1, 3, 3, 0} : Repetitions{3, 20, 400, 1.5});
+    Measurement m;
+    m.batch = rows;
+    m.tokens = rows;
+    m.tokens_per_s = rows / seconds;
+    m.flops = 2 * multiplied_weights(shape.config) * m.tokens_per_s;
+    if (rows == 1) m.read_bytes_per_s = weight_bytes(*model, dtype.precision) / seconds;
+    measurements.push_back(m);
+  }
+  return measurements;
+}
+
 Measurement measure_train(const BenchShape& shape, const BenchDtype& dtype, bool quick,
                           bool hybrid) {
   const auto model = make_model(shape);
@@ -345,8 +378,8 @@ BenchDtype bench_dtype(std::string_view name) {
 }
 
 const std::vector<std::string>& bench_parts() {
-  static const std::vector<std::string> parts = {"prompt",       "generate", "batch",  "train",
-                                                 "train_hybrid", "lora",     "product"};
+  static const std::vector<std::string> parts = {"prompt", "generate",     "batch", "rows",
+                                                 "train",  "train_hybrid", "lora",  "product"};
   return parts;
 }
 
@@ -369,6 +402,8 @@ std::vector<Measurement> measure_part(std::string_view part, const BenchShape& s
     measurements = {measure_generate(shape, dtype, quick)};
   } else if (part == "batch") {
     measurements = measure_batches(shape, dtype, quick);
+  } else if (part == "rows") {
+    measurements = measure_rows(shape, dtype, quick);
   } else if (part == "train" || part == "train_hybrid") {
     measurements = {measure_train(shape, dtype, quick, part == "train_hybrid")};
   } else if (part == "lora") {

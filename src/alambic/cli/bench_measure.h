@@ -43,8 +43,8 @@ struct BenchDtype {
 const std::vector<std::string>& bench_dtypes();
 BenchDtype bench_dtype(std::string_view name);
 
-// prompt, generate, batch, train, train_hybrid, lora (a step of adapters beside a frozen base),
-// product
+// prompt, generate, batch, rows (forwards of 1 to 64 rows: `batch` says how many), train,
+// train_hybrid, lora (a step of adapters beside a frozen base), product
 const std::vector<std::string>& bench_parts();
 // False where the model lacks what the part needs: a mask token for train_hybrid, weights in
 // floating point for all training.
