@@ -40,7 +40,7 @@ def main():
                 if name not in best or done["tokens_per_s"] > best[name]["tokens_per_s"]:
                     best[name] = done
         for name, row in best.items():
-            accepted = " ".join(f"{s:.2f}" for s in row.get("acceptance", []))
+            accepted = " ".join(f"{d['share']:.2f}" for d in row.get("drafts", []))
             print(f"| {name} | {batch} | {row['score']:.4f} | {row['tokens_per_s'] / best['ar']['tokens_per_s']:.2f} "
                   f"({row['tokens_per_s']:.0f}) | {row['tokens_per_forward']:.2f} | {accepted} |", flush=True)
 

@@ -26,6 +26,7 @@ struct HeadSetting {
   TokenId excluded = -1;
   Precision precision = Precision::kFp32;
   bool bias = false;
+  bool certainty = false;
 };
 
 // Everything a head loss reads but the two inputs that are differentiated.
@@ -75,6 +76,7 @@ std::shared_ptr<const Fixture> make_fixture(const HeadShape& shape, const HeadSe
     targets.label_weights.push_back(r % 4 == 3 ? 0.0F : 0.5F + static_cast<float>(rng.uniform()));
     if (setting.teacher != TeacherKind::kNone)
       targets.teacher_weights.push_back(r % 5 == 1 ? 0.0F : 0.7F);
+    if (setting.certainty) targets.certainty_weights.push_back(r % 3 == 2 ? 0.0F : 1.7F);
   }
   targets.divergence = setting.divergence;
   targets.beta = 0.3F;
@@ -123,6 +125,9 @@ double divergence(const HeadTargets& t, const Doubles& log_p, const Doubles& log
         break;
       case Divergence::kJsd:
         sum += beta * kl(log_p[j], log_m) + (1 - beta) * kl(log_q[j], log_m);
+        break;
+      case Divergence::kTotalVariation:
+        sum += std::max(0.0, std::exp(log_p[j]) - std::exp(log_q[j]));
         break;
     }
   }
@@ -173,6 +178,12 @@ Doubles reference(const Fixture& f, int64_t dim, const Doubles& hidden, const Do
     const auto row = static_cast<int64_t>(r);
     const Doubles logits = logits_of(hidden, head, dim, row, bias);
     sum -= double{t.label_weights[r]} * log_softmax(logits, 1, t.excluded)[t.labels[r]];
+    const bool right = std::max_element(logits.begin(), logits.end()) - logits.begin() ==
+                       std::ptrdiff_t{t.labels[r]};
+    if (!t.certainty_weights.empty() && right) {
+      for (const double x : log_softmax(logits, double{kCertaintyTemperature}, t.excluded))
+        sum -= double{t.certainty_weights[r]} * std::exp(x) * x;
+    }
     if (t.teacher_weights.empty() || t.teacher_weights[r] == 0) continue;
     const auto [log_p, log_q] =
         categories(f, row, log_softmax(logits, double{t.temperature}, t.excluded));
@@ -214,7 +225,8 @@ void add_head_cases(std::vector<OpCase>& table) {
   table.push_back(head_case("dense/bias", small, {.teacher = TeacherKind::kDense, .bias = true}));
   const std::pair<const char*, Divergence> kinds[] = {{"forward", Divergence::kForwardKl},
                                                       {"reverse", Divergence::kReverseKl},
-                                                      {"jsd", Divergence::kJsd}};
+                                                      {"jsd", Divergence::kJsd},
+                                                      {"tv", Divergence::kTotalVariation}};
   for (const auto& [name, kind] : kinds) {
     for (const float t : {1.0F, 2.0F}) {
       for (const TokenId excluded : {-1, 17}) {
@@ -225,6 +237,13 @@ void add_head_cases(std::vector<OpCase>& table) {
       }
     }
   }
+  // Of few tokens, so that some labels are the most probable ones.
+  const HeadShape few{24, 9, 4, 4};
+  table.push_back(head_case("certainty", few, {.certainty = true}));
+  table.push_back(head_case("certainty/dense/tv", few,
+                            {.teacher = TeacherKind::kDense,
+                             .divergence = Divergence::kTotalVariation,
+                             .certainty = true}));
   table.push_back(head_case("draws/forward", small, {TeacherKind::kDraws}));
   table.push_back(head_case("draws/jsd", small, {TeacherKind::kDraws, Divergence::kJsd}));
   table.push_back(head_case("dense/smaller_teacher/forward", unequal, {TeacherKind::kDense}));

@@ -45,6 +45,8 @@ Term term(const HeadTargets& t, float p, float log_p, float q, float log_q) {
                   (q > 0 ? (1 - t.beta) * q * from_q : 0.0F),
               (1 - t.beta) * from_q};
     }
+    case Divergence::kTotalVariation:
+      return {0.5F * std::abs(p - q), q > p ? 0.5F : -0.5F};
   }
   return {0, 0};
 }
@@ -81,7 +83,10 @@ float dense_divergence(const HeadTargets& t, const StudentRow& s, const float* p
     const float pj = j < common ? p[j] : 0.0F;
     const float log_p = j < common ? teacher_logits[j] * s.inv_t - teacher_log_z
                                    : -std::numeric_limits<float>::infinity();
-    const Term c = s.q[j] > 0 ? term(t, pj, log_p, s.q[j], s.log_q(j)) : Term{0, 0};
+    // At q = 0 a divergence has no slope to give; a distance still has a value.
+    const Term c = s.q[j] > 0 || t.divergence == Divergence::kTotalVariation
+                       ? term(t, pj, log_p, s.q[j], s.log_q(j))
+                       : Term{0, 0};
     slopes[j] = c.slope;
     value += c.value;
     mean += s.q[j] * c.slope;
@@ -107,8 +112,9 @@ float sparse_divergence(const HeadTargets& t, const StudentRow& s, int64_t row, 
   for (int64_t i = begin; i < end; ++i) {
     const TokenId id = teacher.ids[i];
     const float p = teacher.probabilities[i];
-    const Term c =
-        s.q[id] > 0 ? term(t, p, std::log(std::max(p, kTiny)), s.q[id], s.log_q(id)) : Term{0, 0};
+    const Term c = s.q[id] > 0 || t.divergence == Divergence::kTotalVariation
+                       ? term(t, p, std::log(std::max(p, kTiny)), s.q[id], s.log_q(id))
+                       : Term{0, 0};
     slopes[i - begin] = c.slope;
     value += c.value;
     mean += s.q[id] * c.slope;
@@ -136,6 +142,7 @@ class HeadPass {
     ALAMBIC_CHECK(targets.label_weights.size() == static_cast<size_t>(rows));
     result_.cross_entropy.resize(static_cast<size_t>(rows));
     result_.divergence.resize(static_cast<size_t>(rows));
+    result_.certainty.resize(static_cast<size_t>(rows));
     correct_.resize(static_cast<size_t>(rows));
   }
 
@@ -192,13 +199,17 @@ class HeadPass {
   float teacher_weight(int64_t r) const {
     return targets_.teacher_weights.empty() ? 0.0F : targets_.teacher_weights[r];
   }
+  float certainty_weight(int64_t r) const {
+    return targets_.certainty_weights.empty() ? 0.0F : targets_.certainty_weights[r];
+  }
   double weighted(int64_t r) const {
     const double t = targets_.temperature;
     // A row of weight 0 may have any label, the excluded token included, whose loss is infinite.
     const double label = targets_.label_weights[r] != 0
                              ? double{targets_.label_weights[r]} * result_.cross_entropy[r]
                              : 0.0;
-    return label + double{teacher_weight(r)} * t * t * result_.divergence[r];
+    return label + double{teacher_weight(r)} * t * t * result_.divergence[r] +
+           double{certainty_weight(r)} * result_.certainty[r];
   }
 
   // Turns a row of logits into the row of their gradient.
@@ -221,6 +232,7 @@ class HeadPass {
       gradient[label] -= targets_.label_weights[r];
     }
     if (teacher_weight(r) != 0) teach(r, logits, teacher_logits, shift, sum, q, gradient);
+    if (certainty_weight(r) != 0 && correct_[r] != 0) settle(r, logits, shift, q, gradient);
     if (train_) std::copy_n(gradient, vocab, logits);
   }
 
@@ -254,6 +266,25 @@ class HeadPass {
     result_.divergence[r] =
         dense_divergence(targets_, student, p.data(), teacher_logits,
                          teacher_shift / t + std::log(teacher_sum), common, weight, gradient);
+  }
+
+  // dH/dlogit = -q (log q + H) / T
+  void settle(int64_t r, const float* logits, float shift, float* q, float* gradient) {
+    constexpr float kInverse = 1 / kCertaintyTemperature;
+    const int64_t vocab = head_.rows();
+    const float sum = kernels::kernels().exp_sum(logits, shift, kInverse, vocab, q);
+    const float log_z = shift * kInverse + std::log(sum);
+    const auto log_q = [&](int64_t j) { return logits[j] * kInverse - log_z; };
+    double entropy = 0;
+    for (int64_t j = 0; j < vocab; ++j) {
+      q[j] /= sum;
+      if (q[j] > 0) entropy -= q[j] * log_q(j);
+    }
+    result_.certainty[r] = static_cast<float>(entropy);
+    const float weight = certainty_weight(r) * kInverse;
+    for (int64_t j = 0; j < vocab; ++j) {
+      if (q[j] > 0) gradient[j] -= weight * q[j] * (log_q(j) + result_.certainty[r]);
+    }
   }
 
   // gradient rows [first, first + m) into the hidden rows' and the head's gradients

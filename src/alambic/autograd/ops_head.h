@@ -3,10 +3,13 @@
 // Liger kernels, arXiv 2410.10989).
 //
 // Per row, with student q and teacher p at temperature T:
-//   loss = label_weight * CE(label) + teacher_weight * T² * D(p, q)
-// D is forward KL(p|q), reverse KL(q|p), or the generalised Jensen-Shannon divergence of GKD (arXiv
+//   loss = label_weight * CE(label) + teacher_weight * T² * D(p, q) + certainty_weight * C
+// D is forward KL(p|q), reverse KL(q|p), the total variation |p - q| / 2 (one minus the probability
+// that a draft from q stands before p), or the generalised Jensen-Shannon divergence of GKD (arXiv
 // 2306.13649):
 //   beta KL(p|m) + (1 - beta) KL(q|m), m = beta p + (1 - beta) q.
+// C forces certainty (dParallel, arXiv 2509.26488): the entropy of the student at temperature
+// kCertaintyTemperature where the label is its most probable token, and 0 elsewhere.
 // The teacher is dense (its own hidden rows and head, computed chunk by chunk) or sparse (stored
 // signals). A sparse row lists ids with probabilities and a tail: the mass of all other tokens,
 // which then form one more category.
@@ -24,7 +27,9 @@ namespace alambic {
 
 using kernels::Precision;
 
-enum class Divergence { kForwardKl, kReverseKl, kJsd };
+enum class Divergence { kForwardKl, kReverseKl, kJsd, kTotalVariation };
+
+inline constexpr float kCertaintyTemperature = 0.5F;
 
 struct SparseTeacher {
   std::vector<int64_t> offsets;  // [rows + 1] into ids and probabilities
@@ -42,9 +47,10 @@ struct DenseTeacher {
 };
 
 struct HeadTargets {
-  std::vector<TokenId> labels;         // [rows]
-  std::vector<float> label_weights;    // [rows]
-  std::vector<float> teacher_weights;  // [rows], or empty: no teacher
+  std::vector<TokenId> labels;                // [rows]
+  std::vector<float> label_weights;           // [rows]
+  std::vector<float> teacher_weights;         // [rows], or empty: no teacher
+  std::vector<float> certainty_weights = {};  // [rows], or empty: none
   const SparseTeacher* sparse = nullptr;
   const DenseTeacher* dense = nullptr;
   Divergence divergence = Divergence::kForwardKl;
@@ -57,6 +63,7 @@ struct HeadLoss {
   Tensor sum;  // [1]: the weighted sum over rows; backward() it with gradient 1, once
   std::vector<float> cross_entropy;  // [rows], unweighted
   std::vector<float> divergence;     // [rows], unweighted, 0 where the teacher has no weight
+  std::vector<float> certainty;      // [rows], unweighted C, 0 where it has no weight
   std::vector<bool> correct;         // [rows]: the label is the most probable token
 };
 

@@ -7,6 +7,7 @@
 #include "alambic/cli/model.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
+#include "alambic/eval/drafts.h"
 #include "alambic/eval/task.h"
 
 namespace alambic {
@@ -73,10 +74,12 @@ std::string in_words(const TaskTraits& task, const TaskResult& result, const std
   std::string text = fmt::format("{} {:.2f}{}  (95 % interval {:.2f} to {:.2f}, {} examples)\n",
                                  task.metric, factor * result.score.value, unit, factor * i.low,
                                  factor * i.high, result.score.n);
-  return text +
-         fmt::format("{} tokens in {:.1f} s: {:.0f} tokens/s, {:.2f} tokens per forward ({})\n",
-                     result.tokens, result.seconds, result.tokens_per_s(),
-                     result.tokens_per_forward(), decode);
+  text += fmt::format("{} tokens in {:.1f} s: {:.0f} tokens/s, {:.2f} tokens per forward ({})\n",
+                      result.tokens, result.seconds, result.tokens_per_s(),
+                      result.tokens_per_forward(), decode);
+  if (const std::string shares = drafts_in_words(result.drafts); !shares.empty())
+    text += fmt::format("drafts that stood, by distance: {}\n", shares);
+  return text;
 }
 
 void act(const EvalArguments& o, const Invocation&) {
@@ -111,17 +114,20 @@ void act(const EvalArguments& o, const Invocation&) {
     print_result(in_words(traits(task), result, std::string(name_of(options.mode))));
     return;
   }
-  print_json(OrderedJson{{"task", traits(task).name},
-                         {"metric", traits(task).metric},
-                         {"score", result.score.value},
-                         {"interval", {result.score.interval.low, result.score.interval.high}},
-                         {"n", result.score.n},
-                         {"seconds", result.seconds},
-                         {"decode", name_of(options.mode)},
-                         {"tokens", result.tokens},
-                         {"forwards", result.forwards},
-                         {"tokens_per_s", result.tokens_per_s()},
-                         {"tokens_per_forward", result.tokens_per_forward()}});
+  OrderedJson json{{"task", traits(task).name},
+                   {"metric", traits(task).metric},
+                   {"score", result.score.value},
+                   {"interval", {result.score.interval.low, result.score.interval.high}},
+                   {"n", result.score.n},
+                   {"seconds", result.seconds},
+                   {"decode", name_of(options.mode)},
+                   {"tokens", result.tokens},
+                   {"forwards", result.forwards},
+                   {"tokens_per_s", result.tokens_per_s()},
+                   {"tokens_per_forward", result.tokens_per_forward()}};
+  if (const OrderedJson drafts = drafts_json(result.drafts); !drafts.empty())
+    json["drafts"] = drafts;
+  print_json(json);
 }
 
 }  // namespace

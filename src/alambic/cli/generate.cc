@@ -13,6 +13,7 @@
 #include "alambic/cli/watch.h"
 #include "alambic/data/readers.h"
 #include "alambic/decode/prompting.h"
+#include "alambic/eval/drafts.h"
 
 namespace alambic {
 namespace {
@@ -106,12 +107,11 @@ void write_json_lines(const Job& job, const std::vector<Example>& examples) {
 }
 
 void remark_speed(const Job& job, const Generation& g) {
-  std::string drafts;
-  for (const double share : acceptance_of(g.drafts)) drafts += fmt::format(" {:.2f}", share);
+  const std::string drafts = drafts_in_words(g.drafts);
   print_remark(fmt::format(
       "{} tokens · {:.0f} tokens/s · {:.2f} tokens per forward ({}){}", g.tokens.size(),
       static_cast<double>(g.tokens.size()) / std::max(1e-9, g.seconds), g.tokens_per_forward(),
-      name_of(job.mode), drafts.empty() ? "" : " · drafts accepted, by distance:" + drafts));
+      name_of(job.mode), drafts.empty() ? "" : " · drafts accepted, by distance: " + drafts));
 }
 
 void stream_texts(const Job& job, const std::vector<Example>& examples) {

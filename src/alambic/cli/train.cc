@@ -6,6 +6,7 @@
 #include "alambic/base/shell.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
+#include "alambic/distill/adaptation.h"
 #include "alambic/distill/run.h"
 #include "alambic/models/hf_directory.h"
 
@@ -15,10 +16,11 @@ namespace {
 constexpr const char* kTrainExample =
     "  alambic train my.toml --out models/mine\n"
     "  alambic train my.toml --signals runs/mine/signals.sqlite --set student.dim=64 --out "
-    "models/smaller";
+    "models/smaller\n"
+    "  alambic train my.toml --adapt models/autoregressive --out models/hybrid";
 
 struct TrainArguments {
-  std::string recipe, signals, directory;
+  std::string recipe, signals, adapt, directory;
   std::vector<std::string> settings;
   bool resume = false, overwrite = false, json = false;
 };
@@ -31,8 +33,13 @@ void bind(CLI::App& verb, TrainArguments& o) {
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  verb.add_option("--signals", o.signals, "Learn from a teacher's stored signals")
-      ->type_name("FILE.sqlite");
+  auto* signals = verb.add_option("--signals", o.signals, "Learn from a teacher's stored signals")
+                      ->type_name("FILE.sqlite");
+  verb.add_option("--adapt", o.adapt,
+                  "Make a hybrid student of an autoregressive model: it learns to draft and to "
+                  "diffuse, and stays what it was; student.init = \"adapt\" in a recipe")
+      ->type_name("MODEL")
+      ->excludes(signals);
   verb.add_option("--out", o.directory, "Model directory to write")->required()->type_name("DIR");
   auto* resume =
       verb.add_flag("--resume", o.resume, "Go on from the last checkpoint, to the same result");
@@ -42,7 +49,12 @@ void bind(CLI::App& verb, TrainArguments& o) {
 }
 
 void act(const TrainArguments& o, const Invocation& invocation) {
-  const Recipe recipe = read_recipe(o.recipe, o.settings);
+  std::vector<std::string> settings = o.settings;
+  if (!o.adapt.empty()) {
+    settings.insert(settings.begin(),
+                    {"student.init=adapt", "student.model=" + dump_json(Json(o.adapt))});
+  }
+  const Recipe recipe = read_recipe(o.recipe, settings);
   RunOptions options;
   options.directory = o.directory;
   options.resume = o.resume;
@@ -52,6 +64,25 @@ void act(const TrainArguments& o, const Invocation& invocation) {
     options.command += (options.command.empty() ? "" : " ") + shell_quoted(argument);
   }
   const Stopwatch watch;
+  if (recipe.adapts()) {
+    if (!o.signals.empty()) {
+      fail(ErrorCode::kInvalidArgument,
+           "[--signals] student.init = \"adapt\" learns from the model's own copy");
+    }
+    const AdaptationReport report = run_adaptation(recipe, options);
+    if (o.json) {
+      OrderedJson json{{"model", o.directory}, {"seconds", watch.seconds()}};
+      json.update(to_json(report));
+      print_json(json);
+      return;
+    }
+    print_result(
+        fmt::format("{}{} parameters in {}, after {}\nTry it:\n  {} generate {} --prompt ... "
+                    "--decode speculative\n",
+                    in_words(report), report.parameters, o.directory,
+                    format_duration(watch.seconds()), options.program, shell_quoted(o.directory)));
+    return;
+  }
   run_training(recipe, o.signals, options);
   const int64_t parameters = read_model_config(o.directory).parameters();
   if (o.json) {

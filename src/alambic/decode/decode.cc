@@ -1,7 +1,5 @@
 #include "alambic/decode/decode.h"
 
-#include <algorithm>
-
 #include "alambic/base/error.h"
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
@@ -77,24 +75,6 @@ std::vector<Generation> Decoder::generate_all(std::span<const Prompt> prompts,
     if (progress) progress->update(static_cast<int64_t>(results.size()));
   }
   return results;
-}
-
-void add_drafts(std::span<const DraftCount> drafts, std::vector<DraftCount>& sum) {
-  if (sum.size() < drafts.size()) sum.resize(drafts.size());
-  for (size_t i = 0; i < drafts.size(); ++i) {
-    sum[i].judged += drafts[i].judged;
-    sum[i].accepted += drafts[i].accepted;
-  }
-}
-
-std::vector<double> acceptance_of(std::span<const DraftCount> drafts) {
-  std::vector<double> shares;
-  shares.reserve(drafts.size());
-  for (const DraftCount& d : drafts) {
-    shares.push_back(static_cast<double>(d.accepted) /
-                     static_cast<double>(std::max<int64_t>(1, d.judged)));
-  }
-  return shares;
 }
 
 }  // namespace alambic

@@ -93,10 +93,6 @@ struct DraftCount {
   int64_t accepted = 0;  // and so did they
 };
 
-void add_drafts(std::span<const DraftCount> drafts, std::vector<DraftCount>& sum);
-// Shares accepted.
-std::vector<double> acceptance_of(std::span<const DraftCount> drafts);
-
 struct Generation {
   std::vector<TokenId> tokens;
   int64_t forwards = 0, rows = 0;  // that this prompt took part in; its rows there

@@ -2,118 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <span>
 
+#include "alambic/autograd/ops.h"
 #include "alambic/base/error.h"
+#include "alambic/distill/hybrid_layout.h"
 
 namespace alambic {
 namespace {
-
-// One row whose output is scored.
-struct ScoredRow {
-  int64_t row;  // of the student's forward
-  const Sequence* sequence;
-  int target;  // index into sequence->tokens
-  float weight;
-  bool teachable;  // nothing to the right of the target was visible
-  bool draft;      // masked half
-};
-
-// The rows of one forward and what is asked of them.
-struct Layout {
-  std::vector<TokenId> tokens;
-  std::vector<RowGroup> groups;
-  std::vector<ScoredRow> scored;
-  std::vector<int64_t> clean_start;  // first row of each sequence's clean group, -1 if it has none
-};
-
-class LayoutBuilder {
- public:
-  LayoutBuilder(const HybridOptions& options, const ModelConfig& config, Rng& rng)
-      : options_(options), mask_(config.mask), rng_(rng) {}
-
-  Layout build(const Batch& batch) {
-    for (const Sequence* s : batch) {
-      const int size = static_cast<int>(s->tokens.size());
-      const int clean = add_clean(*s, size);
-      if (options_.draft_weight > 0) add_blocks(*s, size, clean);
-    }
-    return std::move(layout_);
-  }
-
- private:
-  // Returns the clean group's index, or -1 if no clean row is needed.
-  int add_clean(const Sequence& s, int size) {
-    // Without an AR loss, rows that no block sees are not computed.
-    const int rows = options_.ar_weight > 0 || options_.block > 0 ? size : s.prompt_tokens;
-    layout_.clean_start.push_back(rows > 0 ? static_cast<int64_t>(layout_.tokens.size()) : -1);
-    if (rows == 0) return -1;
-    const auto begin = static_cast<int64_t>(layout_.tokens.size());
-    layout_.tokens.insert(layout_.tokens.end(), s.tokens.begin(), s.tokens.begin() + rows);
-    layout_.groups.push_back({.rows = rows, .position = 0});
-    if (options_.ar_weight > 0) {
-      for (int i = std::max(1, s.prompt_tokens); i < size; ++i) {
-        if (!s.learns(i)) continue;
-        layout_.scored.push_back(
-            {begin + i - 1, &s, i, static_cast<float>(options_.ar_weight), true, false});
-      }
-    }
-    return static_cast<int>(layout_.groups.size()) - 1;
-  }
-
-  void add_blocks(const Sequence& s, int size, int clean) {
-    const int answer = size - s.prompt_tokens;
-    if (answer <= 0) return;
-    int begin = s.prompt_tokens;
-    int length = options_.block > 0
-                     ? 1 + static_cast<int>(rng_.below(static_cast<uint64_t>(options_.block)))
-                     : answer;
-    while (begin < size) {
-      length = std::min(length, size - begin);
-      add_block(s, begin, length, clean);
-      begin += length;
-      length = options_.block;
-    }
-  }
-
-  void add_block(const Sequence& s, int begin, int length, int clean) {
-    std::vector<bool> masked(static_cast<size_t>(length));
-    float weight = static_cast<float>(options_.draft_weight);
-    const bool suffix = rng_.uniform() < options_.suffix_share;
-    if (suffix) {
-      // Half of them all masks, the state in which a draft starts.
-      const auto first =
-          rng_.uniform() < 0.5 ? 0 : static_cast<int>(rng_.below(static_cast<uint64_t>(length)));
-      std::fill(masked.begin() + first, masked.end(), true);
-    } else {
-      const double ratio = options_.mask_floor + (1 - options_.mask_floor) * rng_.uniform();
-      int count = 0;
-      for (int i = 0; i < length; ++i) {
-        masked[i] = rng_.uniform() < ratio;
-        count += masked[i] ? 1 : 0;
-      }
-      if (count == 0) masked[rng_.below(static_cast<uint64_t>(length))] = true;
-      weight /= static_cast<float>(ratio);
-    }
-    const auto row = static_cast<int64_t>(layout_.tokens.size());
-    const int last =
-        static_cast<int>(std::find(masked.rbegin(), masked.rend(), false) - masked.rbegin());
-    const int open_from = length - last;  // from here on everything is masked
-    for (int i = 0; i < length; ++i) {
-      layout_.tokens.push_back(masked[i] ? mask_ : s.tokens[begin + i]);
-      if (masked[i] && s.learns(begin + i))
-        layout_.scored.push_back({row + i, &s, begin + i, weight, i >= open_from, true});
-    }
-    RowGroup group{.rows = length, .position = begin, .causal = false};
-    if (begin > 0 && clean >= 0) group.sees.push_back({clean, begin});
-    layout_.groups.push_back(std::move(group));
-  }
-
-  const HybridOptions& options_;
-  TokenId mask_;
-  Rng& rng_;
-  Layout layout_;
-};
 
 const TokenSignal* signal_of(const ScoredRow& row) {
   const auto index = static_cast<size_t>(row.target - row.sequence->prompt_tokens);
@@ -148,6 +44,7 @@ DenseTeacher dense_teacher(const LanguageModel& teacher, const Batch& batch,
   Forward forward{.groups = {}, .precision = precision};
   std::vector<std::pair<const Sequence*, int64_t>> starts;
   for (const Sequence* s : batch) {
+    if (s->own) continue;
     starts.emplace_back(s, static_cast<int64_t>(tokens.size()));
     tokens.insert(tokens.end(), s->tokens.begin(), s->tokens.end());
     forward.groups.push_back({.rows = static_cast<int>(s->tokens.size()), .position = 0});
@@ -162,25 +59,57 @@ DenseTeacher dense_teacher(const LanguageModel& teacher, const Batch& batch,
   return {gather_rows(hidden, std::move(index)), teacher.head(), precision, teacher.head_bias()};
 }
 
-std::vector<LossPart> loss_parts(const std::vector<ScoredRow>& scored, const HeadLoss& loss,
-                                 const std::vector<float>& teacher_weights) {
-  LossPart ar{"ar"}, draft{"draft"}, kl{"kl"}, draft_kl{"draft_kl"}, ar_correct{"ar_accuracy"},
-      draft_correct{"draft_accuracy"};
-  for (size_t i = 0; i < scored.size(); ++i) {
-    LossPart& ce = scored[i].draft ? draft : ar;
-    ce.sum += loss.cross_entropy[i];
-    ce.count += 1;
-    LossPart& correct = scored[i].draft ? draft_correct : ar_correct;
-    correct.sum += loss.correct[i] ? 1 : 0;
-    correct.count += 1;
-    if (!teacher_weights.empty() && teacher_weights[i] != 0) {
-      LossPart& part = scored[i].draft ? draft_kl : kl;
-      part.sum += loss.divergence[i];
-      part.count += 1;
+// The clean half of the same forward as the teacher of its drafts; it learns nothing from them.
+DenseTeacher causal_half(const LanguageModel& model, const Tensor& hidden,
+                         std::span<const ScoredRow> rows, Precision precision) {
+  const NoGrad no_grad;
+  std::vector<int64_t> index;
+  index.reserve(rows.size());
+  for (const ScoredRow& row : rows) index.push_back(std::max<int64_t>(0, row.causal));
+  return {gather_rows(hidden, index), model.head(), precision, model.head_bias()};
+}
+
+class PartSums {
+ public:
+  void add(std::span<const ScoredRow> scored, const HeadLoss& loss, const HeadTargets& targets) {
+    for (size_t i = 0; i < scored.size(); ++i) {
+      const ScoredRow& row = scored[i];
+      const bool clean = row.kind == RowKind::kClean;
+      const bool edited = row.kind == RowKind::kEdited;
+      const bool own = row.sequence->own;
+      (clean ? ar_ : edited ? edit_ : own ? own_draft_ : draft_).add(loss.cross_entropy[i]);
+      (clean    ? ar_correct_
+       : edited ? edit_correct_
+       : own    ? own_correct_
+                : draft_correct_)
+          .add(loss.correct[i] ? 1 : 0);
+      if (!targets.teacher_weights.empty() && targets.teacher_weights[i] != 0)
+        (clean ? kl_ : own ? own_divergence_ : draft_kl_).add(loss.divergence[i]);
+      if (!targets.certainty_weights.empty() && targets.certainty_weights[i] != 0)
+        certainty_.add(loss.certainty[i]);
     }
   }
-  return {ar, draft, kl, draft_kl, ar_correct, draft_correct};
-}
+  std::vector<LossPart> parts() const {
+    return {ar_.part,          draft_.part,          kl_.part,
+            draft_kl_.part,    ar_correct_.part,     draft_correct_.part,
+            edit_.part,        edit_correct_.part,   own_draft_.part,
+            own_correct_.part, own_divergence_.part, certainty_.part};
+  }
+
+ private:
+  struct Sum {
+    LossPart part;
+    void add(double value) {
+      part.sum += value;
+      part.count += 1;
+    }
+  };
+  Sum ar_{{"ar"}}, draft_{{"draft"}}, kl_{{"kl"}}, draft_kl_{{"draft_kl"}};
+  Sum ar_correct_{{"ar_accuracy"}}, draft_correct_{{"draft_accuracy"}};
+  Sum edit_{{"edit"}}, edit_correct_{{"edit_accuracy"}};
+  Sum own_draft_{{"own"}}, own_correct_{{"own_accuracy"}};
+  Sum own_divergence_{{"own_divergence"}}, certainty_{{"certainty"}};
+};
 
 }  // namespace
 
@@ -193,6 +122,11 @@ HybridObjective::HybridObjective(const HybridOptions& options, const LanguageMod
   want(options.ar_weight > 0 || options.draft_weight > 0,
        "ar_weight and draft_weight are both 0: nothing to learn");
   want(options.block >= 0 && options.block <= 4096, "block must be 0 to 4096");
+  want(options.block_min >= 1 && options.block_min <= 4096, "block_min must be 1 to 4096");
+  want(options.draft_decay >= 0, "draft_decay must not be negative");
+  want(options.edit_share >= 0 && options.edit_share < 1,
+       "edit_share must be 0 or more, and below 1");
+  want(options.own.certainty >= 0, "certainty must not be negative");
   want(options.alpha >= 0 && options.alpha <= 1, "alpha must be 0 to 1");
   want(options.temperature > 0 && options.temperature <= 100,
        "temperature must be above 0, at most 100");
@@ -201,25 +135,12 @@ HybridObjective::HybridObjective(const HybridOptions& options, const LanguageMod
   want(options.mask_floor > 0 && options.mask_floor <= 1, "mask_floor must be above 0, at most 1");
 }
 
-Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode,
-                               Rng& rng) const {
-  if (options_.draft_weight > 0 && model.config().mask < 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "[objective] draft_weight > 0 wants a model with a mask token");
-  }
-  const Layout layout = LayoutBuilder(options_, model.config(), rng).build(batch);
-  Forward forward{.groups = layout.groups,
-                  .precision = mode.precision,
-                  .dropout = mode.dropout,
-                  .dropout_seed = rng.next()};
-  const Tensor hidden = model.hidden(layout.tokens, forward);
+HeadTargets HybridObjective::given_targets(std::span<const ScoredRow> rows, TokenId mask) const {
   HeadTargets targets;
-  std::vector<int64_t> index;
-  for (const ScoredRow& row : layout.scored) {
+  for (const ScoredRow& row : rows) {
     const bool taught = options_.alpha > 0 && row.teachable && row.target > 0 &&
                         (teacher_ != nullptr || signal_of(row) != nullptr);
     const auto alpha = taught ? static_cast<float>(options_.alpha) : 0.0F;
-    index.push_back(row.row);
     targets.labels.push_back(row.sequence->tokens[static_cast<size_t>(row.target)]);
     targets.label_weights.push_back(row.weight * (1 - alpha));
     targets.teacher_weights.push_back(row.weight * alpha);
@@ -227,22 +148,73 @@ Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, c
   targets.divergence = options_.divergence;
   targets.beta = static_cast<float>(options_.beta);
   targets.temperature = static_cast<float>(options_.temperature);
-  targets.excluded = model.config().mask;
-  SparseTeacher sparse;
-  DenseTeacher dense;
-  if (options_.alpha > 0 && teacher_ != nullptr) {
-    dense = dense_teacher(*teacher_, batch, layout.scored, mode.precision);
-    targets.dense = &dense;
-  } else if (options_.alpha > 0) {
-    sparse = sparse_teacher(layout.scored);
-    targets.sparse = &sparse;
+  targets.excluded = mask;
+  return targets;
+}
+
+HeadTargets HybridObjective::own_targets(std::span<const ScoredRow> rows, TokenId mask) const {
+  HeadTargets targets;
+  for (const ScoredRow& row : rows) {
+    const bool draft = row.kind == RowKind::kDraft && row.causal >= 0;
+    targets.labels.push_back(row.sequence->tokens[static_cast<size_t>(row.target)]);
+    targets.label_weights.push_back(draft ? 0.0F : row.weight);
+    targets.teacher_weights.push_back(draft ? row.weight : 0.0F);
+    targets.certainty_weights.push_back(
+        row.kind == RowKind::kMasked ? row.weight * static_cast<float>(options_.own.certainty)
+                                     : 0.0F);
   }
-  HeadLoss head = head_loss(gather_rows(hidden, std::move(index)), model.head(), targets,
-                            mode.precision, model.head_bias());
+  targets.divergence = options_.own.divergence;
+  targets.beta = static_cast<float>(options_.beta);
+  targets.excluded = mask;
+  return targets;
+}
+
+Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode,
+                               Rng& rng) const {
+  if (options_.draft_weight > 0 && model.config().mask < 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[objective] draft_weight > 0 wants a model with a mask token");
+  }
+  const HybridLayout layout = hybrid_layout(options_, model.config().mask, batch, rng);
+  Forward forward{.groups = layout.groups,
+                  .precision = mode.precision,
+                  .dropout = mode.dropout,
+                  .dropout_seed = rng.next()};
+  const Tensor hidden = model.hidden(layout.tokens, forward);
+  std::vector<ScoredRow> given, own;
+  for (const ScoredRow& row : layout.scored) (row.sequence->own ? own : given).push_back(row);
   Loss loss;
-  loss.sum = head.sum;
   loss.rows = static_cast<int64_t>(layout.tokens.size());
-  loss.parts = loss_parts(layout.scored, head, targets.teacher_weights);
+  PartSums parts;
+  const auto score = [&](std::span<const ScoredRow> rows, const HeadTargets& targets) {
+    std::vector<int64_t> index;
+    index.reserve(rows.size());
+    for (const ScoredRow& row : rows) index.push_back(row.row);
+    const HeadLoss head = head_loss(gather_rows(hidden, index), model.head(), targets,
+                                    mode.precision, model.head_bias());
+    parts.add(rows, head, targets);
+    loss.sum = loss.sum.defined() ? add(loss.sum, head.sum) : head.sum;
+  };
+  if (!given.empty() || own.empty()) {
+    HeadTargets targets = given_targets(given, model.config().mask);
+    SparseTeacher sparse;
+    DenseTeacher dense;
+    if (options_.alpha > 0 && teacher_ != nullptr) {
+      dense = dense_teacher(*teacher_, batch, given, mode.precision);
+      targets.dense = &dense;
+    } else if (options_.alpha > 0) {
+      sparse = sparse_teacher(given);
+      targets.sparse = &sparse;
+    }
+    score(given, targets);
+  }
+  if (!own.empty()) {
+    HeadTargets targets = own_targets(own, model.config().mask);
+    const DenseTeacher causal = causal_half(model, hidden, own, mode.precision);
+    targets.dense = &causal;
+    score(own, targets);
+  }
+  loss.parts = parts.parts();
   for (const Sequence* s : batch) {
     loss.count += static_cast<double>(s->tokens.size()) -
                   std::max(options_.ar_weight > 0 ? 1 : 0, s->prompt_tokens);

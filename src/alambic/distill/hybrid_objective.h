@@ -14,29 +14,47 @@
 //   ar_weight = 0, block = 0              masked diffusion over the whole answer; with an empty
 //   prompt, fully bidirectional the teacher's texts as data, alpha 0  sequence-level distillation
 //
-// The block partition starts at a random phase and drafts may start anywhere in training as they do
-// in decoding.
+// The blocks of a text have one length, drawn at random, and start at a random phase: drafts may
+// start anywhere in training as they do in decoding, and blocks of any length up to `block` are
+// known.
+//
+// Texts that the model wrote itself (Sequence::own) have no clean loss: drafts there learn the
+// distribution of the clean rows of the same forward, which stay as they are, and masks learn the
+// token and to be certain of it (docs/adr/0014-drafts.md).
 #pragma once
 
-#include "alambic/autograd/ops.h"
+#include <span>
+
 #include "alambic/autograd/ops_head.h"
 #include "alambic/models/language_model.h"
 #include "alambic/train/objective.h"
 
 namespace alambic {
 
+struct ScoredRow;
+
+// What the masked half learns on the model's own texts.
+struct OwnOptions {
+  Divergence divergence = Divergence::kTotalVariation;  // of drafts from the causal half
+  double certainty = 0;  // weight of C (ops_head.h) beside the cross-entropy of masks
+};
+
 struct HybridOptions {
   double ar_weight = 1;
   double draft_weight = 0;  // of the masked half, relative to ar_weight; 0: no masked half
   int block = 8;            // longest block; 0: the whole answer is one block
+  int block_min = 4;        // shortest, before the phase cuts the first; `block`: all are as long
   double suffix_share =
       0.5;  // of blocks whose masks are a suffix (drafts); the rest mask at random (diffusion)
   double mask_floor =
       0.1;  // smallest mask ratio of a random block; losses are weighted 1/ratio, at most 1/floor
-  double alpha = 0;  // weight of the teacher where it has a word
+  double draft_decay = 0;  // mask k of a draft weighs exp(-k / draft_decay); 0: all the same
+  double edit_share = 0;   // of visible tokens in random blocks that are replaced by other ones
+  double alpha = 0;        // weight of the teacher where it has a word
   Divergence divergence = Divergence::kForwardKl;
   double beta = 0.5;  // of the JSD
   double temperature = 1;
+  OwnOptions own;
 };
 
 class HybridObjective final : public Objective {
@@ -49,6 +67,9 @@ class HybridObjective final : public Objective {
                 Rng& rng) const override;
 
  private:
+  HeadTargets given_targets(std::span<const ScoredRow> rows, TokenId mask) const;
+  HeadTargets own_targets(std::span<const ScoredRow> rows, TokenId mask) const;
+
   HybridOptions options_;
   const LanguageModel* teacher_;
 };

@@ -17,7 +17,8 @@ namespace {
 constexpr std::pair<Divergence, const char*> kDivergences[] = {
     {Divergence::kForwardKl, "forward_kl"},
     {Divergence::kReverseKl, "reverse_kl"},
-    {Divergence::kJsd, "jsd"}};
+    {Divergence::kJsd, "jsd"},
+    {Divergence::kTotalVariation, "tv"}};
 
 // The one list of keys: reading, writing and checking all walk it. `v(key, field)` for every field.
 template <class V>
@@ -133,12 +134,24 @@ void visit(V& v, Recipe& r) {
   v("ar_weight", r.objective.ar_weight);
   v("draft_weight", r.objective.draft_weight);
   v("block", r.objective.block);
+  v("block_min", r.objective.block_min);
   v("suffix_share", r.objective.suffix_share);
   v("mask_floor", r.objective.mask_floor);
+  v("draft_decay", r.objective.draft_decay);
+  v("edit_share", r.objective.edit_share);
   v("alpha", r.objective.alpha);
   v("divergence", r.objective.divergence);
   v("beta", r.objective.beta);
   v("temperature", r.objective.temperature);
+  v.section("polish");
+  v("steps", r.polish.steps);
+  v("prompts", r.polish.prompts);
+  v("max_new_tokens", r.polish.max_new_tokens);
+  v("text_temperature", r.polish.text_temperature);
+  v("gold_share", r.polish.gold_share);
+  v("lr", r.polish.lr);
+  v("divergence", r.polish.divergence);
+  v("certainty", r.polish.certainty);
   v.section("eval");
   v("decode", r.eval.decode);
   v("threshold", r.eval.threshold);
@@ -246,7 +259,7 @@ class Reader {
         return;
       }
     }
-    fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want forward_kl, reverse_kl or jsd",
+    fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want forward_kl, reverse_kl, jsd or tv",
          where_, path, name);
   }
 
@@ -385,10 +398,35 @@ void check_provenance(const ProvenanceRecipe& p, std::string_view where) {
                    p.data_licence));
 }
 
+void check_polish(const Recipe& r, std::string_view where) {
+  const PolishRecipe& p = r.polish;
+  if (p.steps == 0) return;
+  const auto want = [&](bool holds, const char* what) {
+    if (!holds) fail(ErrorCode::kInvalidArgument, "[{}] {}", where, what);
+  };
+  want(r.objective.draft_weight > 0,
+       "polish.steps wants drafts to polish; set objective.draft_weight above 0");
+  want(r.lora.rank == 0, "polish.steps wants weights that learn whole; set student.lora.rank = 0");
+  want(p.prompts > 0 && p.max_new_tokens > 0 && p.lr > 0,
+       "polish.prompts, polish.max_new_tokens and polish.lr must be above 0");
+  want(p.gold_share < 1, "polish.gold_share must be below 1");
+}
+
+void check_adaptation(const Recipe& r, std::string_view where) {
+  if (!r.adapts()) return;
+  const auto want = [&](bool holds, const char* what) {
+    if (!holds) fail(ErrorCode::kInvalidArgument, "[{}] student.init = \"adapt\" {}", where, what);
+  };
+  want(!r.student.model.empty(), "wants a model to adapt; set student.model");
+  want(r.lora.rank == 0, "wants weights that learn whole; set student.lora.rank = 0");
+  want(r.objective.draft_weight > 0 && r.objective.block > 1 && r.objective.ar_weight > 0,
+       "makes a hybrid: objective.ar_weight and draft_weight must be above 0, block above 1");
+}
+
 void check(const Recipe& r, std::string_view where) {
   one_of(where, "task", r.task, {"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"});
   one_of(where, "data.source", r.data.source, {"support-mail", "files"});
-  one_of(where, "student.init", r.student.init, {"random", "teacher"});
+  one_of(where, "student.init", r.student.init, {"random", "teacher", "adapt"});
   one_of(where, "signals.kind", r.signals.kind, {"text", "draws", "topk", "memory"});
   one_of(where, "signals.texts", r.signals.texts, {"gold", "teacher", "both"});
   one_of(where, "signals.align", r.signals.align, {"", "bytes"});
@@ -437,6 +475,8 @@ void check(const Recipe& r, std::string_view where) {
          where, r.signals.temperature, r.objective.temperature);
   }
   if (r.has_endpoint()) check_endpoint(r, where);
+  check_polish(r, where);
+  check_adaptation(r, where);
   check_provenance(r.provenance, where);
   const HybridObjective valid(r.objective);  // its constructor checks the weights
 }
@@ -459,6 +499,14 @@ Recipe parse_recipe(std::string_view text, std::string_view where,
     recipe.student.init = "random";
     recipe.signals.kind = "text";
     recipe.signals.texts = "teacher";
+  }
+  if (table.at_path("student.init").value<std::string>() == "adapt") {
+    recipe.task = "perplexity";
+    recipe.data.prompt_template = "{prompt}";
+    recipe.signals.kind = "memory";
+    recipe.objective.alpha = 1;
+    recipe.objective.draft_weight = 1;
+    recipe.student_train.lr = 5e-4;
   }
   Reader reader(table, where);
   visit(reader, recipe);

@@ -30,8 +30,10 @@ struct DataRecipe {
 };
 
 struct ModelRecipe {
-  std::string model;            // a directory to start from; empty: made by this run
-  std::string init = "random";  // of a student: random, or teacher: the weights that fit its shape
+  std::string model;  // a directory to start from; empty: made by this run
+  // Of a student: random; teacher: the weights that fit its shape; adapt: its model's, made a
+  // hybrid one.
+  std::string init = "random";
   // Of a student: a directory or file, or "train" on the run's data; empty: that of its model, else
   // the teacher's. Of a teacher behind an endpoint: the one its words are cut with, empty: the
   // student's.
@@ -73,6 +75,18 @@ struct TrainRecipe {
   double clip = 1, dropout = 0;
   std::string precision = "bf16";
   double checkpoint_seconds = 60;
+};
+
+// The last part of a student's training, on texts that it wrote itself: own_texts.h.
+struct PolishRecipe {
+  int steps = 0;      // 0: none
+  int prompts = 500;  // of the training data, for the student to answer
+  int max_new_tokens = 128;
+  double text_temperature = 0;  // 0: greedy
+  double gold_share = 0.5;      // of the texts, those it is trained on before
+  double lr = 5e-4;
+  Divergence divergence = Divergence::kTotalVariation;  // of drafts from the causal half
+  double certainty = 0;  // weight of certainty beside the cross-entropy of masks
 };
 
 struct SignalRecipe {
@@ -121,15 +135,18 @@ struct Recipe {
   TrainRecipe teacher_train, student_train;
   SignalRecipe signals;
   HybridOptions objective;
+  PolishRecipe polish;
   EvalRecipe eval;
   ProvenanceRecipe provenance;
 
   bool has_endpoint() const { return !endpoint.url.empty(); }
+  bool adapts() const { return student.init == "adapt"; }
 };
 
 // With a teacher behind an endpoint the defaults are what such a teacher can give: its texts, and a
-// student that starts from nothing. `settings` are "key=value" with dotted keys ("student.dim=96");
-// they override the file. `path` empty: defaults alone.
+// student that starts from nothing. Where a model is adapted they keep its causal half what it was:
+// it learns from its own frozen copy, and prompts stand as they are. `settings` are "key=value"
+// with dotted keys ("student.dim=96"); they override the file. `path` empty: defaults alone.
 Recipe read_recipe(const std::string& path, const std::vector<std::string>& settings);
 Recipe parse_recipe(std::string_view toml, std::string_view where,
                     const std::vector<std::string>& settings);

@@ -129,6 +129,10 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
     phases.emplace_back(phase, watch.seconds());
     return result;
   };
+  if (recipe.adapts()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[student] init = \"adapt\" is no distillation from a teacher; use alambic train");
+  }
   prepare_directory(recipe, options);
   const RunData data = load_run_data(recipe);
   const RunTokenizers tokenizers =

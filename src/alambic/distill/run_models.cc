@@ -16,8 +16,10 @@
 #include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/endpoint_teacher.h"
+#include "alambic/distill/own_texts.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/models/adapters.h"
+#include "alambic/models/mask_token.h"
 
 namespace alambic {
 namespace {
@@ -52,11 +54,16 @@ std::vector<CurvePoint> stored_curve(const std::string& directory) {
   return curve;
 }
 
+// Inside the directory of a student that is polished: what it was before.
+constexpr const char* kUnpolished = "/unpolished";
+constexpr const char* kOwnTexts = "/own_texts.sqlite";
+
 RunModel load_run_model(const std::string& name, const std::string& directory) {
   LoadedModel loaded = load_model(directory);
   freeze_for_inference(*loaded.model, Precision::kFp32);
+  const bool polished = file_exists(directory + kUnpolished + "/metrics.jsonl");
   return {name, std::move(loaded.model), std::move(loaded.card), loaded.file_bytes,
-          stored_curve(directory)};
+          stored_curve(polished ? directory + kUnpolished : directory)};
 }
 
 // Makes the model that training starts from; may note in the card where it comes from.
@@ -76,10 +83,11 @@ Start fresh_model(const ModelConfig& config, uint64_t seed, const Transformer* a
 
 // A model of the recipe's own, whole or under adapters. A quantised one stays mapped: only adapters
 // can learn beside it.
-Start given_model(const Recipe& recipe) {
-  return [&recipe](ModelCard& card) {
+Start given_model(const Recipe& recipe, TokenId mask) {
+  return [&recipe, mask](ModelCard& card) {
     const std::string& directory = recipe.student.model;
     card.provenance["start"] = directory;
+    if (recipe.adapts()) return with_mask_token(*load_model(directory).model, mask);
     if (recipe.lora.rank == 0) return load_model(directory).model;
     const Precision precision =
         recipe.student_train.precision == "fp32" ? Precision::kFp32 : Precision::kBf16;
@@ -122,7 +130,8 @@ void check_given_model(const Recipe& recipe, const Tokenizer& tokenizer,
   const ModelConfig config = read_model_config(recipe.student.model);
   if (objective.draft_weight > 0 && config.mask < 0) {
     fail(ErrorCode::kInvalidArgument,
-         "[{}] has no mask token to draft with; set objective.draft_weight = 0",
+         "[{}] has no mask token to draft with; give it one with alambic train --adapt, or set "
+         "objective.draft_weight = 0",
          recipe.student.model);
   }
   if (tokenizer.vocab_size() > config.vocab_size) {
@@ -393,22 +402,22 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
   return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens);
 }
 
-RunModel make_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
-                      const Tokenizer& tokenizer, const RunOptions& options) {
-  if (set.sequences.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[{}] no training text fits in data.max_tokens = {}",
-         job.name, recipe.data.max_tokens);
-  }
+namespace {
+
+// Trains the student of a job into `directory`.
+RunModel trained_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
+                         const Tokenizer& tokenizer, const RunOptions& options,
+                         const std::string& directory) {
   TrainRecipe train_recipe = recipe.student_train;
   if (job.steps > 0) train_recipe.steps = static_cast<int>(job.steps);
   TrainOptions train_as = train_options(train_recipe, token_count(set.sequences), recipe.seed);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, job.name, set);
   const HybridObjective objective(job.objective, job.speaker);
-  const std::string directory = options.directory + "/" + job.name;
   if (!recipe.student.model.empty()) {
-    check_given_model(recipe, tokenizer, job.objective);
-    return train_or_load(job.name, given_model(recipe), job.card, objective, set, train_as,
+    if (!recipe.adapts()) check_given_model(recipe, tokenizer, job.objective);
+    const TokenId mask = tokenizer.find(kMaskToken).value_or(-1);
+    return train_or_load(job.name, given_model(recipe, mask), job.card, objective, set, train_as,
                          tokenizer, directory, recipe.student.model);
   }
   const ModelConfig config = with_ids(
@@ -416,6 +425,61 @@ RunModel make_student(const StudentJob& job, const Recipe& recipe, const Trainin
       tokenizer);
   return train_or_load(job.name, fresh_model(config, recipe.seed + 1, job.ancestor), job.card,
                        objective, set, train_as, tokenizer, directory);
+}
+
+// The last part: texts of its own, mixed with what it learned from.
+RunModel polished_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
+                          const Tokenizer& tokenizer, const RunOptions& options,
+                          const std::string& directory) {
+  const PolishRecipe& p = recipe.polish;
+  const std::string before = directory + kUnpolished;
+  const RunModel student = trained_student(job, recipe, set, tokenizer, options, before);
+  TrainingSet mixed{write_own_texts(*student.model, tokenizer, set.sequences,
+                                    {.prompts = p.prompts,
+                                     .max_new_tokens = p.max_new_tokens,
+                                     .max_tokens = recipe.data.max_tokens,
+                                     .temperature = p.text_temperature,
+                                     .seed = recipe.seed,
+                                     .model_checksum = weights_checksum(before)},
+                                    directory + kOwnTexts),
+                    set.validation};
+  ModelCard card = job.card;
+  card.provenance["polish"] =
+      fmt::format("{} steps, {} texts of its own among them", p.steps, mixed.sequences.size());
+  mixed.sequences =
+      mixed_with(std::move(mixed.sequences), set.sequences, p.gold_share, recipe.seed);
+  TrainRecipe train_recipe = recipe.student_train;
+  train_recipe.steps = p.steps;
+  train_recipe.lr = p.lr;
+  TrainOptions train_as =
+      train_options(train_recipe, token_count(mixed.sequences), recipe.seed + 2);
+  train_as.resume = options.resume;
+  train_as.fingerprint = fingerprint(recipe, job.name + " polish", mixed);
+  HybridOptions objective = job.objective;
+  objective.own = {p.divergence, p.certainty};
+  const Start start = [&](ModelCard&) { return load_model(before).model; };
+  return train_or_load(job.name, start, card, HybridObjective(objective, job.speaker), mixed,
+                       train_as, tokenizer, directory);
+}
+
+}  // namespace
+
+RunModel make_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
+                      const Tokenizer& tokenizer, const RunOptions& options) {
+  if (set.sequences.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[{}] no training text fits in data.max_tokens = {}",
+         job.name, recipe.data.max_tokens);
+  }
+  const std::string directory = options.directory + "/" + job.name;
+  if (recipe.polish.steps == 0 || is_trained(directory))
+    return trained_student(job, recipe, set, tokenizer, options, directory);
+  if (!options.resume) {
+    // Of a run that somebody gave up.
+    namespace fs = std::filesystem;
+    fs::remove_all(directory + kUnpolished);
+    for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(directory + kOwnTexts + suffix);
+  }
+  return polished_student(job, recipe, set, tokenizer, options, directory);
 }
 
 }  // namespace alambic

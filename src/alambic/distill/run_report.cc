@@ -15,6 +15,7 @@
 #include "alambic/decode/replay.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/eval/baseline.h"
+#include "alambic/eval/drafts.h"
 #include "alambic/eval/quality_curve.h"
 #include "alambic/eval/score.h"
 #include "alambic/eval/task.h"
@@ -113,7 +114,7 @@ Speed decode_speed(DecodeMode mode, const RunModel& student, const Tokenizer& to
     tokens += static_cast<int64_t>(g.tokens.size()) + (g.stopped ? 1 : 0);
     forwards += g.forwards;
     speed.answers.push_back(g.tokens);
-    add_drafts(g.drafts, drafts);
+    add_drafts(drafts, g.drafts);
   }
   speed.report.acceptance = acceptance_of(drafts);
   speed.report.mode = name_of(mode);

@@ -8,6 +8,7 @@
 #include "alambic/autograd/ops_head.h"
 #include "alambic/base/progress.h"
 #include "alambic/eval/bleu.h"
+#include "alambic/eval/drafts.h"
 #include "alambic/eval/rouge.h"
 #include "alambic/eval/score.h"
 #include "alambic/eval/slots.h"
@@ -166,6 +167,7 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
     result.answers.push_back(tokenizer.decode(text.tokens));
     result.tokens += static_cast<int64_t>(text.tokens.size()) + (text.stopped ? 1 : 0);
     result.forwards += text.forwards;
+    add_drafts(result.drafts, text.drafts);
   }
   result.evidence = score_answers(task, result.answers, examples);
   result.score = score_of(result.evidence);

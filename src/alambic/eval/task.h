@@ -40,6 +40,7 @@ struct TaskResult {
   Evidence evidence;                 // for paired comparisons
   std::vector<std::string> answers;  // none for perplexity
   int64_t tokens = 0, forwards = 0;
+  std::vector<DraftCount> drafts;  // by distance, where the mode drafts
   double seconds = 0;
   double tokens_per_s() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
   double tokens_per_forward() const {

@@ -18,6 +18,7 @@ struct Sequence {
   int prompt_tokens = 0;
   std::vector<TokenSignal> signals;  // the teacher's word on each token after the prompt, or empty
   std::vector<bool> learned = {};    // for each token after the prompt; empty: all are
+  bool own = false;                  // the answer was written by the model in training
 
   bool learns(int token) const {
     return learned.empty() || learned[static_cast<size_t>(token - prompt_tokens)];
