@@ -17,21 +17,24 @@ constexpr const char* kEvalExample =
     "category --json";
 
 struct EvalArguments {
-  std::string model, task, decode = "ar", precision, outputs, chat_template;
+  std::string model, task, decode, precision, outputs, chat_template;
   DataSource data;
   int max_tokens = 160, block = 0, batch = 32;
-  double threshold = 0.9;
+  RevealOptions reveal;
+  std::string rule = "threshold";
+  int steps = 0, remask_steps = 0;
   bool json = false;
 };
 
 void bind(CLI::App& verb, EvalArguments& o) {
   verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
   verb.add_option("--task", o.task, "What to score; default: what the model was trained for")
-      ->check(CLI::IsMember({"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"}));
+      ->check(
+          CLI::IsMember({"bleu", "accuracy", "exact", "slots", "rouge", "perplexity", "solved"}));
   add_data_options(verb, o.data);
-  verb.add_option("--decode", o.decode, "How to write the answers")
-      ->check(CLI::IsMember({"ar", "speculative", "diffusion"}))
-      ->capture_default_str();
+  verb.add_option("--decode", o.decode,
+                  "How to write the answers; default: ar, or diffusion of a bidirectional model")
+      ->check(CLI::IsMember({"ar", "speculative", "diffusion"}));
   verb.add_option("--max-tokens", o.max_tokens, "Longest answer")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
@@ -39,11 +42,24 @@ void bind(CLI::App& verb, EvalArguments& o) {
                   "Length of drafts and diffusion blocks; 0: as the model was trained")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
-  verb.add_option("--threshold", o.threshold, "Diffusion: accept tokens at least this probable")
+  verb.add_option("--reveal", o.rule, "Diffusion: which masks become tokens after a forward")
+      ->check(CLI::IsMember({"threshold", "entropy", "count"}))
+      ->capture_default_str();
+  verb.add_option("--steps", o.steps,
+                  "Bidirectional models: forwards per text; 0: as many as --reveal takes")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  verb.add_option("--remask-steps", o.remask_steps,
+                  "Bidirectional models: rounds in which the least sure tokens are rewritten")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  verb.add_option("--threshold", o.reveal.threshold,
+                  "Diffusion: accept tokens at least this probable")
       ->check(CLI::Range(0.0, 2.0))
       ->capture_default_str();
-  verb.add_option("--batch", o.batch,
-                  "Prompts at a time (ar); 1 measures the speed that one user sees")
+  verb.add_option(
+          "--batch", o.batch,
+          "Prompts at a time (ar, bidirectional models); 1 measures the speed that one user sees")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   add_chat_template_option(verb, o.chat_template);
@@ -109,17 +125,21 @@ void act(const EvalArguments& o, const Invocation&) {
   options.precision = precision_from_name(o.precision, o.model);
   OpenModel open = open_model(o.model, options.precision);
   use_chat_template(o.chat_template, o.model, open.loaded.card);
-  options.mode = decode_mode_from_name(o.decode);
+  options.mode =
+      o.decode.empty() ? natural_mode(open.model().config()) : decode_mode_from_name(o.decode);
   options.max_new_tokens = o.max_tokens;
   options.block = o.block > 0 ? o.block : open.card().block;
-  options.threshold = o.threshold;
+  options.reveal = o.reveal;
+  options.reveal.rule = reveal_rule_from_name(o.rule);
+  options.steps = o.steps;
+  options.remask_steps = o.remask_steps;
   options.batch = o.batch;
   options.progress = "eval";
   const TaskResult result =
       run_task(task, open.model(), open.tokenizer, open.card(), examples, options);
   if (!o.outputs.empty()) write_outputs(o.outputs, examples, result.answers);
   if (!o.json) {
-    print_result(in_words(traits(task), result, o.decode));
+    print_result(in_words(traits(task), result, std::string(name_of(options.mode))));
     return;
   }
   print_json(OrderedJson{{"task", traits(task).name},
@@ -128,7 +148,7 @@ void act(const EvalArguments& o, const Invocation&) {
                          {"interval", {result.score.interval.low, result.score.interval.high}},
                          {"n", result.score.n},
                          {"seconds", result.seconds},
-                         {"decode", o.decode},
+                         {"decode", name_of(options.mode)},
                          {"tokens", result.tokens},
                          {"forwards", result.forwards},
                          {"tokens_per_s", result.tokens_per_s()},

@@ -4,12 +4,21 @@
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
 #include "alambic/decode/decoders.h"
+#include "alambic/decode/masked.h"
 
 namespace alambic {
 namespace {
 
 constexpr DecodeMode kModes[] = {DecodeMode::kAutoregressive, DecodeMode::kSpeculative,
                                  DecodeMode::kDiffusion};
+
+void require_mode(DecodeMode mode, const ModelConfig& config) {
+  if (config.causal || mode == DecodeMode::kDiffusion) return;
+  fail(ErrorCode::kUnsupported,
+       "[decode] {} writes from left to right, and in this model every row sees every row; want "
+       "diffusion",
+       name_of(mode));
+}
 
 }  // namespace
 
@@ -33,7 +42,12 @@ std::string_view name_of(DecodeMode mode) {
   return "";
 }
 
+DecodeMode natural_mode(const ModelConfig& config) {
+  return config.causal ? DecodeMode::kAutoregressive : DecodeMode::kDiffusion;
+}
+
 std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& model) {
+  require_mode(mode, model.config());
   if (mode == DecodeMode::kAutoregressive) return std::make_unique<AutoregressiveDecoder>(model);
   const ModelConfig& config = model.config();
   if (config.mask < 0 || config.mask >= config.vocab_size) {
@@ -42,12 +56,16 @@ std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& mode
          name_of(mode));
   }
   if (mode == DecodeMode::kSpeculative) return std::make_unique<SpeculativeDecoder>(model);
+  if (!config.causal) return std::make_unique<MaskedDecoder>(model);
   return std::make_unique<DiffusionDecoder>(model);
 }
 
 std::vector<Generation> generate_all(DecodeMode mode, const LanguageModel& model,
                                      std::span<const Prompt> prompts,
                                      const GenerateOptions& options, const BatchOptions& batch) {
+  require_mode(mode, model.config());
+  if (!model.config().causal && model.config().mask >= 0)
+    return MaskedDecoder(model).generate_all(prompts, options, batch);
   if (mode == DecodeMode::kAutoregressive) {
     return AutoregressiveDecoder(model).generate_all(prompts, options, batch);
   }

@@ -14,9 +14,10 @@
 
 namespace alambic {
 
-enum class Task { kBleu, kAccuracy, kExact, kSlots, kRouge, kPerplexity };
+enum class Task { kBleu, kAccuracy, kExact, kSlots, kRouge, kPerplexity, kSolved };
 
-// "bleu", "accuracy", "exact", "slots", "rouge", "perplexity"; kInvalidArgument for any other name.
+// "bleu", "accuracy", "exact", "slots", "rouge", "perplexity", "solved"; kInvalidArgument for any
+// other name.
 Task task_from_name(std::string_view name);
 
 struct TaskTraits {
@@ -31,7 +32,8 @@ struct TaskOptions {
   DecodeMode mode = DecodeMode::kAutoregressive;
   int max_new_tokens = 160;
   int block = 8;
-  double threshold = 0.9;
+  RevealOptions reveal;  // of diffusion; steps and remask_steps: of bidirectional models
+  int steps = 0, remask_steps = 0;
   Precision precision = Precision::kFp32;
   int batch = 32;  // prompts per forward of `ar`; 1 measures the speed that a single user sees
   std::string progress;  // label of the progress line; empty: none

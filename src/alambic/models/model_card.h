@@ -21,6 +21,8 @@ struct ModelCard {
   std::string task;                 // what the model was trained for, "" if unknown
   std::vector<std::string> labels;  // the closed set of answers, for classifiers
   int block = 0;                    // length of diffusion blocks and drafts; 0: autoregressive only
+  int canvas = 0;     // masks that a bidirectional model resolves behind a prompt; 0: any number
+  std::string blank;  // what stands for a mask in the prompts of forms, "" if prompts are none
   Json provenance = Json::object();  // teacher, data, recipe: copied to README.md
 };
 
