@@ -21,7 +21,7 @@ constexpr const char* kGenerateExample =
     "  alambic generate MODEL --prompts questions.jsonl --json > answers.jsonl";
 
 struct GenerateArguments {
-  std::string model, prompt, prompts, decode = "ar", precision, chat_template;
+  std::string model, prompt, prompts, decode, precision, chat_template;
   bool one_prompt = false, json = false, raw = false, free = false;
   GenerateOptions generate;
   int block = 0;
@@ -34,9 +34,9 @@ void bind(CLI::App& verb, GenerateArguments& o) {
   source->add_option("--prompts", o.prompts, "Rows with a prompt each")->type_name("FILE.jsonl");
   source->require_option(1);
   verb.add_option("--decode", o.decode,
-                  "How to write: ar, speculative (the same text in fewer steps) or diffusion")
-      ->check(CLI::IsMember({"ar", "speculative", "diffusion"}))
-      ->capture_default_str();
+                  "How to write: ar, speculative (the same text in fewer steps) or diffusion; "
+                  "default: ar, or diffusion of a bidirectional model")
+      ->check(CLI::IsMember({"ar", "speculative", "diffusion"}));
   verb.add_option("--max-tokens", o.generate.max_tokens, "Longest text")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
@@ -60,6 +60,14 @@ void bind(CLI::App& verb, GenerateArguments& o) {
                   "Diffusion: accept tokens at least this probable; lower is faster, above 1 is "
                   "one at a time")
       ->check(CLI::Range(0.0, 2.0))
+      ->capture_default_str();
+  verb.add_option("--steps", o.generate.steps,
+                  "Bidirectional models: forwards in all; 0: as many as it takes")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  verb.add_option("--remask-steps", o.generate.remask_steps,
+                  "Bidirectional models: rounds in which the least sure tokens are rewritten")
+      ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   verb.add_option("--precision", o.precision, kPrecisionHelp)
       ->check(CLI::IsMember({"fp32", "bf16"}));
@@ -140,11 +148,16 @@ void act(const GenerateArguments& o, const Invocation&) {
   options.stop = stop_tokens(open);
   options.vocabulary = open.tokenizer.vocab_size();
   options.block = o.block > 0 ? o.block : open.card().block;
-  Job job{open, open.card(), decode_mode_from_name(o.decode), options};
+  if (open.card().canvas > 0) options.max_tokens = std::min(options.max_tokens, open.card().canvas);
+  const DecodeMode mode =
+      o.decode.empty() ? natural_mode(open.model().config()) : decode_mode_from_name(o.decode);
+  Job job{open, open.card(), mode, options};
   use_chat_template(o.chat_template, o.model, job.card);
   if (o.raw) {
     job.card.prompt_template = "{prompt}";
     job.card.chat_template.clear();
+    job.card.blank.clear();
+    job.card.task.clear();
   }
   std::optional<TokenTrie> labels;
   if (!open.card().labels.empty() && !o.free && job.mode != DecodeMode::kDiffusion) {

@@ -177,7 +177,8 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
   }
   const TokenId end = end_token(tokenizer_);
   GenerateOptions options;
-  options.max_tokens = options_.max_new_tokens;
+  options.max_tokens =
+      card_.canvas > 0 ? std::min(card_.canvas, options_.max_new_tokens) : options_.max_new_tokens;
   options.temperature = options_.text_temperature;
   options.seed = options_.seed;
   options.stop = {end};
