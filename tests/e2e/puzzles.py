@@ -38,14 +38,15 @@ class Puzzles(Dialogue):
         puzzle = self.puzzles(self.sudoku)[0]["prompt"]
         line = self.json_of("generate", self.sudoku, "--prompt", puzzle, "--json")
         self.assertEqual(line["decode"], "diffusion")
-        self.assertEqual(len(line["text"]), 81)
-        self.assertTrue(all(given in ("0", written) for given, written in zip(puzzle, line["text"])))
+        self.assertEqual(len(line["tokens"]), 81)
+        # Those of one given digit are one token wherever it stands.
+        for digit in set(puzzle) - {"0"}:
+            self.assertEqual(len({token for given, token in zip(puzzle, line["tokens"]) if given == digit}), 1)
 
     def test_steps_bound_the_forwards(self):
         puzzle = self.puzzles(self.sudoku)[0]["prompt"]
         line = self.json_of("generate", self.sudoku, "--prompt", puzzle, "--steps", 3, "--remask-steps", 1, "--json")
         self.assertGreaterEqual(line["forwards"], 4)
-        self.assertEqual(len(self.json_of("generate", self.countdown, "--prompt", "1,2,3,4:10", "--steps", 5, "--json")["text"].split()), 1)
 
     def test_answers_are_verified(self):
         for model in (self.sudoku, self.countdown):
