@@ -115,11 +115,16 @@ def diffusion_logits(w, names, heads, kv_heads, theta, eps):
     def logits(ids):
         x = w[names["embedding"]][ids]
         rows, dim = x.shape
+        learned = names["positions"] in w
+        if learned:
+            x = x + w[names["positions"]][:rows]
         size = dim // heads
         angle = torch.outer(torch.arange(rows).float(), theta ** (-torch.arange(0, size, 2).float() / size))
         cos, sin = (torch.cat([f(angle), f(angle)], -1)[:, None] for f in (torch.cos, torch.sin))
 
         def turn(t):
+            if learned:
+                return t
             a, b = t.chunk(2, -1)
             return t * cos + torch.cat([-b, a], -1) * sin
 
@@ -142,12 +147,12 @@ def diffusion_logits(w, names, heads, kv_heads, theta, eps):
 
 
 LLADA = dict(
-    embedding="model.transformer.wte.weight", final_norm="model.transformer.ln_f.weight",
+    embedding="model.transformer.wte.weight", positions="model.transformer.wpe.weight", final_norm="model.transformer.ln_f.weight",
     head="model.transformer.ff_out.weight", layer="model.transformer.blocks.{}.", attention_norm="attn_norm",
     mlp_norm="ff_norm", query="q_proj", key="k_proj", value="v_proj", output="attn_out", gate="ff_proj", up="up_proj",
     down="ff_out")
 DREAM = dict(
-    embedding="model.embed_tokens.weight", final_norm="model.norm.weight", head="lm_head.weight",
+    embedding="model.embed_tokens.weight", positions="", final_norm="model.norm.weight", head="lm_head.weight",
     layer="model.layers.{}.", attention_norm="input_layernorm", mlp_norm="post_attention_layernorm",
     query="self_attn.q_proj", key="self_attn.k_proj", value="self_attn.v_proj", output="self_attn.o_proj",
     gate="mlp.gate_proj", up="mlp.up_proj", down="mlp.down_proj")
@@ -163,10 +168,12 @@ DREAM_CONFIG = dict(
     mask_token_id=66, bos_token_id=1, eos_token_id=2)
 
 
-def record_diffusion(name, names, config, kv_heads, theta, eps, bias, seed):
+def record_diffusion(name, names, config, kv_heads, theta, eps, bias, seed, learned=0):
     torch.manual_seed(seed)
     dim, ffn, size = 24, 40, 6
     shapes = {names["embedding"]: (67, dim), names["head"]: (67, dim), names["final_norm"]: (dim,)}
+    if learned:
+        shapes[names["positions"]] = (learned, dim)
     for i in range(2):
         for part, shape in dict(attention_norm=(dim,), mlp_norm=(dim,), query=(dim, dim), key=(kv_heads * size, dim),
                                 value=(kv_heads * size, dim), output=(dim, dim), gate=(ffn, dim), up=(ffn, dim),
@@ -184,7 +191,7 @@ def record_diffusion(name, names, config, kv_heads, theta, eps, bias, seed):
     (folder / "config.json").write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
     ids = torch.randint(0, 67, (23,))
     golden = golden_of(list(w.values()), diffusion_logits(w, names, 4, kv_heads, theta, eps), ids,
-                       [w[names["embedding"]]])
+                       [w[k] for k in (names["embedding"], names["positions"]) if k in w])
     (folder / "golden.json").write_text(json.dumps(golden) + "\n")
     print(name, {k: v for k, v in golden.items() if not isinstance(v, list)})
 
@@ -193,3 +200,4 @@ for index, (name, make) in enumerate(MODELS.items()):
     record(name, make, seed=index + 1)
 record_diffusion("llada", LLADA, LLADA_CONFIG, 4, 500000.0, 1e-5, False, seed=101)
 record_diffusion("dream", DREAM, DREAM_CONFIG, 2, 1000000.0, 1e-6, True, seed=102)
+record_diffusion("llada_learned", LLADA, dict(LLADA_CONFIG, rope=False), 4, 500000.0, 1e-5, False, seed=103, learned=64)

@@ -1,5 +1,7 @@
 #include "alambic/cli/decode_options.h"
 
+#include <algorithm>
+
 #include "alambic/base/error.h"
 #include "alambic/decode/quality.h"
 
@@ -7,11 +9,12 @@ namespace alambic {
 
 void add_decode_options(CLI::App& verb, DecodeArguments& o) {
   auto* decode =
-      verb.add_option("--decode", o.decode,
-                      "How to write: ar; speculative (the same text in fewer steps); lookup (the "
-                      "same, drafts from what the text repeats); diffusion")
-          ->check(CLI::IsMember({"ar", "lookup", "speculative", "diffusion"}))
-          ->capture_default_str();
+      verb.add_option(
+              "--decode", o.decode,
+              "How to write: ar; speculative (the same text in fewer steps); lookup (the "
+              "same, drafts from what the text repeats); diffusion. Default: ar, or diffusion "
+              "of a bidirectional model")
+          ->check(CLI::IsMember({"ar", "lookup", "speculative", "diffusion"}));
   verb.add_option("--quality", o.quality,
                   "Instead of --decode: 1 loses nothing, 0 is the fastest; see alambic calibrate")
       ->check(CLI::Range(0.0, 1.0))
@@ -60,10 +63,20 @@ void add_decode_options(CLI::App& verb, DecodeArguments& o) {
           "of its favourite; 0: nothing, 1: all but the favourite")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
+  verb.add_option("--steps", o.generate.steps,
+                  "Bidirectional models: forwards per text; 0: as many as --reveal takes")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  verb.add_option("--remask-steps", o.generate.remask_steps,
+                  "Bidirectional models: rounds in which the least sure tokens are rewritten")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
 }
 
-DecodeSettings decode_settings(const DecodeArguments& o, const ModelCard& card) {
-  DecodeSettings settings{decode_mode_from_name(o.decode), o.generate};
+DecodeSettings decode_settings(const DecodeArguments& o, const ModelCard& card,
+                               const ModelConfig& config) {
+  DecodeSettings settings{o.decode.empty() ? natural_mode(config) : decode_mode_from_name(o.decode),
+                          o.generate};
   GenerateOptions& g = settings.generate;
   if (card.block > 0 && g.block > card.block) {
     fail(ErrorCode::kInvalidArgument, "[--block] got {}; this model was trained with blocks of {}",
@@ -75,6 +88,7 @@ DecodeSettings decode_settings(const DecodeArguments& o, const ModelCard& card) 
   if (o.layout == "turns") g.outcomes = 0;
   if (o.layout == "fused") g.outcomes = 1;
   if (o.layout == "quadratic") g.outcomes = kEveryOutcome;
+  if (card.canvas > 0) g.max_tokens = std::min(g.max_tokens, card.canvas);
   if (o.quality) settings.mode = apply(choose_quality(card.dial, *o.quality), g);
   return settings;
 }

@@ -11,7 +11,7 @@
 namespace alambic {
 
 struct DecodeArguments {
-  std::string decode = "ar", layout = "auto", reveal = "threshold";
+  std::string decode, layout = "auto", reveal = "threshold";
   std::optional<double> quality;
   int drafts = 0;  // 0: as many as pay
   GenerateOptions generate = {.block = 0};
@@ -24,8 +24,9 @@ struct DecodeSettings {
   DecodeMode mode = DecodeMode::kAutoregressive;
   GenerateOptions generate;
 };
-// For a model with this card. kInvalidArgument or kUnsupported, in words of the options, for what
+// For this model. kInvalidArgument or kUnsupported, in words of the options, for what
 // this model cannot do.
-DecodeSettings decode_settings(const DecodeArguments& arguments, const ModelCard& card);
+DecodeSettings decode_settings(const DecodeArguments& arguments, const ModelCard& card,
+                               const ModelConfig& config);
 
 }  // namespace alambic

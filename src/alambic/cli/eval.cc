@@ -29,7 +29,8 @@ struct EvalArguments {
 void bind(CLI::App& verb, EvalArguments& o) {
   verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
   verb.add_option("--task", o.task, "What to score; default: what the model was trained for")
-      ->check(CLI::IsMember({"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"}));
+      ->check(
+          CLI::IsMember({"bleu", "accuracy", "exact", "slots", "rouge", "perplexity", "solved"}));
   add_data_options(verb, o.data);
   o.decode.generate.max_tokens = 160;
   add_decode_options(verb, o.decode);
@@ -101,7 +102,7 @@ void act(const EvalArguments& o, const Invocation&) {
   const Precision precision = precision_from_name(o.precision, o.model);
   OpenModel open = open_model(o.model, precision);
   use_chat_template(o.chat_template, o.model, open.loaded.card);
-  const DecodeSettings settings = decode_settings(o.decode, open.card());
+  const DecodeSettings settings = decode_settings(o.decode, open.card(), open.model().config());
   options.mode = settings.mode;
   options.generate = settings.generate;
   options.generate.precision = precision;

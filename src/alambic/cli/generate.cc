@@ -149,7 +149,7 @@ void act(const GenerateArguments& o, const Invocation&) {
   if (examples.empty()) fail(ErrorCode::kInvalidArgument, "[{}] holds no prompt", o.prompts);
   const Precision precision = precision_from_name(o.precision, o.model);
   const OpenModel open = open_model(o.model, precision);
-  auto [mode, options] = decode_settings(o.decode, open.card());
+  auto [mode, options] = decode_settings(o.decode, open.card(), open.model().config());
   options.precision = precision;
   options.stop = stop_tokens(open);
   options.vocabulary = open.tokenizer.vocab_size();
@@ -158,6 +158,10 @@ void act(const GenerateArguments& o, const Invocation&) {
       fail(ErrorCode::kInvalidArgument, "[--suffix] only diffusion sees what follows; add {}",
            "--decode diffusion");
     }
+    if (!open.model().config().causal) {
+      fail(ErrorCode::kInvalidArgument,
+           "[--suffix] in a bidirectional model the prompt itself holds the masks to be filled");
+    }
     options.suffix = open.tokenizer.encode(o.suffix, {.special_prefix = false});
   }
   Job job{open, open.card(), mode, options};
@@ -165,6 +169,8 @@ void act(const GenerateArguments& o, const Invocation&) {
   if (o.raw) {
     job.card.prompt_template = "{prompt}";
     job.card.chat_template.clear();
+    job.card.blank.clear();
+    job.card.task.clear();
   }
   std::optional<TokenTrie> labels;
   if (!open.card().labels.empty() && !o.free && job.mode != DecodeMode::kDiffusion) {

@@ -4,12 +4,21 @@
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
 #include "alambic/decode/decoders.h"
+#include "alambic/decode/masked.h"
 
 namespace alambic {
 namespace {
 
 constexpr DecodeMode kModes[] = {DecodeMode::kAutoregressive, DecodeMode::kLookup,
                                  DecodeMode::kSpeculative, DecodeMode::kDiffusion};
+
+void require_mode(DecodeMode mode, const ModelConfig& config) {
+  if (config.causal || mode == DecodeMode::kDiffusion) return;
+  fail(ErrorCode::kUnsupported,
+       "[decode] {} writes from left to right, and in this model every row sees every row; want "
+       "diffusion",
+       name_of(mode));
+}
 
 }  // namespace
 
@@ -35,7 +44,12 @@ std::string_view name_of(DecodeMode mode) {
   return "";
 }
 
+DecodeMode natural_mode(const ModelConfig& config) {
+  return config.causal ? DecodeMode::kAutoregressive : DecodeMode::kDiffusion;
+}
+
 std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& model) {
+  require_mode(mode, model.config());
   if (mode == DecodeMode::kAutoregressive) return std::make_unique<AutoregressiveDecoder>(model);
   if (mode == DecodeMode::kLookup) {
     return std::make_unique<DraftingDecoder>(model, DraftSource::kLookup);
@@ -50,6 +64,7 @@ std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& mode
   if (mode == DecodeMode::kSpeculative) {
     return std::make_unique<DraftingDecoder>(model, DraftSource::kMasks);
   }
+  if (!config.causal) return std::make_unique<MaskedDecoder>(model);
   return std::make_unique<DiffusionDecoder>(model);
 }
 

@@ -7,6 +7,8 @@
 //                causal model
 //   diffusion    blocks of masks revealed by confidence, corrected under the causal model, then
 //   committed
+// Models in which every row sees every row write by diffusion alone, over the whole text
+// (masked.h).
 //
 // MASK and ids from `vocabulary` on are never written. What is written for a prompt does not depend
 // on what else runs. Ownership: a Decoder looks at its model, which must outlive it; caches live
@@ -81,8 +83,11 @@ struct GenerateOptions {
   double remask = 0.1;
   int max_refinements = 8;  // rounds of re-masking per block
   // What follows the text: exactly max_tokens are written between prompt and suffix, fewer than a
-  // block.
+  // block. Not for bidirectional models, where a prompt may hold masks anywhere.
   std::vector<TokenId> suffix;
+  // Bidirectional models only (masked.h).
+  int steps = 0;         // forwards in all; 0: as many as the rule of reveal takes
+  int remask_steps = 0;  // rounds in which the least sure tokens are written once more
   // Sees every state of the text; null: nobody does.
   const RefinementSink* watch = nullptr;
 };
@@ -98,7 +103,7 @@ struct Generation {
   int64_t forwards = 0, rows = 0;  // that this prompt took part in; its rows there
   int64_t decided = 0;             // tokens and, where one ended the text, the stop token
   // Of all that was decided, under the causal model at temperature 1. Speculative and ar
-  // agree to the bit.
+  // agree to the bit. A bidirectional model: of each token when it was written.
   double log_probability = 0;
   bool stopped =
       false;  // by a stop token or the end of a choice, rather than by a limit or the sink
@@ -132,7 +137,11 @@ class Decoder {
                                                const BatchOptions& batch) const;
 };
 
-// kUnsupported where the mode needs a MASK token and the model has none.
+// How a model writes where nobody says how: by diffusion if it is bidirectional, else "ar".
+DecodeMode natural_mode(const ModelConfig& config);
+
+// kUnsupported where the mode needs a MASK token and the model has none, and for any mode but
+// diffusion of a bidirectional model.
 std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& model);
 
 // The generation of every prompt, in order: the tokens and log-probabilities of generate() of each

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "alambic/data/puzzles.h"
 #include "alambic/models/gguf_model.h"
 #include "alambic/text/special_guard.h"
 
@@ -41,13 +42,28 @@ std::vector<TokenId> encode_question(const Tokenizer& tokenizer, const ModelCard
   return guard.encode(chat_template_of(card, tokenizer).render(input), false);
 }
 
+// A form, with MASK where the card's blank stands.
+std::string with_masks(const std::string& prompt, const std::string& blank) {
+  std::string form;
+  size_t begin = 0;
+  for (size_t at; (at = prompt.find(blank, begin)) != std::string::npos; begin = at + blank.size())
+    form.append(prompt, begin, at - begin).append(kMaskToken);
+  if (begin == 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[decode] the form has no blank; want a \"{}\" where to fill in", blank);
+  }
+  return form.append(prompt, begin);
+}
+
 }  // namespace
 
 std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelCard& card,
                                    const std::string& prompt) {
+  if (card.task == kPuzzleTask) require_puzzle(prompt);
+  const std::string text = card.blank.empty() ? prompt : with_masks(prompt, card.blank);
   std::vector<TokenId> tokens = card.chat_template.empty()
-                                    ? tokenizer.encode(apply_template(card, prompt))
-                                    : encode_question(tokenizer, card, prompt);
+                                    ? tokenizer.encode(apply_template(card, text))
+                                    : encode_question(tokenizer, card, text);
   if (tokens.empty()) tokens.push_back(tokenizer.bos().value_or(end_token(tokenizer)));
   return tokens;
 }

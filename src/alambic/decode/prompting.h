@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "alambic/models/hf_directory.h"
@@ -10,10 +11,15 @@
 
 namespace alambic {
 
+inline constexpr const char* kMaskToken = "<|mask|>";
+// The task of models that solve puzzles: their prompts are checked (data/puzzles.h).
+inline constexpr std::string_view kPuzzleTask = "solved";
+
 // The prompt side: template applied, begin-of-text where the tokenizer adds one; through a chat
 // template, the prompt is what the user says, and no special token that it spells out counts. Never
 // empty: a text without prompt begins with the begin- or end-of-text token, so that its first token
-// has something to be predicted from.
+// has something to be predicted from. In a form, each blank of the card becomes a MASK token.
+// kInvalidArgument for a form without one and for a puzzle that cannot have a solution.
 std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelCard& card,
                                    const std::string& prompt);
 

@@ -18,15 +18,17 @@ void validate_tokens(const ModelConfig& config, std::span<const TokenId> tokens,
   }
 }
 
-void validate_prompt(const ModelConfig& config, const Prompt& prompt) {
+}  // namespace
+
+void validate_prompt(const ModelConfig& config, const Prompt& prompt, int room) {
   if (prompt.tokens.empty()) {
     fail(ErrorCode::kInvalidArgument, "[decode] the prompt has no tokens; want at least one");
   }
   validate_tokens(config, prompt.tokens, "prompt");
-  if (prompt.tokens.size() >= static_cast<size_t>(config.max_positions)) {
-    fail(ErrorCode::kInvalidArgument,
-         "[decode] the prompt has {} tokens; this model reads fewer than {}", prompt.tokens.size(),
-         config.max_positions);
+  if (prompt.tokens.size() + static_cast<size_t>(room) >
+      static_cast<size_t>(config.max_positions)) {
+    fail(ErrorCode::kInvalidArgument, "[decode] the prompt has {} tokens; this model reads {} {}",
+         prompt.tokens.size(), room > 0 ? "fewer than" : "at most", config.max_positions);
   }
 }
 
@@ -49,9 +51,10 @@ void validate_options(const GenerateOptions& o) {
   want(o.edit >= 0 && o.edit <= 1, "edit", o.edit, "0 to 1");
   want(o.remask >= 0 && o.remask <= 1, "remask", o.remask, "0 to 1");
   want(o.max_refinements >= 0, "max_refinements", o.max_refinements, "0 or more");
+  want(o.steps >= 0 && o.steps <= 1 << 20, "steps", o.steps, "0 to 1048576");
+  want(o.remask_steps >= 0 && o.remask_steps <= 1 << 20, "remask_steps", o.remask_steps,
+       "0 to 1048576");
 }
-
-}  // namespace
 
 void validate_choices(const TokenTrie& trie, const ModelConfig& config, int vocabulary, int room) {
   if (trie.longest() > static_cast<size_t>(room)) {
@@ -77,7 +80,7 @@ Session::Session(const LanguageModel& model, const Prompt& prompt, const Generat
       sampler_(model.config(), options, prompt.stream) {
   const ModelConfig& config = model.config();
   validate_options(options);
-  validate_prompt(config, prompt);
+  validate_prompt(config, prompt, 1);
   validate_tokens(config, options.suffix, "suffix");
   limit_ =
       std::min(options.max_tokens, config.max_positions - static_cast<int>(prompt.tokens.size()));

@@ -68,6 +68,11 @@ class Session {
   bool done_ = false;
 };
 
+// Throw kInvalidArgument for options that nobody can carry out, and for a prompt that this model
+// cannot read with room for so many tokens behind it.
+void validate_options(const GenerateOptions& options);
+void validate_prompt(const ModelConfig& config, const Prompt& prompt, int room);
+
 // Throws kInvalidArgument unless the model can write every choice within `room` tokens.
 void validate_choices(const TokenTrie& trie, const ModelConfig& config, int vocabulary, int room);
 

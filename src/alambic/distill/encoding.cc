@@ -38,22 +38,55 @@ Sequence encode_conversation(const Tokenizer& tokenizer, const ModelCard& card,
   return s;
 }
 
+// A form: the completion is the prompt filled in, and what was blank is what there is to learn.
+Sequence encode_form(const Tokenizer& tokenizer, const ModelCard& card, const Example& example) {
+  const std::vector<TokenId> form = encode_prompt(tokenizer, card, example.prompt);
+  Sequence s;
+  s.tokens = tokenizer.encode(apply_template(card, example.completion), {.parse_special = false});
+  const TokenId mask = tokenizer.find(kMaskToken).value_or(-1);
+  bool fits = form.size() == s.tokens.size();
+  for (size_t i = 0; fits && i < form.size(); ++i) {
+    s.learned.push_back(form[i] == mask);
+    fits = form[i] == mask || form[i] == s.tokens[i];
+  }
+  if (!fits) {
+    fail(ErrorCode::kInvalidArgument,
+         "[data] example {} is no form: its completion is not its prompt with every \"{}\" filled "
+         "in "
+         "by one token",
+         example.id, card.blank);
+  }
+  return s;
+}
+
+// A canvas has one size, whatever is written on it: what is left of it is end-of-text.
+bool pad_to_canvas(Sequence& s, int canvas, TokenId end) {
+  const size_t size = static_cast<size_t>(s.prompt_tokens) + static_cast<size_t>(canvas);
+  if (s.tokens.size() > size) return false;
+  if (!s.learned.empty()) s.learned.resize(static_cast<size_t>(canvas), true);
+  s.tokens.resize(size, end);
+  return true;
+}
+
 }  // namespace
 
 std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
                                        const Example& example, int max_tokens) {
   Sequence s;
-  if (!card.chat_template.empty()) {
+  if (!card.blank.empty()) {
+    s = encode_form(tokenizer, card, example);
+  } else if (!card.chat_template.empty()) {
     s = encode_conversation(tokenizer, card, example);
-    if (s.learned.empty() || static_cast<int>(s.tokens.size()) > max_tokens) return std::nullopt;
-    return s;
+    if (s.learned.empty()) return std::nullopt;
+  } else {
+    s.tokens = encode_prompt(tokenizer, card, example.prompt);
+    s.prompt_tokens = static_cast<int>(s.tokens.size());
+    const auto answer =
+        tokenizer.encode(example.completion, {.special_prefix = false, .parse_special = false});
+    s.tokens.insert(s.tokens.end(), answer.begin(), answer.end());
+    s.tokens.push_back(end_token(tokenizer));
   }
-  s.tokens = encode_prompt(tokenizer, card, example.prompt);
-  s.prompt_tokens = static_cast<int>(s.tokens.size());
-  const auto answer =
-      tokenizer.encode(example.completion, {.special_prefix = false, .parse_special = false});
-  s.tokens.insert(s.tokens.end(), answer.begin(), answer.end());
-  s.tokens.push_back(end_token(tokenizer));
+  if (card.canvas > 0 && !pad_to_canvas(s, card.canvas, end_token(tokenizer))) return std::nullopt;
   if (static_cast<int>(s.tokens.size()) > max_tokens) return std::nullopt;
   return s;
 }

@@ -13,10 +13,12 @@ namespace alambic {
 
 inline constexpr const char* kEndToken = "<|endoftext|>";
 inline constexpr const char* kAnswerToken = "<|answer|>";
-inline constexpr const char* kMaskToken = "<|mask|>";
 
 // Prompt, completion and end-of-text; nothing if that is longer than `max_tokens`. Through a card's
-// chat template a conversation goes whole, and what its assistant says is learned.
+// chat template a conversation goes whole, and what its assistant says is learned. Of a form (a
+// card with a blank) the completion alone, of which the blanks are learned. Where the card has a
+// canvas, the answer is filled up to it with end-of-text, and nothing comes back if it does not
+// fit. kInvalidArgument for a form whose completion is not its prompt filled in.
 std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
                                        const Example& example, int max_tokens);
 

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "alambic/base/file.h"
+#include "alambic/models/hf_directory.h"
 
 namespace alambic {
 namespace {
@@ -19,6 +20,9 @@ constexpr std::pair<Divergence, const char*> kDivergences[] = {
     {Divergence::kReverseKl, "reverse_kl"},
     {Divergence::kJsd, "jsd"},
     {Divergence::kTotalVariation, "tv"}};
+
+constexpr std::pair<TimeWeight, const char*> kTimeWeights[] = {{TimeWeight::kInverse, "inverse"},
+                                                               {TimeWeight::kLinear, "linear"}};
 
 // The one list of keys: reading, writing and checking all walk it. `v(key, field)` for every field.
 template <class V>
@@ -95,6 +99,11 @@ void visit(V& v, Recipe& r) {
   v("vocabulary", r.vocabulary);
   v.section("data");
   v("source", r.data.source);
+  v("givens_min", r.data.puzzle.givens_min);
+  v("givens_max", r.data.puzzle.givens_max);
+  v("numbers", r.data.puzzle.numbers);
+  v("digits", r.data.puzzle.digits);
+  v("blank", r.data.blank);
   v("format", r.data.format);
   v("train", r.data.train);
   v("train_target", r.data.train_target);
@@ -126,6 +135,8 @@ void visit(V& v, Recipe& r) {
   v("align", r.signals.align);
   v.section("student");
   visit(v, r.student);
+  v("attention", r.attention);
+  v("positions", r.positions);
   v.section("student.lora");
   visit(v, r.lora);
   v.section("student.train");
@@ -143,6 +154,8 @@ void visit(V& v, Recipe& r) {
   v("divergence", r.objective.divergence);
   v("beta", r.objective.beta);
   v("temperature", r.objective.temperature);
+  v("time_weight", r.masked.time_weight);
+  v("focal", r.masked.focal);
   v.section("polish");
   v("steps", r.polish.steps);
   v("prompts", r.polish.prompts);
@@ -194,15 +207,24 @@ class Reader {
       }
     }
   }
-  // The known key that shares the longest end or beginning.
+  // Of the known keys of that name, or that hold it, the one that begins most alike.
   std::string suggestion(const std::string& path) const {
     const std::string name = path.substr(path.rfind('.') + 1);
+    std::string best;
+    size_t most = 0;
     for (const std::string& candidate : known_) {
-      if (candidate.ends_with("." + name) || candidate.find(name) != std::string::npos) {
-        return fmt::format("; did you mean \"{}\"?", candidate);
+      const bool named = candidate.ends_with("." + name);
+      if (!named && candidate.find(name) == std::string::npos) continue;
+      const auto shared = static_cast<size_t>(
+          std::mismatch(candidate.begin(), candidate.end(), path.begin(), path.end()).first -
+          candidate.begin());
+      const size_t likeness = 1 + shared + (named ? path.size() : 0);
+      if (likeness > most) {
+        most = likeness;
+        best = candidate;
       }
     }
-    return "";
+    return best.empty() ? "" : fmt::format("; did you mean \"{}\"?", best);
   }
 
   template <class Node>
@@ -262,6 +284,19 @@ class Reader {
     fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want forward_kl, reverse_kl, jsd or tv",
          where_, path, name);
   }
+  template <class Node>
+  void assign(const std::string& path, const Node& node, TimeWeight& field) const {
+    std::string name;
+    assign(path, node, name);
+    for (const auto& [value, text] : kTimeWeights) {
+      if (name == text) {
+        field = value;
+        return;
+      }
+    }
+    fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want inverse or linear", where_, path,
+         name);
+  }
 
   const toml::table& table_;
   std::string_view where_;
@@ -287,6 +322,11 @@ class Writer {
   }
   void operator()(const char* key, Divergence field) {
     for (const auto& [value, text] : kDivergences) {
+      if (value == field) line(key, quoted(text));
+    }
+  }
+  void operator()(const char* key, TimeWeight field) {
+    for (const auto& [value, text] : kTimeWeights) {
       if (value == field) line(key, quoted(text));
     }
   }
@@ -424,8 +464,12 @@ void check_adaptation(const Recipe& r, std::string_view where) {
 }
 
 void check(const Recipe& r, std::string_view where) {
-  one_of(where, "task", r.task, {"bleu", "accuracy", "exact", "slots", "rouge", "perplexity"});
-  one_of(where, "data.source", r.data.source, {"support-mail", "files"});
+  one_of(where, "task", r.task,
+         {"bleu", "accuracy", "exact", "slots", "rouge", "perplexity", "solved"});
+  one_of(where, "data.source", r.data.source,
+         {"support-mail", "files", "sudoku", "countdown", "multiplication"});
+  one_of(where, "student.attention", r.attention, {"causal", "all"});
+  one_of(where, "student.positions", r.positions, {"rotary", "learned"});
   one_of(where, "student.init", r.student.init, {"random", "teacher", "adapt"});
   one_of(where, "signals.kind", r.signals.kind, {"text", "draws", "topk", "memory"});
   one_of(where, "signals.texts", r.signals.texts, {"gold", "teacher", "both"});
@@ -479,6 +523,14 @@ void check(const Recipe& r, std::string_view where) {
   check_adaptation(r, where);
   check_provenance(r.provenance, where);
   const HybridObjective valid(r.objective);  // its constructor checks the weights
+  const MaskedObjective also_valid(r.masked);
+  if (r.attention == "all" && r.objective.alpha > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] objective.alpha = {} learns a teacher's next-token probabilities, which a "
+         "bidirectional student has no use for; want alpha = 0, and the teacher's texts "
+         "(signals.kind = \"text\")",
+         where, r.objective.alpha);
+  }
 }
 
 }  // namespace
@@ -554,6 +606,35 @@ ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_posi
   c.ffn = recipe.ffn;
   c.max_positions = max_positions;
   validate(c, where);
+  return c;
+}
+
+bool is_bidirectional(const Recipe& recipe) {
+  return recipe.student.model.empty() ? recipe.attention == "all"
+                                      : !read_model_config(recipe.student.model).causal;
+}
+
+ModelConfig student_config(const Recipe& recipe, int vocabulary) {
+  ModelConfig c = model_config(recipe.student, vocabulary, recipe.data.max_tokens, "student");
+  c.causal = recipe.attention == "causal";
+  if (!c.causal) c.family = "llada";
+  if (recipe.positions == "rotary") return c;
+  c.positions = PositionKind::kLearned;
+  if (!c.causal) return c;
+  if (c.kv_heads != c.heads) {
+    fail(
+        ErrorCode::kInvalidArgument,
+        "[student] kv_heads = {} of {}; a causal student with learned positions has GPT-2's shape, "
+        "where they are as many",
+        c.kv_heads, c.heads);
+  }
+  c.family = "gpt2";
+  c.layer_norm = c.qkv_bias = c.output_bias = c.mlp_bias = true;
+  c.gated_mlp = false;
+  c.activation = Activation::kGeluTanh;
+  // Two matrices instead of three: as many weights.
+  c.ffn = recipe.student.ffn * 3 / 2;
+  validate(c, "student");
   return c;
 }
 

@@ -6,19 +6,26 @@
 #include <string>
 #include <vector>
 
+#include "alambic/data/puzzles.h"
 #include "alambic/data/signal.h"
 #include "alambic/distill/hybrid_objective.h"
+#include "alambic/distill/masked_objective.h"
 #include "alambic/models/model_config.h"
 #include "alambic/train/trainer.h"
 
 namespace alambic {
 
 struct DataRecipe {
-  std::string source = "support-mail";  // "support-mail" (built in) or "files"
-  std::string format = "auto";          // of files: as DataSource
-  std::string train, train_target;      // paths, several with commas between; a target only for
-                                        // parallel text
-  std::string test, test_target;        // empty: held out from train
+  // "files"; built in: "support-mail", and the puzzles "sudoku", "countdown", "multiplication"
+  std::string source = "support-mail";
+  PuzzleOptions puzzle;  // keys givens_min, givens_max, numbers, digits
+  // In place: what stands for a blank in prompts that a bidirectional student fills in; the prompt
+  // template is not used then. A causal one writes the whole answer behind the prompt all the same.
+  std::string blank;
+  std::string format = "auto";      // of files: as DataSource
+  std::string train, train_target;  // paths, several with commas between; a target only for
+                                    // parallel text
+  std::string test, test_target;    // empty: held out from train
   std::string prompt_field, completion_field;
   std::string prompts;  // extra prompts without answers, for the teacher to answer (jsonl)
   int limit = 0;        // training examples at most; 0: all
@@ -125,7 +132,7 @@ struct ProvenanceRecipe {
 
 struct Recipe {
   std::string name = "run";
-  std::string task = "exact";  // bleu, accuracy, exact, slots, rouge, perplexity
+  std::string task = "exact";  // bleu, accuracy, exact, slots, rouge, perplexity, solved
   uint64_t seed = 1;
   DataRecipe data;
   int vocabulary = 1024;  // pieces to train; unused where the teacher brings a tokenizer
@@ -136,6 +143,10 @@ struct Recipe {
   SignalRecipe signals;
   HybridOptions objective;
   PolishRecipe polish;
+  MaskedOptions masked;  // of a bidirectional student, among the keys of [objective]
+  // Of a student made by this run: "causal", or "all": every row sees every row, and it learns by
+  // masked diffusion (LLaDA). Its positions: "rotary" or "learned" (GPT-2's shape where causal).
+  std::string attention = "causal", positions = "rotary";
   EvalRecipe eval;
   ProvenanceRecipe provenance;
 
@@ -156,9 +167,14 @@ std::string recipe_to_toml(const Recipe& recipe);
 // on.
 std::string recipe_substance(const Recipe& recipe);
 
+// Whether the student is a masked diffusion model: made as one, or so in its directory.
+bool is_bidirectional(const Recipe& recipe);
+
 // Sizes of a model for `vocabulary` tokens, validated.
 ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_positions,
                          std::string_view where);
+// Of the student, with its attention and its positions.
+ModelConfig student_config(const Recipe& recipe, int vocabulary);
 TrainOptions train_options(const TrainRecipe& recipe, int64_t tokens_per_epoch, uint64_t seed);
 
 }  // namespace alambic

@@ -110,6 +110,21 @@ HybridOptions without_teacher(HybridOptions objective) {
   return objective;
 }
 
+// What a bidirectional student needs beside that: forms are filled in place, and for all else the
+// canvas has the size of the longest answer.
+void prepare_bidirectional(const Recipe& recipe, const RunData& data, const Tokenizer& tokenizer,
+                           ModelCard& card) {
+  card.block = 0;
+  if (!recipe.data.blank.empty()) {
+    card.blank = recipe.data.blank;
+    card.prompt_template = "{prompt}";
+    return;
+  }
+  for (const Sequence& s : encode_examples(tokenizer, card, data.train, recipe.data.max_tokens)) {
+    card.canvas = std::max(card.canvas, static_cast<int>(s.tokens.size()) - s.prompt_tokens);
+  }
+}
+
 ModelCard student_card(const Recipe& recipe, const RunData& data, const RunModel& teacher) {
   ModelCard card = run_card(recipe, data);
   card.prompt_template = teacher.card.prompt_template;
@@ -145,7 +160,8 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
     models.teacher =
         timed("teacher", [&] { return make_teacher(recipe, data, tokenizers, options); });
   }
-  const ModelCard card = student_card(recipe, data, models.teacher);
+  ModelCard card = student_card(recipe, data, models.teacher);
+  if (is_bidirectional(recipe)) prepare_bidirectional(recipe, data, tokenizers.student, card);
   TrainingSet taught;
   SignalSequences signals = timed("signals", [&] {
     return gather_run_signals(recipe, data, models.teacher, tokenizers, options);
@@ -209,6 +225,7 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   ModelCard card = run_card(recipe, data);
   card.block = recipe.objective.draft_weight > 0 ? recipe.objective.block : 0;
   card.provenance = {{"made by", "alambic train"}, {"recipe", recipe.name}};
+  if (is_bidirectional(recipe)) prepare_bidirectional(recipe, data, tokenizer, card);
   TrainingSet set{
       signals.empty()
           ? encode_examples(tokenizer, card, data.train, recipe.data.max_tokens)

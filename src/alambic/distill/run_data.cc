@@ -14,6 +14,7 @@
 namespace alambic {
 namespace {
 
+constexpr int kPuzzles = 20000;      // training puzzles where the recipe sets no limit
 constexpr int kSupportMails = 4000;  // training mails where the recipe sets no limit
 
 // `paths`: one, or several with commas between.
@@ -61,6 +62,10 @@ RunData load_run_data(const Recipe& recipe) {
   if (d.source == "support-mail") {
     Splits splits = support_mail_splits(d.limit > 0 ? d.limit : kSupportMails, d.validation,
                                         d.test_limit, d.seed);
+    data = {std::move(splits.train), std::move(splits.validation), std::move(splits.test), {}};
+  } else if (is_puzzle_source(d.source)) {
+    Splits splits = puzzle_splits(d.source, d.puzzle, d.limit > 0 ? d.limit : kPuzzles,
+                                  d.validation, d.test_limit, d.seed);
     data = {std::move(splits.train), std::move(splits.validation), std::move(splits.test), {}};
   } else {
     std::vector<Example> all = remove_duplicates(read(d, d.train, d.train_target));

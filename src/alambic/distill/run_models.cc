@@ -413,18 +413,21 @@ RunModel trained_student(const StudentJob& job, const Recipe& recipe, const Trai
   TrainOptions train_as = train_options(train_recipe, token_count(set.sequences), recipe.seed);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, job.name, set);
-  const HybridObjective objective(job.objective, job.speaker);
+  std::unique_ptr<Objective> objective;
+  if (is_bidirectional(recipe)) {
+    objective = std::make_unique<MaskedObjective>(recipe.masked);
+  } else {
+    objective = std::make_unique<HybridObjective>(job.objective, job.speaker);
+  }
   if (!recipe.student.model.empty()) {
     if (!recipe.adapts()) check_given_model(recipe, tokenizer, job.objective);
     const TokenId mask = tokenizer.find(kMaskToken).value_or(-1);
-    return train_or_load(job.name, given_model(recipe, mask), job.card, objective, set, train_as,
+    return train_or_load(job.name, given_model(recipe, mask), job.card, *objective, set, train_as,
                          tokenizer, directory, recipe.student.model);
   }
-  const ModelConfig config = with_ids(
-      model_config(recipe.student, tokenizer.vocab_size(), recipe.data.max_tokens, "student"),
-      tokenizer);
+  const ModelConfig config = with_ids(student_config(recipe, tokenizer.vocab_size()), tokenizer);
   return train_or_load(job.name, fresh_model(config, recipe.seed + 1, job.ancestor), job.card,
-                       objective, set, train_as, tokenizer, directory);
+                       *objective, set, train_as, tokenizer, directory);
 }
 
 // The last part: texts of its own, mixed with what it learned from.

@@ -182,6 +182,10 @@ class Measurement {
   TaskResult measure(const RunModel& m, const Tokenizer& tokenizer, DecodeMode mode) const {
     return run_task(task_, *m.model, tokenizer, m.card, data_.test, options(m.name, mode));
   }
+  // As the model writes by itself.
+  TaskResult measure(const RunModel& m, const Tokenizer& tokenizer) const {
+    return measure(m, tokenizer, natural_mode(m.model->config()));
+  }
   static ModelReport describe(const RunModel& m, const TaskResult& result) {
     return {m.name, m.model->config().parameters(), m.bytes, result.score};
   }
@@ -201,13 +205,13 @@ class Measurement {
 
   void score_models() {
     if (models_.teacher.model) {
-      teacher_ = measure(models_.teacher, tokenizers_.teacher, DecodeMode::kAutoregressive);
+      teacher_ = measure(models_.teacher, tokenizers_.teacher);
       report_.teacher = describe(models_.teacher, teacher_);
     } else {
       report_.teacher = measure_endpoint();
     }
-    student_ = measure(models_.student, tokenizers_.student, DecodeMode::kAutoregressive);
-    control_ = measure(models_.control, tokenizers_.student, DecodeMode::kAutoregressive);
+    student_ = measure(models_.student, tokenizers_.student);
+    control_ = measure(models_.control, tokenizers_.student);
     report_.student = describe(models_.student, student_);
     report_.control = describe(models_.control, control_);
     const bool lower = traits(task_).lower_is_better;
@@ -236,8 +240,9 @@ class Measurement {
     std::vector<std::vector<TokenId>> plain;
     for (const std::string& name : recipe_.eval.decode) {
       const DecodeMode mode = decode_mode_from_name(name);
+      const bool bidirectional = !models_.student.model->config().causal;
       const bool drafts = mode == DecodeMode::kSpeculative || mode == DecodeMode::kDiffusion;
-      if (drafts && !hybrid_) continue;
+      if (bidirectional ? mode != DecodeMode::kDiffusion : drafts && !hybrid_) continue;
       Speed speed = decode_speed(mode, models_.student, tokenizers_.student, prompts, recipe_.eval);
       if (mode == DecodeMode::kAutoregressive) plain = speed.answers;
       if (task_ != Task::kPerplexity) {
@@ -322,7 +327,9 @@ class Measurement {
   }
 
   std::optional<Score> agree(const RunModel& m) const {
-    if (!tokenizers_.same) return std::nullopt;  // nothing to agree about, token by token
+    // Nothing to agree about, token by token.
+    if (!tokenizers_.same || !m.model->config().causal || !models_.teacher.model->config().causal)
+      return std::nullopt;
     const std::span<const Example> some(data_.test.data(),
                                         std::min(data_.test.size(), kAgreementExamples));
     return agreement(*m.model, *models_.teacher.model, tokenizers_.teacher, m.card, some,
@@ -361,7 +368,7 @@ class Measurement {
       o.vocabulary = tokenizer.vocab_size();
       const Prompt p{encode_prompt(tokenizer, m.card, prompt)};
       return tokenizer.decode(
-          make_decoder(DecodeMode::kAutoregressive, *m.model)->generate(p, o).tokens);
+          make_decoder(natural_mode(m.model->config()), *m.model)->generate(p, o).tokens);
     };
     const size_t count = std::min(data_.prompts.size(), static_cast<size_t>(recipe_.eval.samples));
     for (size_t i = 0; i < count; ++i) {

@@ -108,7 +108,19 @@ LocalTeacher::LocalTeacher(const LanguageModel& model, Tokenizer tokenizer, Mode
       tokenizer_(std::move(tokenizer)),
       card_(std::move(card)),
       id_(std::move(id)),
-      options_(options) {}
+      options_(options) {
+  if (!model_.config().causal && options_.kind != SignalKind::kText) {
+    fail(ErrorCode::kUnsupported,
+         "[signals] {} is a diffusion model: its probabilities are not those of a next token; want "
+         "its texts alone (signals.kind = \"text\")",
+         id_);
+  }
+}
+
+Capabilities LocalTeacher::capabilities() const {
+  const bool speaks = model_.config().causal;
+  return {true, speaks, speaks, true};
+}
 
 void LocalTeacher::annotate(std::span<const SignalRequest> requests, SignalSink& sink) {
   constexpr size_t kBatch = 64;
@@ -165,13 +177,14 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
   }
   const TokenId end = end_token(tokenizer_);
   GenerateOptions options;
-  options.max_tokens = options_.max_new_tokens;
+  options.max_tokens =
+      card_.canvas > 0 ? std::min(card_.canvas, options_.max_new_tokens) : options_.max_new_tokens;
   options.temperature = options_.text_temperature;
   options.seed = options_.seed;
   options.stop = {end};
   options.vocabulary = tokenizer_.vocab_size();
   options.precision = options_.precision;
-  const std::vector<Generation> texts = generate_all(DecodeMode::kAutoregressive, model_, prompts,
+  const std::vector<Generation> texts = generate_all(natural_mode(model_.config()), model_, prompts,
                                                      options, {.batch = 64, .progress = ""});
   for (size_t j = 0; j < wanted.size(); ++j) {
     std::vector<TokenId> tokens = prompts[j].tokens;

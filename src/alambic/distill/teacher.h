@@ -68,14 +68,15 @@ struct LocalTeacherOptions {
   Precision precision = Precision::kBf16;
 };
 
-// A model directory on this machine. Draws depend on (seed, example, sample, position) alone, so a
+// A model directory on this machine. A diffusion model (LLaDA, Dream) gives texts alone:
+// kUnsupported for any other kind. Draws depend on (seed, example, sample, position) alone, so a
 // gathering that was killed and resumed stores the same signals as one that was not.
 class LocalTeacher final : public Teacher {
  public:
   // `model` must be frozen for inference and outlive the teacher.
   LocalTeacher(const LanguageModel& model, Tokenizer tokenizer, ModelCard card, std::string id,
                const LocalTeacherOptions& options);
-  Capabilities capabilities() const override { return {true, true, true, true}; }
+  Capabilities capabilities() const override;
   std::string id() const override { return id_; }
   void annotate(std::span<const SignalRequest> requests, SignalSink& sink) override;
 

@@ -7,6 +7,7 @@
 #include "alambic/autograd/ops.h"
 #include "alambic/autograd/ops_head.h"
 #include "alambic/base/progress.h"
+#include "alambic/data/puzzles.h"
 #include "alambic/eval/bleu.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/rouge.h"
@@ -16,12 +17,13 @@
 namespace alambic {
 namespace {
 
-constexpr std::array<TaskTraits, 6> kTraits{{{"bleu", "BLEU", false, false},
+constexpr std::array<TaskTraits, 7> kTraits{{{"bleu", "BLEU", false, false},
                                              {"accuracy", "accuracy", true, false},
                                              {"exact", "exact match", true, false},
                                              {"slots", "slot F1", true, false},
                                              {"rouge", "ROUGE-L", true, false},
-                                             {"perplexity", "perplexity", false, true}}};
+                                             {"perplexity", "perplexity", false, true},
+                                             {"solved", "solved", true, false}}};
 
 // The rows that predict the completion of each example, and what they should say.
 struct References {
@@ -103,6 +105,16 @@ TaskResult run_perplexity(const LanguageModel& model, const Tokenizer& tokenizer
   return result;
 }
 
+// Share of puzzles whose answer the verifier takes, whatever the completion says.
+Evidence solved_evidence(std::span<const std::string> answers, std::span<const Example> examples) {
+  require_same_count("solved", answers.size(), examples.size());
+  std::vector<double> solved;
+  solved.reserve(answers.size());
+  for (size_t i = 0; i < answers.size(); ++i)
+    solved.push_back(solves_puzzle(examples[i].prompt, answers[i]) ? 1 : 0);
+  return mean_evidence(std::move(solved));
+}
+
 }  // namespace
 
 Task task_from_name(std::string_view name) {
@@ -110,7 +122,8 @@ Task task_from_name(std::string_view name) {
     if (name == kTraits[i].name) return static_cast<Task>(i);
   }
   fail(ErrorCode::kInvalidArgument,
-       "[task] unknown task \"{}\"; want bleu, accuracy, exact, slots, rouge or perplexity", name);
+       "[task] unknown task \"{}\"; want bleu, accuracy, exact, slots, rouge, perplexity or solved",
+       name);
 }
 
 const TaskTraits& traits(Task task) { return kTraits[static_cast<size_t>(task)]; }
@@ -130,6 +143,8 @@ Evidence score_answers(Task task, std::span<const std::string> answers,
       return slot_evidence(answers, wanted).f1;
     case Task::kRouge:
       return rouge_l_evidence(answers, wanted);
+    case Task::kSolved:
+      return solved_evidence(answers, examples);
     case Task::kPerplexity:
       break;
   }
@@ -140,6 +155,11 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
                     const ModelCard& card, std::span<const Example> examples,
                     const TaskOptions& options) {
   if (examples.empty()) fail(ErrorCode::kInvalidArgument, "[eval] there is no example to score");
+  if (task == Task::kPerplexity && !model.config().causal) {
+    fail(ErrorCode::kUnsupported,
+         "[eval] perplexity is of a model that writes from left to right; this one is "
+         "bidirectional");
+  }
   if (task == Task::kPerplexity) return run_perplexity(model, tokenizer, card, examples, options);
   std::optional<TokenTrie> trie;
   const TokenId end = end_token(tokenizer);
@@ -154,6 +174,7 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
   for (const Example& example : examples)
     prompts.push_back({encode_prompt(tokenizer, card, example.prompt)});
   GenerateOptions generate = options.generate;
+  if (card.canvas > 0) generate.max_tokens = std::min(card.canvas, generate.max_tokens);
   generate.stop = {end};
   generate.vocabulary = tokenizer.vocab_size();
   generate.constraint = trie && options.mode != DecodeMode::kDiffusion ? &*trie : nullptr;

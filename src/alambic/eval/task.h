@@ -14,9 +14,10 @@
 
 namespace alambic {
 
-enum class Task { kBleu, kAccuracy, kExact, kSlots, kRouge, kPerplexity };
+enum class Task { kBleu, kAccuracy, kExact, kSlots, kRouge, kPerplexity, kSolved };
 
-// "bleu", "accuracy", "exact", "slots", "rouge", "perplexity"; kInvalidArgument for any other name.
+// "bleu", "accuracy", "exact", "slots", "rouge", "perplexity", "solved"; kInvalidArgument for any
+// other name.
 Task task_from_name(std::string_view name);
 
 struct TaskTraits {

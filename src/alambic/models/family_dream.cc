@@ -9,6 +9,7 @@ ModelConfig read_dream(const Json& json, std::string_view where) {
   ModelConfig c = read_llama_like(json, where, "Dream");
   c.qkv_bias = true;
   c.causal = false;
+  c.shifted_rows = true;
   c.mask = optional<int>(json, "mask_token_id", -1, where);
   expect_value(json, "use_sliding_window", false, where);
   return c;

@@ -196,7 +196,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "families/mistral_window", "families/qwen2_yarn_rope",
                     "families/qwen2_window_above", "families/qwen3", "families/gpt2",
                     "families/gptj", "families/gpt_neox_parallel", "families/gpt_neox_sequential",
-                    "families/bloom", "families/llada", "families/dream"),
+                    "families/bloom", "families/llada", "families/llada_learned", "families/dream"),
     [](const auto& test) {
       const std::string name = test.param;
       return name.substr(name.find('/') + 1);

@@ -27,12 +27,16 @@ ModelConfig read_llada(const Json& json, std::string_view where) {
   c.qkv_bias = optional<bool>(json, "include_qkv_bias", false, where);
   c.causal = false;
   c.mask = optional<int>(json, "mask_token_id", -1, where);
-  read_rope(json, where, c);
+  // As in OLMo: positions are learned where neither RoPE nor ALiBi says them.
+  if (optional<bool>(json, "rope", true, where)) {
+    read_rope(json, where, c);
+  } else {
+    c.positions = PositionKind::kLearned;
+  }
   read_ids(json, where, c);
   expect_value(json, "block_type", "llama", where);
   expect_value(json, "layer_norm_type", "rms", where);
   expect_value(json, "activation_type", "silu", where);
-  expect_value(json, "rope", true, where);
   expect_value(json, "alibi", false, where);
   expect_value(json, "include_bias", false, where);
   expect_value(json, "attention_layer_norm", false, where);
@@ -64,7 +68,7 @@ Json write_llada(const ModelConfig& c) {
                {"block_type", "llama"},
                {"layer_norm_type", "rms"},
                {"activation_type", "silu"},
-               {"rope", true},
+               {"rope", c.positions == PositionKind::kRotary},
                {"alibi", false},
                {"mask_token_id", c.mask}};
   write_ids(c, json);
@@ -84,6 +88,7 @@ StoredTensor stored_llada(std::string_view parameter) {
       {"down", "ff_out"}};
   const ParameterName name(parameter);
   if (name.part == "embedding") return {"model.transformer.wte.weight"};
+  if (name.part == "positions") return {"model.transformer.wpe.weight"};
   if (name.part == "final_norm") return {"model.transformer.ln_f.weight"};
   if (name.part == "head") return {"model.transformer.ff_out.weight"};
   return {fmt::format("model.transformer.blocks.{}.{}{}", name.layer, kInLayer.at(name.part),

@@ -48,6 +48,8 @@ Json card_json(const ModelConfig& config, const ModelCard& card) {
                             {"speed", point.speed}});
   }
   if (!card.chat_template.empty()) json["chat_template"] = card.chat_template;
+  if (card.canvas > 0) json["canvas"] = card.canvas;
+  if (!card.blank.empty()) json["blank"] = card.blank;
   if (config.mask >= 0) json["mask_token_id"] = config.mask;
   return json;
 }
@@ -65,6 +67,11 @@ ModelCard read_card(const Json& json, std::string_view where, ModelConfig& sizes
     fail(ErrorCode::kCorruptData, "[{}] alambic.block = {}; want 0 to 4096", where, card.block);
   }
   if (json.contains("dial")) card.dial = read_dial(json["dial"], where);
+  card.canvas = optional<int>(json, "canvas", 0, where);
+  if (card.canvas < 0) {
+    fail(ErrorCode::kCorruptData, "[{}] alambic.canvas = {}; want 0 or more", where, card.canvas);
+  }
+  card.blank = optional<std::string>(json, "blank", "", where);
   card.provenance = json.value("provenance", Json::object());
   require_object(card.provenance, "provenance", where);
   sizes.mask = optional<int>(json, "mask_token_id", -1, where);

@@ -31,7 +31,9 @@ struct ModelCard {
   std::vector<std::string> labels;  // the closed set of answers, for classifiers
   int block = 0;                    // length of diffusion blocks and drafts; 0: autoregressive only
   std::vector<QualityPoint>
-      dial;  // fastest first; what --quality chooses from; empty: not measured
+      dial;           // fastest first; what --quality chooses from; empty: not measured
+  int canvas = 0;     // masks that a bidirectional model resolves behind a prompt; 0: any number
+  std::string blank;  // what stands for a mask in the prompts of forms, "" if prompts are none
   Json provenance = Json::object();  // teacher, data, recipe: copied to README.md
 };
 

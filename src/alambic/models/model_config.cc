@@ -26,6 +26,7 @@ std::vector<std::string> ModelConfig::peculiarities() const {
     if (so) list.push_back(std::move(what));
   };
   note(!causal, "bidirectional: a masked diffusion model");
+  note(shifted_rows, "row i speaks of token i + 1");
   note(positions == PositionKind::kLearned, "learned positions");
   note(positions == PositionKind::kAlibi, "ALiBi instead of positions");
   note(rotated > 0 && rotated < head_dim,

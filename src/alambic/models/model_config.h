@@ -37,6 +37,8 @@ struct ModelConfig {
   int window = 0;       // keys farther back are out of sight; 0: none are
   int window_from = 0;  // the first layer with the window
   bool causal = true;   // false: a masked diffusion model, every row sees every row
+  // Of a masked diffusion model: row i speaks of token i + 1, and row 0 of the first token as well
+  bool shifted_rows = false;
   float norm_eps = 1e-5F;
   bool layer_norm = false;      // else RMS norm
   bool embedding_norm = false;  // right behind the embedding
