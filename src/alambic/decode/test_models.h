@@ -151,4 +151,9 @@ class PositionModel final : public LanguageModel {
   bool learns_;
 };
 
+inline Generation write(DecodeMode mode, const LanguageModel& model, const Prompt& prompt,
+                        const GenerateOptions& options, const TokenSink& sink = {}) {
+  return make_decoder(mode, model)->generate(prompt, options, sink);
+}
+
 }  // namespace alambic
