@@ -268,6 +268,10 @@ std::string line_chart(std::span<const ChartSeries> series, std::string_view tit
     svg += "<polyline class=\"curve\" points=\"";
     for (const auto& [x, y] : points) svg += fmt::format("{:.1f},{:.1f} ", x_of(x), y_of(y));
     svg += "\"/>";
+    if (one->label.empty()) {
+      svg += "</g>\n";
+      continue;
+    }
     const std::string label = shortened(one->label);
     svg += line("key", legend_x, kTop - 26, legend_x + 18, kTop - 26);
     svg += text_at("label", legend_x + 24, kTop - 22, "start", label) + "</g>\n";

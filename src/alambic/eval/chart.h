@@ -32,7 +32,8 @@ struct ChartSeries {
   std::string label, style;
   std::vector<std::pair<double, double>> points;
 };
-// Lines over a common x; long series are thinned to means of neighbours.
+// Lines over a common x; long series are thinned to means of neighbours, and one without a label
+// stands in no legend.
 std::string line_chart(std::span<const ChartSeries> series, std::string_view title,
                        std::string_view x_label, std::string_view y_label);
 

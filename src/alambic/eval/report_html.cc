@@ -47,6 +47,7 @@ th:first-child,td:first-child{text-align:left;padding-left:2px;white-space:norma
 th{color:var(--soft);font-weight:500;font-size:.84rem;vertical-align:bottom}
 td:last-child,th:last-child{padding-right:2px}
 tr.me td{font-weight:600}
+td.wrap{white-space:normal;min-width:8em}
 td small,.soft small{color:var(--soft);font-weight:400;font-size:.86em}
 i.chip{display:inline-block;width:.68em;height:.68em;border-radius:2px;margin-right:.6em}
 .equation{display:flex;flex-wrap:wrap;align-items:center;gap:14px;font-size:1.12rem;padding:18px 20px;
@@ -286,7 +287,7 @@ std::string speed(const RunReport& report) {
     for (const double share : decode.acceptance) acceptance += fmt::format("{:.2f} ", share);
     rows += fmt::format(
         "<tr><td>{}</td><td>{:.0f}</td><td>{}</td><td>{:.2f}</td><td>{}</td><td><small>{}</small>"
-        "</td><td><small>{}</small></td></tr>\n",
+        "</td><td class=\"wrap\"><small>{}</small></td></tr>\n",
         escape_html(decode.mode), decode.tokens_per_s,
         known ? fmt::format("{:.2f}×", decode.tokens_per_s / ar->tokens_per_s) : "–",
         decode.tokens_per_forward, score_text(report, decode.score),
@@ -297,7 +298,7 @@ std::string speed(const RunReport& report) {
       "<div class=\"scroll\"><table><thead><tr><th>Decoding</th><th>Tokens per second</th><th>"
       "Against ar</th><th>Tokens per forward</th><th>{}</th><th>95 % interval</th><th>Drafts "
       "accepted, by "
-      "distance</th></tr></thead>\n"
+      "by distance</th></tr></thead>\n"
       "<tbody>{}</tbody></table></div>\n<p class=\"soft\">One set of weights, decoded in each way "
       "on "
       "the machine named below.</p>\n",
