@@ -19,7 +19,8 @@ constexpr int kMostPuzzles = 10'000'000;
 Example make_puzzle(std::string_view source, const PuzzleOptions& options, Rng rng) {
   if (source == "countdown") return make_countdown(options.numbers, rng);
   if (source == "multiplication") return make_multiplication(options.digits, rng);
-  const auto span = static_cast<uint64_t>(options.givens_max - options.givens_min + 1);
+  const auto span =
+      static_cast<uint64_t>(options.givens_max) - static_cast<uint64_t>(options.givens_min) + 1;
   const Sudoku sudoku = make_sudoku(options.givens_min + static_cast<int>(rng.below(span)), rng);
   return {.prompt = to_text(sudoku.puzzle), .completion = to_text(sudoku.solution)};
 }

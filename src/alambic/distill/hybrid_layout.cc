@@ -43,8 +43,8 @@ class LayoutBuilder {
   int block_length() {
     const int shortest = std::min(std::max(1, options_.block_min), options_.block);
     if (shortest == options_.block) return options_.block;
-    return shortest +
-           static_cast<int>(rng_.below(static_cast<uint64_t>(options_.block - shortest + 1)));
+    return shortest + static_cast<int>(rng_.below(static_cast<uint64_t>(options_.block) -
+                                                  static_cast<uint64_t>(shortest) + 1));
   }
 
   void add_blocks(const Sequence& s, int size, int clean) {
@@ -85,7 +85,8 @@ class LayoutBuilder {
       const bool masked = i >= first;
       const double decay =
           options_.draft_decay > 0 ? std::exp(-(i - first) / options_.draft_decay) : 1;
-      add_row(s, begin + i, masked ? mask_ : s.tokens[static_cast<size_t>(begin + i)],
+      add_row(s, begin + i,
+              masked ? mask_ : s.tokens[static_cast<size_t>(begin) + static_cast<size_t>(i)],
               masked ? static_cast<float>(options_.draft_weight * decay) : 0.0F, RowKind::kDraft,
               true);
     }
