@@ -193,15 +193,18 @@ class Reader {
       }
     }
   }
-  // The known key that shares the longest end or beginning.
+  // A known key of the same name, of the same section where there is one.
   std::string suggestion(const std::string& path) const {
     const std::string name = path.substr(path.rfind('.') + 1);
+    const std::string section = path.substr(0, path.find('.'));
+    std::string found;
     for (const std::string& candidate : known_) {
-      if (candidate.ends_with("." + name) || candidate.find(name) != std::string::npos) {
-        return fmt::format("; did you mean \"{}\"?", candidate);
-      }
+      if (candidate.find(name) == std::string::npos) continue;
+      if (found.empty() ||
+          (candidate.ends_with("." + name) && candidate.starts_with(section + ".")))
+        found = candidate;
     }
-    return "";
+    return found.empty() ? "" : fmt::format("; did you mean \"{}\"?", found);
   }
 
   template <class Node>
