@@ -16,6 +16,7 @@ from program import Dialogue, alambic, tiny_recipe, write
 
 STEPS = 40
 KILLS = 8
+POLISH = "[polish]\nsteps = 10\nprompts = 100\nmax_new_tokens = 10\n"
 
 
 def fingerprint(run):
@@ -38,7 +39,7 @@ class Resume(Dialogue):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
         cls.path = pathlib.Path(cls.folder.name)
-        cls.recipe = write(cls.path / "tiny.toml", tiny_recipe(STEPS))
+        cls.recipe = write(cls.path / "tiny.toml", tiny_recipe(STEPS) + POLISH)
         start = time.monotonic()
         done = alambic("distill", cls.recipe, "--run-dir", cls.path / "whole")
         cls.seconds = time.monotonic() - start

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
+#include "alambic/autograd/ops.h"
+#include "alambic/distill/hybrid_layout.h"
 #include "alambic/models/transformer.h"
 #include "alambic/train/trainer.h"
 
@@ -149,6 +152,93 @@ TEST(HybridObjective, TheMaskedHalfLeavesTheCleanHalfAlone) {
   EXPECT_EQ(part(plain, "ar"), part(both, "ar"));
 }
 
+TEST(HybridObjective, TheCleanHalfDoesNotDependOnWhatTheMaskedHalfDraws) {
+  const auto model = random_model(1);
+  const std::vector<Sequence> data = documents();
+  HybridOptions joint;
+  joint.draft_weight = 0.5;
+  joint.block = 6;
+  joint.edit_share = 0.3;
+  joint.draft_decay = 3;
+  std::vector<double> clean, masked;
+  for (const uint64_t seed : {1, 2, 3}) {
+    Rng rng(seed);
+    const Loss loss = HybridObjective(joint).evaluate(*model, batch_of(data), kExact, rng);
+    clean.push_back(part(loss, "ar"));
+    masked.push_back(part(loss, "draft"));
+  }
+  EXPECT_EQ(clean[0], clean[1]);
+  EXPECT_EQ(clean[0], clean[2]);
+  EXPECT_NE(masked[0], masked[1]);
+}
+
+// The model's probabilities of what follows hidden row `row`, MASK left out.
+std::vector<double> probabilities(const LanguageModel& model, const Tensor& hidden, int64_t row,
+                                  double temperature) {
+  const NoGrad no_grad;
+  const std::vector<int64_t> index{row};
+  const Tensor logits = model.logits(gather_rows(hidden, index), Precision::kFp32);
+  std::vector<double> p;
+  double sum = 0;
+  for (int j = 0; j < 29; ++j) p.push_back(std::exp(logits.data()[j] / temperature));
+  for (const double x : p) sum += x;
+  for (double& x : p) x /= sum;
+  return p;
+}
+
+TEST(HybridObjective, OnItsOwnTextsDraftsLearnTheCausalHalfAndMasksToBeCertain) {
+  const auto model = random_model(1);
+  std::vector<Sequence> data = documents();
+  for (Sequence& s : data) s.own = true;
+  HybridOptions options;
+  options.draft_weight = 0.5;
+  options.draft_decay = 4;
+  options.own.certainty = 2;
+  Rng rng(3), same(3);
+  const Loss loss = HybridObjective(options).evaluate(*model, batch_of(data), kExact, rng);
+  const HybridLayout layout = hybrid_layout(options, 29, batch_of(data), same);
+  const Tensor hidden = model->hidden(layout.tokens, {.groups = layout.groups});
+  double expected = 0;
+  int drafts = 0, certain = 0;
+  for (const ScoredRow& row : layout.scored) {
+    const TokenId label = row.sequence->tokens[static_cast<size_t>(row.target)];
+    const std::vector<double> q = probabilities(*model, hidden, row.row, 1);
+    if (row.kind == RowKind::kDraft) {
+      const std::vector<double> p = probabilities(*model, hidden, row.causal, 1);
+      double kept = 0;
+      for (size_t j = 0; j < p.size(); ++j) kept += std::min(p[j], q[j]);
+      expected += row.weight * (1 - kept);
+      ++drafts;
+      continue;
+    }
+    double entropy = 0;
+    if (std::max_element(q.begin(), q.end()) - q.begin() == label) {
+      for (const double x : probabilities(*model, hidden, row.row, 0.5)) entropy -= x * std::log(x);
+      ++certain;
+    }
+    expected += row.weight * (2 * entropy - std::log(q[static_cast<size_t>(label)]));
+  }
+  ASSERT_GT(drafts, 0);
+  ASSERT_GT(certain, 0);
+  EXPECT_NEAR(loss.sum.data()[0], expected, 1e-4 * expected);
+  EXPECT_EQ(part(loss, "ar"), 0);
+}
+
+TEST(HybridObjective, GivenTextsCountTheSameBesideOwnOnes) {
+  const auto model = random_model(1);
+  std::vector<Sequence> data = documents();
+  Rng a(3), b(3);
+  HybridOptions options;
+  options.draft_weight = 0.5;
+  const Batch given{&data[0], &data[1]};
+  const Loss alone = HybridObjective(options).evaluate(*model, given, kExact, a);
+  data[2].own = true;
+  const Loss mixed =
+      HybridObjective(options).evaluate(*model, {&data[0], &data[1], &data[2]}, kExact, b);
+  EXPECT_EQ(part(alone, "ar"), part(mixed, "ar"));
+  EXPECT_NEAR(part(alone, "draft"), part(mixed, "draft"), 1e-6);
+}
+
 TEST(HybridObjective, LossOfABlockDoesNotMoveWithTokensToItsRight) {
   const auto model = random_model(1);
   std::vector<Sequence> data{documents().back()};
@@ -215,6 +305,8 @@ TEST(HybridObjective, LearnsBothHalvesOfAFewDocuments) {
 TEST(HybridObjective, RefusesSettingsThatMeanNothing) {
   EXPECT_THROW(HybridObjective({.ar_weight = 0, .draft_weight = 0}), Error);
   EXPECT_THROW(HybridObjective({.alpha = 1.5}), Error);
+  EXPECT_THROW(HybridObjective({.block_min = 0}), Error);
+  EXPECT_THROW(HybridObjective({.edit_share = 1}), Error);
   EXPECT_THROW(HybridObjective({.temperature = 0}), Error);
   Transformer model(tiny(-1));
   model.initialise(1);

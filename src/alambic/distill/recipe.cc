@@ -208,24 +208,18 @@ class Reader {
       }
     }
   }
-  // Of the known keys of that name, or that hold it, the one that begins most alike.
+  // A known key of the same name, of the same section where there is one.
   std::string suggestion(const std::string& path) const {
     const std::string name = path.substr(path.rfind('.') + 1);
-    std::string best;
-    size_t most = 0;
+    const std::string section = path.substr(0, path.find('.'));
+    std::string found;
     for (const std::string& candidate : known_) {
-      const bool named = candidate.ends_with("." + name);
-      if (!named && candidate.find(name) == std::string::npos) continue;
-      const auto shared = static_cast<size_t>(
-          std::mismatch(candidate.begin(), candidate.end(), path.begin(), path.end()).first -
-          candidate.begin());
-      const size_t likeness = 1 + shared + (named ? path.size() : 0);
-      if (likeness > most) {
-        most = likeness;
-        best = candidate;
-      }
+      if (candidate.find(name) == std::string::npos) continue;
+      if (found.empty() ||
+          (candidate.ends_with("." + name) && candidate.starts_with(section + ".")))
+        found = candidate;
     }
-    return best.empty() ? "" : fmt::format("; did you mean \"{}\"?", best);
+    return found.empty() ? "" : fmt::format("; did you mean \"{}\"?", found);
   }
 
   template <class Node>

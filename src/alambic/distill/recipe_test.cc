@@ -85,6 +85,31 @@ TEST(Recipe, AnEndpointChangesTheDefaultsToWhatItCanGive) {
   EXPECT_NE(message(endpoint, {"teacher.api=smoke"}).find("teacher.api"), std::string::npos);
 }
 
+TEST(Recipe, PolishingWantsDraftsAndWholeWeights) {
+  const std::string polish = "[polish]\nsteps = 5\n";
+  EXPECT_NE(message(polish).find("draft_weight"), std::string::npos);
+  EXPECT_EQ(message(polish, {"objective.draft_weight=0.5"}), "");
+  EXPECT_NE(message(polish, {"objective.draft_weight=0.5", "polish.gold_share=1.0"}).find("gold"),
+            std::string::npos);
+  EXPECT_NE(
+      message(polish, {"objective.draft_weight=0.5", "student.lora.rank=2", "student.model=m"})
+          .find("lora"),
+      std::string::npos);
+}
+
+TEST(Recipe, AdaptingAModelChangesTheDefaultsToWhatKeepsItsCausalHalf) {
+  const Recipe recipe =
+      parse_recipe("", "r.toml", {"student.init=adapt", "student.model=models/m"});
+  EXPECT_EQ(recipe.objective.alpha, 1);
+  EXPECT_EQ(recipe.data.prompt_template, "{prompt}");
+  EXPECT_EQ(recipe_to_toml(parse_recipe(recipe_to_toml(recipe), "again", {})),
+            recipe_to_toml(recipe));
+  EXPECT_NE(message("", {"student.init=adapt"}).find("student.model"), std::string::npos);
+  EXPECT_NE(message("", {"student.init=adapt", "student.model=m", "objective.draft_weight=0.0"})
+                .find("draft_weight"),
+            std::string::npos);
+}
+
 TEST(Recipe, HowFastAnEndpointIsAskedIsNoPartOfItsSubstance) {
   const std::string endpoint = "[teacher]\nendpoint = \"http://h/v1\"\n";
   const auto substance = [&](const char* setting) {
