@@ -79,6 +79,12 @@ class Puzzles(Dialogue):
         store = self.path / "texts.sqlite"
         done = alambic("teach", self.countdown, "--data", prompts, "--texts", "teacher", "--kind", "text", "--out", store)
         self.assertEqual(done.returncode, 0, done.stderr)
+        for attention in ("causal", "all"):
+            settings = [*SMALL, "student.train.steps=2", f"teacher.model={self.countdown}", "signals.kind=text", "signals.texts=teacher",
+                        f"student.attention={attention}", "eval.samples=1", "eval.speed_prompts=2"]
+            report = self.json_of("distill", SOURCE / "examples" / "countdown.toml", "--run-dir", self.path / attention, "--json",
+                                  *[word for setting in settings for word in ("--set", setting)])
+            self.assertEqual(list(report["decode"]), ["ar"] if attention == "causal" else ["diffusion"])
         self.fails(UNSUPPORTED, "want its texts alone", "teach", self.countdown, "--data", prompts, "--texts", "teacher", "--out",
                      self.path / "draws.sqlite")
 
