@@ -72,6 +72,7 @@ class Puzzles(Dialogue):
                 (UNSUPPORTED, "want diffusion", self.sudoku, "--prompt", clash[2:] + "00", "--decode", "ar"),
                 (UNSUPPORTED, "want diffusion", self.sudoku, "--prompt", full[:80] + "0", "--decode", "speculative")):
             self.fails(status, words, "generate", model, *arguments)
+        self.fails(UNSUPPORTED, "want alambic generate", "serve", self.sudoku, "--port", 0)
 
     def test_a_diffusion_model_teaches_by_its_texts(self):
         prompts = self.path / "prompts.jsonl"
