@@ -27,7 +27,8 @@ class Puzzles(Dialogue):
         cls.path = pathlib.Path(cls.folder.name)
         cls.sudoku = cls.path / "sudoku"
         cls.countdown = cls.path / "countdown"
-        for name in ("sudoku", "countdown"):
+        cls.multiplication = cls.path / "multiplication"
+        for name in ("sudoku", "countdown", "multiplication"):
             done = train(name, cls.path / name)
             assert done.returncode == 0, done.stderr
 
@@ -49,7 +50,7 @@ class Puzzles(Dialogue):
         self.assertGreaterEqual(line["forwards"], 4)
 
     def test_answers_are_verified(self):
-        for model in (self.sudoku, self.countdown):
+        for model in (self.sudoku, self.countdown, self.multiplication):
             score = self.json_of("eval", model, "--data", model / "held_out.jsonl", "--json")
             self.assertEqual((score["task"], score["n"], score["decode"]), ("solved", 6, "diffusion"))
 

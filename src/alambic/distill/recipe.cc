@@ -414,13 +414,37 @@ void check_provenance(const ProvenanceRecipe& p, std::string_view where) {
                    p.data_licence));
 }
 
+void check_attention(const Recipe& r, std::string_view where) {
+  one_of(where, "student.attention", r.attention, {"causal", "all"});
+  one_of(where, "student.positions", r.positions, {"rotary", "learned"});
+  if (!r.student.model.empty() && (r.attention != "causal" || r.positions != "rotary")) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] student.attention and student.positions are of a student made by this run; that of "
+         "{} "
+         "has its own",
+         where, r.student.model);
+  }
+  if (r.attention == "causal") return;
+  if (r.task == "perplexity") {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] task = \"perplexity\" is of students that write from left to right; this one is "
+         "bidirectional",
+         where);
+  }
+  if (r.objective.alpha > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] objective.alpha = {} learns a teacher's next-token probabilities, which a "
+         "bidirectional student has no use for; want alpha = 0, and the teacher's texts "
+         "(signals.kind = \"text\")",
+         where, r.objective.alpha);
+  }
+}
+
 void check(const Recipe& r, std::string_view where) {
   one_of(where, "task", r.task,
          {"bleu", "accuracy", "exact", "slots", "rouge", "perplexity", "solved"});
   one_of(where, "data.source", r.data.source,
          {"support-mail", "files", "sudoku", "countdown", "multiplication"});
-  one_of(where, "student.attention", r.attention, {"causal", "all"});
-  one_of(where, "student.positions", r.positions, {"rotary", "learned"});
   one_of(where, "student.init", r.student.init, {"random", "teacher"});
   one_of(where, "signals.kind", r.signals.kind, {"text", "draws", "topk", "memory"});
   one_of(where, "signals.texts", r.signals.texts, {"gold", "teacher", "both"});
@@ -473,13 +497,7 @@ void check(const Recipe& r, std::string_view where) {
   check_provenance(r.provenance, where);
   const HybridObjective valid(r.objective);  // its constructor checks the weights
   const MaskedObjective also_valid(r.masked);
-  if (r.attention == "all" && r.objective.alpha > 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "[{}] objective.alpha = {} learns a teacher's next-token probabilities, which a "
-         "bidirectional student has no use for; want alpha = 0, and the teacher's texts "
-         "(signals.kind = \"text\")",
-         where, r.objective.alpha);
-  }
+  check_attention(r, where);
 }
 
 }  // namespace

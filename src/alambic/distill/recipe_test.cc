@@ -54,6 +54,10 @@ TEST(Recipe, OfABidirectionalStudentIsReadWrittenAndChecked) {
   const std::string text = recipe_to_toml(recipe);
   EXPECT_EQ(recipe_to_toml(parse_recipe(text, "again", {})), text);
   EXPECT_NE(message("[student]\nattention = \"some\"").find("causal, all"), std::string::npos);
+  EXPECT_NE(message("[student]\nattention = \"all\"\nmodel = \"x\"").find("its own"),
+            std::string::npos);
+  EXPECT_NE(message("task = \"perplexity\"\n[student]\nattention = \"all\"").find("bidirectional"),
+            std::string::npos);
   EXPECT_NE(message("[objective]\ntime_weight = \"late\"").find("inverse or linear"),
             std::string::npos);
   EXPECT_NE(message("[objective]\nfocal = 11.0").find("focal"), std::string::npos);
