@@ -27,7 +27,8 @@ class Puzzles(Dialogue):
         cls.path = pathlib.Path(cls.folder.name)
         cls.sudoku = cls.path / "sudoku"
         cls.countdown = cls.path / "countdown"
-        for name in ("sudoku", "countdown"):
+        cls.multiplication = cls.path / "multiplication"
+        for name in ("sudoku", "countdown", "multiplication"):
             done = train(name, cls.path / name)
             assert done.returncode == 0, done.stderr
 
@@ -49,7 +50,7 @@ class Puzzles(Dialogue):
         self.assertGreaterEqual(line["forwards"], 4)
 
     def test_answers_are_verified(self):
-        for model in (self.sudoku, self.countdown):
+        for model in (self.sudoku, self.countdown, self.multiplication):
             score = self.json_of("eval", model, "--data", model / "held_out.jsonl", "--json")
             self.assertEqual((score["task"], score["n"], score["decode"]), ("solved", 6, "diffusion"))
 
@@ -72,6 +73,7 @@ class Puzzles(Dialogue):
                 (UNSUPPORTED, "want diffusion", self.sudoku, "--prompt", clash[2:] + "00", "--decode", "ar"),
                 (UNSUPPORTED, "want diffusion", self.sudoku, "--prompt", full[:80] + "0", "--decode", "speculative")):
             self.fails(status, words, "generate", model, *arguments)
+        self.fails(UNSUPPORTED, "want alambic generate", "serve", self.sudoku, "--port", 0)
 
     def test_a_diffusion_model_teaches_by_its_texts(self):
         prompts = self.path / "prompts.jsonl"
@@ -79,6 +81,12 @@ class Puzzles(Dialogue):
         store = self.path / "texts.sqlite"
         done = alambic("teach", self.countdown, "--data", prompts, "--texts", "teacher", "--kind", "text", "--out", store)
         self.assertEqual(done.returncode, 0, done.stderr)
+        for attention in ("causal", "all"):
+            settings = [*SMALL, "student.train.steps=2", f"teacher.model={self.countdown}", "signals.kind=text", "signals.texts=teacher",
+                        f"student.attention={attention}", "eval.samples=1", "eval.speed_prompts=2"]
+            report = self.json_of("distill", SOURCE / "examples" / "countdown.toml", "--run-dir", self.path / attention, "--json",
+                                  *[word for setting in settings for word in ("--set", setting)])
+            self.assertEqual(list(report["decode"]), ["ar"] if attention == "causal" else ["diffusion"])
         self.fails(UNSUPPORTED, "want its texts alone", "teach", self.countdown, "--data", prompts, "--texts", "teacher", "--out",
                      self.path / "draws.sqlite")
 

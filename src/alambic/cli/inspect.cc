@@ -242,9 +242,12 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
   result["card"] = {{"task", card.task},     {"prompt_template", card.prompt_template},
                     {"labels", card.labels}, {"block", card.block},
                     {"mask", config.mask},   {"provenance", card.provenance}};
+  if (card.canvas > 0) result["card"]["canvas"] = card.canvas;
+  if (!card.blank.empty()) result["card"]["blank"] = card.blank;
   OrderedJson modes = OrderedJson::array();
-  if (config.causal) modes.push_back("ar");
-  if (card.block > 0 && config.mask >= 0) modes.insert(modes.end(), {"speculative", "diffusion"});
+  modes.push_back(config.causal ? "ar" : "diffusion");
+  if (config.causal && card.block > 0 && config.mask >= 0)
+    modes.insert(modes.end(), {"speculative", "diffusion"});
   result["decode"] = modes;
   const int stored = there ? table_bytes(result["weights"], directory) : 2;
   result["needs"] = all_needs(config, format, stored, o);

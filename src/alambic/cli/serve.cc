@@ -77,6 +77,12 @@ std::string directory_name(const std::string& directory) {
 
 void act(const ServeArguments& o, const Invocation&) {
   const std::string key = api_key(o);
+  if (!read_model_config(o.model).causal) {
+    fail(ErrorCode::kUnsupported,
+         "[{}] a bidirectional diffusion model; a server writes from left to right: want alambic "
+         "generate for it",
+         o.model);
+  }
   const Precision precision = precision_from_name(o.precision, o.model);
   const OpenModel open = open_model(o.model, precision);
   ServedModel served{.model = &open.model(), .tokenizer = open.tokenizer, .card = open.card()};

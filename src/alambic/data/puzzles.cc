@@ -19,9 +19,9 @@ constexpr int kMostPuzzles = 10'000'000;
 Example make_puzzle(std::string_view source, const PuzzleOptions& options, Rng rng) {
   if (source == "countdown") return make_countdown(options.numbers, rng);
   if (source == "multiplication") return make_multiplication(options.digits, rng);
-  const auto span =
-      static_cast<uint64_t>(options.givens_max) - static_cast<uint64_t>(options.givens_min) + 1;
-  const Sudoku sudoku = make_sudoku(options.givens_min + static_cast<int>(rng.below(span)), rng);
+  const int span = options.givens_max - options.givens_min + 1;
+  const int more = static_cast<int>(rng.below(static_cast<uint64_t>(span)));
+  const Sudoku sudoku = make_sudoku(options.givens_min + more, rng);
   return {.prompt = to_text(sudoku.puzzle), .completion = to_text(sudoku.solution)};
 }
 

@@ -73,6 +73,7 @@ HybridFigures measure(const LanguageModel& model, const Tokenizer& tokenizer, co
   generate.stop = {end_token(tokenizer)};
   generate.vocabulary = tokenizer.vocab_size();
   generate.block = std::min(recipe.eval.block, recipe.objective.block);
+  generate.drafts = generate.block - 1;  // all that it can, whatever pays on this machine
   int64_t tokens = 0, forwards = 0;
   for (const Generation& text : generate_all(DecodeMode::kSpeculative, model, prompts, generate,
                                              {.batch = 1, .progress = label})) {

@@ -59,7 +59,8 @@ Sequence encode_form(const Tokenizer& tokenizer, const ModelCard& card, const Ex
   return s;
 }
 
-// A canvas has one size, whatever is written on it: what is left of it is end-of-text.
+}  // namespace
+
 bool pad_to_canvas(Sequence& s, int canvas, TokenId end) {
   const size_t size = static_cast<size_t>(s.prompt_tokens) + static_cast<size_t>(canvas);
   if (s.tokens.size() > size) return false;
@@ -67,8 +68,6 @@ bool pad_to_canvas(Sequence& s, int canvas, TokenId end) {
   s.tokens.resize(size, end);
   return true;
 }
-
-}  // namespace
 
 std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
                                        const Example& example, int max_tokens) {

@@ -22,6 +22,10 @@ inline constexpr const char* kAnswerToken = "<|answer|>";
 std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
                                        const Example& example, int max_tokens);
 
+// A canvas has one size, whatever is written on it: what the answer leaves of it becomes `end`.
+// False where the answer does not fit.
+bool pad_to_canvas(Sequence& s, int canvas, TokenId end);
+
 // All examples that fit; `left_out` counts the others.
 std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCard& card,
                                       const std::vector<Example>& examples, int max_tokens,

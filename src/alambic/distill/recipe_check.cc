@@ -102,6 +102,32 @@ void check_adaptation(const Recipe& r, std::string_view where) {
        "makes a hybrid: objective.ar_weight and draft_weight must be above 0, block above 1");
 }
 
+void check_attention(const Recipe& r, std::string_view where) {
+  one_of(where, "student.attention", r.attention, {"causal", "all"});
+  one_of(where, "student.positions", r.positions, {"rotary", "learned"});
+  if (!r.student.model.empty() && (r.attention != "causal" || r.positions != "rotary")) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] student.attention and student.positions are of a student made by this run; that of "
+         "{} "
+         "has its own",
+         where, r.student.model);
+  }
+  if (r.attention == "causal") return;
+  if (r.task == "perplexity") {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] task = \"perplexity\" is of students that write from left to right; this one is "
+         "bidirectional",
+         where);
+  }
+  if (r.objective.alpha > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] objective.alpha = {} learns a teacher's next-token probabilities, which a "
+         "bidirectional student has no use for; want alpha = 0, and the teacher's texts "
+         "(signals.kind = \"text\")",
+         where, r.objective.alpha);
+  }
+}
+
 }  // namespace
 
 void check_recipe(const Recipe& r, std::string_view where) {
@@ -109,8 +135,6 @@ void check_recipe(const Recipe& r, std::string_view where) {
          {"bleu", "accuracy", "exact", "slots", "rouge", "perplexity", "solved"});
   one_of(where, "data.source", r.data.source,
          {"support-mail", "files", "sudoku", "countdown", "multiplication"});
-  one_of(where, "student.attention", r.attention, {"causal", "all"});
-  one_of(where, "student.positions", r.positions, {"rotary", "learned"});
   one_of(where, "student.init", r.student.init, {"random", "teacher", "adapt"});
   one_of(where, "signals.kind", r.signals.kind, {"text", "draws", "topk", "memory"});
   one_of(where, "signals.texts", r.signals.texts, {"gold", "teacher", "both"});
@@ -165,13 +189,7 @@ void check_recipe(const Recipe& r, std::string_view where) {
   check_provenance(r.provenance, where);
   const HybridObjective valid(r.objective);  // its constructor checks the weights
   const MaskedObjective also_valid(r.masked);
-  if (r.attention == "all" && r.objective.alpha > 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "[{}] objective.alpha = {} learns a teacher's next-token probabilities, which a "
-         "bidirectional student has no use for; want alpha = 0, and the teacher's texts "
-         "(signals.kind = \"text\")",
-         where, r.objective.alpha);
-  }
+  check_attention(r, where);
 }
 
 }  // namespace alambic

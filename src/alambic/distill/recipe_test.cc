@@ -43,6 +43,28 @@ TEST(Recipe, ErrorsNameTheKey) {
   EXPECT_NE(message("[data]\nsource = \"files\"").find("data.train"), std::string::npos);
 }
 
+TEST(Recipe, OfABidirectionalStudentIsReadWrittenAndChecked) {
+  const Recipe recipe =
+      parse_recipe("[student]\nattention = \"all\"\n[objective]\ntime_weight = \"linear\"",
+                   "r.toml", {"objective.focal=1.5", "data.source=sudoku", "data.givens_max=44"});
+  EXPECT_TRUE(is_bidirectional(recipe));
+  EXPECT_EQ(recipe.masked.time_weight, TimeWeight::kLinear);
+  EXPECT_EQ(recipe.masked.focal, 1.5);
+  EXPECT_EQ(recipe.data.puzzle.givens_max, 44);
+  const std::string text = recipe_to_toml(recipe);
+  EXPECT_EQ(recipe_to_toml(parse_recipe(text, "again", {})), text);
+  EXPECT_NE(message("[student]\nattention = \"some\"").find("causal, all"), std::string::npos);
+  EXPECT_NE(message("[student]\nattention = \"all\"\nmodel = \"x\"").find("its own"),
+            std::string::npos);
+  EXPECT_NE(message("task = \"perplexity\"\n[student]\nattention = \"all\"").find("bidirectional"),
+            std::string::npos);
+  EXPECT_NE(message("[objective]\ntime_weight = \"late\"").find("inverse or linear"),
+            std::string::npos);
+  EXPECT_NE(message("[objective]\nfocal = 11.0").find("focal"), std::string::npos);
+  EXPECT_NE(message("[student]\nattention = \"all\"\n[objective]\nalpha = 0.5").find("alpha = 0"),
+            std::string::npos);
+}
+
 TEST(Recipe, RefusesSignalsThatCannotCarryTheDivergence) {
   const std::string reverse = "[objective]\nalpha = 0.5\ndivergence = \"reverse_kl\"\n";
   EXPECT_NE(message(reverse).find("forward_kl alone"), std::string::npos);

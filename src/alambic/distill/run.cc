@@ -110,19 +110,33 @@ HybridOptions without_teacher(HybridOptions objective) {
   return objective;
 }
 
-// What a bidirectional student needs beside that: forms are filled in place, and for all else the
-// canvas has the size of the longest answer.
-void prepare_bidirectional(const Recipe& recipe, const RunData& data, const Tokenizer& tokenizer,
-                           ModelCard& card) {
+// A bidirectional student fills forms in place, or else writes on a canvas of one size.
+void prepare_form(const Recipe& recipe, ModelCard& card) {
   card.block = 0;
-  if (!recipe.data.blank.empty()) {
-    card.blank = recipe.data.blank;
-    card.prompt_template = "{prompt}";
-    return;
-  }
-  for (const Sequence& s : encode_examples(tokenizer, card, data.train, recipe.data.max_tokens)) {
+  if (recipe.data.blank.empty()) return;
+  card.blank = recipe.data.blank;
+  card.prompt_template = "{prompt}";
+}
+
+// The canvas of the longest answer, and every answer filled up to it.
+void fit_canvas(const Tokenizer& tokenizer, ModelCard& card, std::vector<Sequence>& sequences) {
+  if (!card.blank.empty()) return;
+  for (const Sequence& s : sequences)
     card.canvas = std::max(card.canvas, static_cast<int>(s.tokens.size()) - s.prompt_tokens);
-  }
+  for (Sequence& s : sequences) pad_to_canvas(s, card.canvas, end_token(tokenizer));
+}
+
+// The texts of a store as a bidirectional student reads them: what a teacher says of next tokens is
+// of no use to it.
+std::vector<Sequence> read_texts(const std::string& path, const ModelCard& card,
+                                 const Tokenizer& tokenizer, int max_tokens) {
+  std::vector<Sequence> sequences;
+  SignalStore::open(path).for_each([&](const SignalRow& row) {
+    if (auto s = encode_example(tokenizer, card, {.prompt = row.prompt, .completion = row.text},
+                                max_tokens))
+      sequences.push_back(std::move(*s));
+  });
+  return sequences;
 }
 
 ModelCard student_card(const Recipe& recipe, const RunData& data, const RunModel& teacher) {
@@ -161,12 +175,18 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
         timed("teacher", [&] { return make_teacher(recipe, data, tokenizers, options); });
   }
   ModelCard card = student_card(recipe, data, models.teacher);
-  if (is_bidirectional(recipe)) prepare_bidirectional(recipe, data, tokenizers.student, card);
+  const bool bidirectional = is_bidirectional(recipe);
+  if (bidirectional) prepare_form(recipe, card);
   TrainingSet taught;
   SignalSequences signals = timed("signals", [&] {
     return gather_run_signals(recipe, data, models.teacher, tokenizers, options);
   });
   taught.sequences = std::move(signals.sequences);
+  if (bidirectional) {
+    taught.sequences = read_texts(options.directory + "/signals.sqlite", card, tokenizers.student,
+                                  recipe.data.max_tokens);
+    fit_canvas(tokenizers.student, card, taught.sequences);
+  }
   if (recipe.has_endpoint() && recipe.task != "perplexity") {
     // Asked now: a cap or a lost connection should not come to light after hours of training.
     timed("test answers", [&] {
@@ -225,12 +245,19 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   ModelCard card = run_card(recipe, data);
   card.block = recipe.objective.draft_weight > 0 ? recipe.objective.block : 0;
   card.provenance = {{"made by", "alambic train"}, {"recipe", recipe.name}};
-  if (is_bidirectional(recipe)) prepare_bidirectional(recipe, data, tokenizer, card);
-  TrainingSet set{
-      signals.empty()
-          ? encode_examples(tokenizer, card, data.train, recipe.data.max_tokens)
-          : read_signal_sequences(signals, card, tokenizers, recipe.data.max_tokens).sequences,
-      encode_examples(tokenizer, card, data.validation, recipe.data.max_tokens)};
+  const int max_tokens = recipe.data.max_tokens;
+  TrainingSet set;
+  const bool bidirectional = is_bidirectional(recipe);
+  if (bidirectional) prepare_form(recipe, card);
+  if (signals.empty()) {
+    set.sequences = encode_examples(tokenizer, card, data.train, max_tokens);
+  } else if (bidirectional) {
+    set.sequences = read_texts(signals, card, tokenizer, max_tokens);
+  } else {
+    set.sequences = read_signal_sequences(signals, card, tokenizers, max_tokens).sequences;
+  }
+  if (bidirectional) fit_canvas(tokenizer, card, set.sequences);
+  set.validation = encode_examples(tokenizer, card, data.validation, max_tokens);
   const HybridOptions objective =
       signals.empty() ? without_teacher(recipe.objective) : recipe.objective;
   const fs::path directory = fs::path(options.directory).lexically_normal();

@@ -90,6 +90,11 @@ std::vector<BaselineReport> baselines(Task task, const RunData& data, const Toke
   return list;
 }
 
+// A bidirectional model writes its canvas as it was trained, whatever hybrids draft.
+int block_of(const RunModel& m, const EvalRecipe& eval) {
+  return m.model->config().causal ? eval.block : m.card.block;
+}
+
 struct Speed {
   DecodeReport report;
   std::vector<std::vector<TokenId>> answers;
@@ -99,10 +104,10 @@ struct Speed {
 Speed decode_speed(DecodeMode mode, const RunModel& student, const Tokenizer& tokenizer,
                    const std::vector<Prompt>& prompts, const EvalRecipe& eval) {
   GenerateOptions options;
-  options.max_tokens = eval.max_new_tokens;
+  options.max_tokens = student.card.canvas > 0 ? student.card.canvas : eval.max_new_tokens;
   options.stop = {end_token(tokenizer)};
   options.vocabulary = tokenizer.vocab_size();
-  options.block = eval.block;
+  options.block = block_of(student, eval);
   options.reveal.threshold = eval.threshold;
   const Stopwatch watch;
   Speed speed;
@@ -170,17 +175,17 @@ class Measurement {
   }
 
  private:
-  TaskOptions options(const std::string& name, DecodeMode mode) const {
+  TaskOptions options(const RunModel& m, DecodeMode mode) const {
     TaskOptions o;
     o.mode = mode;
     o.generate.max_tokens = recipe_.eval.max_new_tokens;
-    o.generate.block = recipe_.eval.block;
+    o.generate.block = block_of(m, recipe_.eval);
     o.generate.reveal.threshold = recipe_.eval.threshold;
-    o.progress = "evaluate " + name;
+    o.progress = "evaluate " + m.name;
     return o;
   }
   TaskResult measure(const RunModel& m, const Tokenizer& tokenizer, DecodeMode mode) const {
-    return run_task(task_, *m.model, tokenizer, m.card, data_.test, options(m.name, mode));
+    return run_task(task_, *m.model, tokenizer, m.card, data_.test, options(m, mode));
   }
   // As the model writes by itself.
   TaskResult measure(const RunModel& m, const Tokenizer& tokenizer) const {
@@ -273,10 +278,9 @@ class Measurement {
     if (task_ == Task::kPerplexity || count == 0) return;
     const RunModel& student = models_.student;
     try {
-      const QualityCurve curve =
-          measure_quality(task_, *student.model, tokenizers_.student, student.card,
-                          std::span(data_.validation).first(count),
-                          options("the dial", DecodeMode::kAutoregressive));
+      const QualityCurve curve = measure_quality(
+          task_, *student.model, tokenizers_.student, student.card,
+          std::span(data_.validation).first(count), options(student, DecodeMode::kAutoregressive));
       report_.quality.area = curve.area;
       report_.quality.points.push_back({"ar", curve.ar_tokens_per_s, curve.ar.value, false});
       for (const QualityMeasurement& m : curve.measured) {
@@ -316,7 +320,7 @@ class Measurement {
         o.max_tokens = recipe_.eval.max_new_tokens;
         o.stop = {end_token(tokenizers_.student)};
         o.vocabulary = tokenizers_.student.vocab_size();
-        o.block = recipe_.eval.block;
+        o.block = block_of(models_.student, recipe_.eval);
         o.reveal.threshold = recipe_.eval.threshold;
         o.watch = &sink;
         const Generation g = decoder->generate(prompts[i], o);

@@ -179,6 +179,7 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
   GenerateOptions options;
   options.max_tokens =
       card_.canvas > 0 ? std::min(card_.canvas, options_.max_new_tokens) : options_.max_new_tokens;
+  options.block = card_.block;
   options.temperature = options_.text_temperature;
   options.seed = options_.seed;
   options.stop = {end};
