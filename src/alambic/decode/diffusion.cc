@@ -271,7 +271,10 @@ class BlockWriter {
 Generation DiffusionDecoder::generate(const Prompt& prompt, const GenerateOptions& options,
                                       const TokenSink& sink) const {
   if (options.block == 0) {
-    fail(ErrorCode::kUnsupported, "[decode] block is 0: this model was not trained for diffusion");
+    fail(ErrorCode::kUnsupported,
+         "[decode] this model was not trained for diffusion; use ar or lookup, or adapt it with "
+         "alambic "
+         "train --adapt");
   }
   if (options.constraint != nullptr) {
     fail(ErrorCode::kUnsupported,
