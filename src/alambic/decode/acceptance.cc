@@ -20,18 +20,24 @@ int sureness_of(double log_probability) {
   return static_cast<int>(std::upper_bound(kBounds.begin(), kBounds.end(), p) - kBounds.begin());
 }
 
-void Acceptance::add(Count& count, bool stood) {
-  count.judged = kMemory * count.judged + 1;
-  count.accepted = kMemory * count.accepted + (stood ? 1 : 0);
+void Acceptance::add(Count& count, double weight, double stood) {
+  const double memory = std::pow(kMemory, weight);
+  count.judged = memory * count.judged + weight;
+  count.accepted = memory * count.accepted + stood;
 }
 
-void Acceptance::observe(std::span<const Draft> drafts, int accepted) {
-  const size_t judged = std::min(drafts.size(), static_cast<size_t>(accepted) + 1);
-  if (by_distance_.size() < judged) by_distance_.resize(judged);
-  for (size_t i = 0; i < judged; ++i) {
-    const bool stood = i < static_cast<size_t>(accepted);
-    add(by_distance_[i], stood);
-    add(by_sureness_[static_cast<size_t>(drafts[i].sureness)], stood);
+void Acceptance::observe(std::span<const Draft> drafts, int tried, int accepted) {
+  if (by_distance_.size() < drafts.size()) by_distance_.resize(drafts.size());
+  double reached = 1;  // that all before stood
+  for (size_t i = 0; i < drafts.size() && reached > 0; ++i) {
+    const auto sureness = static_cast<size_t>(drafts[i].sureness);
+    const bool verified = i < static_cast<size_t>(tried);
+    const double stood = !verified                           ? at_sureness(drafts[i].sureness)
+                         : i < static_cast<size_t>(accepted) ? 1
+                                                             : 0;
+    if (verified) add(by_sureness_[sureness], 1, stood);
+    add(by_distance_[i], reached, reached * stood);
+    reached *= stood;
   }
 }
 

@@ -22,8 +22,10 @@ int sureness_of(double log_probability);
 
 class Acceptance {
  public:
-  // Of these drafts, judged in one step, the first `accepted` stood.
-  void observe(std::span<const Draft> drafts, int accepted);
+  // Of these drafts the first `tried` were verified, and the first `accepted` of them stood. Those
+  // that were not worth verifying count as often as drafts of their sureness stand: distances would
+  // else be judged by the sure ones alone.
+  void observe(std::span<const Draft> drafts, int tried, int accepted);
   // That a draft at this distance (from 0) stands, where all before it do.
   double at_distance(size_t distance) const;
   double at_sureness(int sureness) const;
@@ -32,7 +34,7 @@ class Acceptance {
   struct Count {
     double judged = 0, accepted = 0;
   };
-  static void add(Count& count, bool stood);
+  static void add(Count& count, double weight, double stood);
 
   std::vector<Count> by_distance_;
   std::array<Count, kSureness> by_sureness_ = {};

@@ -15,7 +15,7 @@ constexpr int kPlanSteps = 8;
 
 }  // namespace
 
-DraftPlan DraftingStep::plan(DraftingSession& running, int sessions) const {
+DraftPlan DraftingStep::plan(DraftingSession& running, int sessions) {
   const GenerateOptions& options = running.session.options();
   const bool masks = source_ == DraftSource::kMasks;
   const int longest = masks ? std::min(options.block - 1, kMaxDrafts) : kMaxDrafts;
@@ -36,11 +36,11 @@ DraftPlan DraftingStep::plan(DraftingSession& running, int sessions) const {
   }
   ++running.plan_age;
   DraftPlan plan = running.plan;
-  Patience& patience = running.patience;
   if (plan.drafts > 0) {
-    patience = {};
-  } else if (++patience.steps >= patience.limit) {
-    patience = {0, std::min(2 * patience.limit, kMaxPatience)};
+    drafted_ = true;
+  } else if (probes_) {
+    probes_ = false;
+    patience_ = {0, std::min(2 * patience_.limit, kMaxPatience)};
     plan.drafts = std::min(kProbeDrafts, longest);
   }
   return plan;
@@ -70,16 +70,16 @@ void DraftingStep::add_rows(DraftingSession& running, int sessions, Part& part) 
   if (!masks && part.plan.drafts < static_cast<int>(drafts.size())) {
     drafts.resize(static_cast<size_t>(part.plan.drafts));
   }
-  if (options.drafts < 0 && part.plan.tokens_per_second > 0 && part.plan.drafts > 0) {
-    drafts.resize(static_cast<size_t>(
-        worth_verifying(drafts, part.plan, cost_, running.acceptance,
-                        {part.plan.drafts, options.outcomes, masks, sessions})));
-  }
   part.sure = static_cast<int>(session.pending.size());
   part.tried = static_cast<int>(drafts.size());
+  if (options.drafts < 0 && part.plan.tokens_per_second > 0 && part.plan.drafts > 0) {
+    part.tried = worth_verifying(drafts, part.plan, cost_, running.acceptance,
+                                 {part.plan.drafts, options.outcomes, masks, sessions});
+  }
+  const std::span<const Draft> tried = std::span(drafts).first(static_cast<size_t>(part.tried));
   part.begin = static_cast<int64_t>(tokens_.size());
   tokens_.insert(tokens_.end(), session.pending.begin(), session.pending.end());
-  for (const Draft& draft : drafts) tokens_.push_back(draft.token);
+  for (const Draft& draft : tried) tokens_.push_back(draft.token);
   const int start = session.cache.length();
   const auto causal = static_cast<int>(forward_.groups.size());
   forward_.groups.push_back({part.sure + part.tried, start, true, {}, &session.cache});
@@ -89,7 +89,7 @@ void DraftingStep::add_rows(DraftingSession& running, int sessions, Part& part) 
   if (masks && part.plan.drafts > 0) {
     // Without drafts there is one outcome only.
     const int groups = part.tried == 0 ? 1 : part.plan.outcomes;
-    for (const int outcome : likely_outcomes(drafts, running.acceptance, groups)) {
+    for (const int outcome : likely_outcomes(tried, running.acceptance, groups)) {
       // Of what remains then, the causal row decides one and the step after this one settles one
       // beyond its drafts.
       const int next = std::min(part.plan.drafts, session.remaining() - 2 - outcome);
@@ -132,9 +132,11 @@ void DraftingStep::verify(DraftingSession& running, Part& part, int64_t head_row
   }
   // What stands behind the end was not judged.
   const int judged = stood ? part.accepted : std::min(part.tried, part.accepted + 1);
-  const std::span drafts = std::span(running.drafts).first(static_cast<size_t>(judged));
   session.count_drafts(judged, part.accepted);
-  running.acceptance.observe(drafts, part.accepted);
+  const bool all = judged == part.tried;  // else the text ended, or what follows was not reached
+  running.acceptance.observe(
+      std::span(running.drafts).first(all ? running.drafts.size() : static_cast<size_t>(judged)),
+      judged, part.accepted);
   running.news = running.news || judged > 0;
   if (session.done()) return;
   session.cache.commit(part.sure + part.accepted);
@@ -172,6 +174,8 @@ void DraftingStep::run(std::span<const std::unique_ptr<DraftingSession>> session
   forward_.groups.clear();
   tokens_.clear();
   parts_.resize(sessions.size());
+  probes_ = patience_.steps >= patience_.limit;
+  drafted_ = false;
   bool steady = true;  // no prompt is read
   for (size_t i = 0; i < sessions.size(); ++i) {
     steady = steady && sessions[i]->session.pending.size() == 1;
@@ -190,6 +194,7 @@ void DraftingStep::run(std::span<const std::unique_ptr<DraftingSession>> session
     head_row += parts_[i].tried + 1;
   }
   draft(sessions, hidden);
+  patience_ = drafted_ ? Patience{} : Patience{patience_.steps + 1, patience_.limit};
   const double seconds = watch.seconds();
   if (steady) {
     cost_.observe(rows, seconds);

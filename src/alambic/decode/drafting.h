@@ -28,7 +28,8 @@ namespace alambic {
 
 enum class DraftSource { kMasks, kLookup };
 
-// While plain steps are faster, drafts are tried after so many of them, each time twice as many.
+// While plain steps are faster, one session tries drafts after so many of them, each time twice as
+// many.
 struct Patience {
   int steps = 0;
   int limit = 16;
@@ -49,16 +50,16 @@ struct DraftingSession {
   int plan_age = 0;           // steps since
   int planned_for = 0;        // sessions in the forward; 0: no plan was made
   bool news = false;          // drafts were judged since
-  Patience patience;
 };
 
 class DraftingStep {
  public:
-  DraftingStep(const LanguageModel& model, DraftSource source, RowCost& cost)
-      : model_(model), source_(source), cost_(cost) {}
+  DraftingStep(const LanguageModel& model, DraftSource source, RowCost& cost, Patience patience)
+      : model_(model), source_(source), cost_(cost), patience_(patience) {}
 
   // Sessions must not be done, and share one precision.
   void run(std::span<const std::unique_ptr<DraftingSession>> sessions);
+  Patience patience() const { return patience_; }
 
  private:
   // What a session asks of this forward.
@@ -72,7 +73,7 @@ class DraftingStep {
     int accepted = 0, drafted = 0;
   };
 
-  DraftPlan plan(DraftingSession& running, int sessions) const;
+  DraftPlan plan(DraftingSession& running, int sessions);
   void look_up(DraftingSession& running) const;
   void add_rows(DraftingSession& running, int sessions, Part& part);
   void verify(DraftingSession& running, Part& part, int64_t head_row);
@@ -83,6 +84,8 @@ class DraftingStep {
   const LanguageModel& model_;
   DraftSource source_;
   RowCost& cost_;
+  Patience patience_;
+  bool probes_ = false, drafted_ = false;  // in this step
   Forward forward_;
   std::vector<TokenId> tokens_;
   std::vector<int64_t> index_;

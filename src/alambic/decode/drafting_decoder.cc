@@ -11,11 +11,9 @@ constexpr int kPromptRows = 256;
 
 std::unique_ptr<DraftingSession> start(const LanguageModel& model, DraftSource source,
                                        const Prompt& prompt, const GenerateOptions& options,
-                                       const TokenSink& sink, const Acceptance& expected,
-                                       Patience patience) {
+                                       const TokenSink& sink, const Acceptance& expected) {
   auto running = std::make_unique<DraftingSession>(model, prompt, options, sink);
   running->acceptance = expected;
-  running->patience = patience;
   if (source == DraftSource::kLookup) running->lookup.append(prompt.tokens);
   return running;
 }
@@ -35,12 +33,12 @@ Generation DraftingDecoder::generate(const Prompt& prompt, const GenerateOptions
   validate(options);
   History::Known known = history_.known();
   const std::unique_ptr<DraftingSession> running[] = {
-      start(model_, source_, prompt, options, sink, known.acceptance, known.patience)};
+      start(model_, source_, prompt, options, sink, known.acceptance)};
   Session& session = running[0]->session;
   if (!session.done()) prefill(model_, session, kForwardRows);
-  DraftingStep step(model_, source_, known.cost);
+  DraftingStep step(model_, source_, known.cost, known.patience);
   while (!session.done()) step.run(running);
-  history_.learn({std::move(known.cost), running[0]->acceptance, running[0]->patience});
+  history_.learn({std::move(known.cost), running[0]->acceptance, step.patience()});
   return session.finish();
 }
 
@@ -50,11 +48,11 @@ std::vector<Generation> DraftingDecoder::generate_all(std::span<const Prompt> pr
   validate(options);
   const TokenSink no_sink;
   History::Known known = history_.known();
-  DraftingStep step(model_, source_, known.cost);
+  DraftingStep step(model_, source_, known.cost, known.patience);
   auto results = generate_ragged(
       model_, prompts, batch,
       [&](const Prompt& prompt) {
-        return start(model_, source_, prompt, options, no_sink, known.acceptance, known.patience);
+        return start(model_, source_, prompt, options, no_sink, known.acceptance);
       },
       [](const std::unique_ptr<DraftingSession>& running) -> Session& { return running->session; },
       [&](const auto& running) {
@@ -63,8 +61,8 @@ std::vector<Generation> DraftingDecoder::generate_all(std::span<const Prompt> pr
         }
         step.run(running);
         known.acceptance = running.front()->acceptance;
-        known.patience = running.front()->patience;
       });
+  known.patience = step.patience();
   history_.learn(std::move(known));
   return results;
 }

@@ -53,7 +53,7 @@ std::vector<Draft> drafts_of(std::initializer_list<int> sureness) {
 TEST(Acceptance, FollowsWhatIsSeenAtEachDistance) {
   Acceptance acceptance;
   EXPECT_GT(acceptance.at_distance(0), 0.7);
-  for (int i = 0; i < 200; ++i) acceptance.observe(drafts_of({7, 7, 7}), i % 4 == 0 ? 1 : 2);
+  for (int i = 0; i < 200; ++i) acceptance.observe(drafts_of({7, 7, 7}), 3, i % 4 == 0 ? 1 : 2);
   EXPECT_NEAR(acceptance.at_distance(0), 1, 0.02);
   EXPECT_NEAR(acceptance.at_distance(1), 0.75, 0.1);
   EXPECT_LT(acceptance.at_distance(2), 0.1);  // the third never stood
@@ -63,13 +63,28 @@ TEST(Acceptance, FollowsWhatIsSeenAtEachDistance) {
 TEST(Acceptance, SurenessIsJudgedByWhatItCameTo) {
   Acceptance acceptance;
   for (int i = 0; i < 100; ++i) {
-    acceptance.observe(drafts_of({1}), 1);  // modest, and always right
-    acceptance.observe(drafts_of({6}), 0);
+    acceptance.observe(drafts_of({1}), 1, 1);  // modest, and always right
+    acceptance.observe(drafts_of({6}), 1, 0);
   }
   EXPECT_GT(acceptance.at_sureness(1), 0.9);
   EXPECT_LT(acceptance.at_sureness(6), 0.1);
   EXPECT_EQ(sureness_of(std::log(0.1)), 0);
   EXPECT_EQ(sureness_of(0), kSureness - 1);
+}
+
+// Where only sure drafts are verified, distances must not look as good as those.
+TEST(Acceptance, DraftsThatWereNotWorthVerifyingCountByTheirSureness) {
+  Acceptance acceptance;
+  for (int i = 0; i < 100; ++i) acceptance.observe(drafts_of({0}), 1, 0);
+  for (int i = 0; i < 100; ++i) {
+    // Half of the first drafts are sure and stand; the others are known to fall, and not verified.
+    if (i % 2 == 0) {
+      acceptance.observe(drafts_of({7}), 1, 1);
+    } else {
+      acceptance.observe(drafts_of({0}), 0, 0);
+    }
+  }
+  EXPECT_NEAR(acceptance.at_distance(0), 0.5, 0.1);
 }
 
 RowCost affine(double fixed, double per_row) {
@@ -88,7 +103,7 @@ Acceptance always(double share, int drafts) {
     int stood = 0;
     while (stood < drafts && (debt += 1 - share) < 1) ++stood;
     if (stood < drafts) debt -= 1;
-    acceptance.observe(all, stood);
+    acceptance.observe(all, drafts, stood);
   }
   return acceptance;
 }
