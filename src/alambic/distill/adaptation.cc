@@ -12,7 +12,6 @@
 #include "alambic/distill/run_parts.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/task.h"
-#include "alambic/formats/gguf.h"
 #include "alambic/models/adapters.h"
 #include "alambic/models/gguf_model.h"
 #include "alambic/models/mask_token.h"
@@ -30,8 +29,7 @@ void check_adaptable(const std::string& model, const ModelConfig& config,
   }
   if (is_adapter_directory(model)) {
     fail(ErrorCode::kUnsupported,
-         "[{}] are adapters; merge them into a model first: alambic import {} DIR", model,
-         model);
+         "[{}] are adapters; merge them into a model first: alambic import {} DIR", model, model);
   }
   if (stored_format(model)) {
     fail(ErrorCode::kUnsupported,
