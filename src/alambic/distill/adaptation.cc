@@ -12,7 +12,6 @@
 #include "alambic/distill/run_parts.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/task.h"
-#include "alambic/formats/gguf.h"
 #include "alambic/models/adapters.h"
 #include "alambic/models/gguf_model.h"
 #include "alambic/models/mask_token.h"

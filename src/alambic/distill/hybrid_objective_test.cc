@@ -179,6 +179,7 @@ std::vector<double> probabilities(const LanguageModel& model, const Tensor& hidd
   const std::vector<int64_t> index{row};
   const Tensor logits = model.logits(gather_rows(hidden, index), Precision::kFp32);
   std::vector<double> p;
+  p.reserve(29);
   double sum = 0;
   for (int j = 0; j < 29; ++j) p.push_back(std::exp(logits.data()[j] / temperature));
   for (const double x : p) sum += x;

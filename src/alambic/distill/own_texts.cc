@@ -79,6 +79,7 @@ std::vector<Sequence> write_own_texts(const LanguageModel& model, const Tokenize
         generate_all(DecodeMode::kAutoregressive, model, prompts, generate,
                      {.batch = static_cast<int>(kTextsAtOnce), .progress = ""});
     std::vector<SignalRow> rows;
+    rows.reserve(texts.size());
     for (size_t i = 0; i < texts.size(); ++i) {
       SignalRow row;
       row.example = indices[i];

@@ -63,6 +63,7 @@ class OwnTexts : public testing::Test {
 
 std::vector<std::vector<TokenId>> tokens_of(const std::vector<Sequence>& list) {
   std::vector<std::vector<TokenId>> tokens;
+  tokens.reserve(list.size());
   for (const Sequence& s : list) tokens.push_back(s.tokens);
   return tokens;
 }
