@@ -47,6 +47,16 @@ class Decoding(Dialogue):
             line = self.fails(UNSUPPORTED, "--adapt", "generate", self.plain, "--prompt", "Hello", "--decode", mode)
             self.assertIn("ar", line)
 
+    def test_training_over_a_model_wants_a_word(self):
+        train = ["train", self.path / "tiny.toml", "--set", "objective.draft_weight=0", "--set", "student.tokenizer=train",
+                 "--set", "student.train.steps=3", "--out", self.path / "again", "--json"]
+        self.succeeds(*train)
+        first = (self.path / "again" / "model.safetensors").read_bytes()
+        other = [*train, "--set", "seed=9"]
+        self.fails(INVALID, ["holds a model", "--overwrite"], *other)
+        self.succeeds(*other, "--overwrite")
+        self.assertNotEqual((self.path / "again" / "model.safetensors").read_bytes(), first)
+
     def test_a_block_longer_than_trained_is_refused(self):
         self.fails(INVALID, ["--block", "4"], "generate", self.model, "--prompt", "Hello", "--decode", "diffusion", "--block", 9)
 

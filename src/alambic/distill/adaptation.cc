@@ -102,7 +102,7 @@ AdaptationReport run_adaptation(const Recipe& recipe, const RunOptions& options)
   const Tokenizer& tokenizer = tokenizers.student;
   check_adaptable(model, config, tokenizer, recipe.data.max_tokens);
   const RunData data = load_run_data(recipe);
-  make_directories(options.directory);
+  prepare_model_directory(options);
   write_jsonl(options.directory + "/held_out.jsonl", data.test);
   StudentJob job;
   job.objective = recipe.objective;

@@ -231,9 +231,41 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   return report;
 }
 
+void prepare_model_directory(const RunOptions& options) {
+  // What training leaves in a model's directory; --overwrite removes these and nothing else.
+  constexpr const char* kLeft[] = {"model.safetensors",
+                                   "adapter_model.safetensors",
+                                   "adapter_config.json",
+                                   "alambic.json",
+                                   "config.json",
+                                   "generation_config.json",
+                                   "chat_template.jinja",
+                                   "README.md",
+                                   "checkpoint.safetensors",
+                                   "metrics.jsonl",
+                                   "tokenizer.json",
+                                   "tokenizer_config.json",
+                                   "held_out.jsonl",
+                                   "adaptation.json",
+                                   "unpolished",
+                                   "own_texts.sqlite",
+                                   "own_texts.sqlite-wal",
+                                   "own_texts.sqlite-shm"};
+  const fs::path directory(options.directory);
+  if (options.overwrite) {
+    for (const char* name : kLeft) fs::remove_all(directory / name);
+  } else if (!options.resume && (fs::exists(directory / "model.safetensors") ||
+                                 fs::exists(directory / "adapter_model.safetensors"))) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] holds a model already; go on with --resume or start anew with --overwrite",
+         options.directory);
+  }
+  make_directories(options.directory);
+}
+
 void run_training(const Recipe& recipe, const std::string& signals, const RunOptions& options) {
   const RunData data = load_run_data(recipe);
-  make_directories(options.directory);
+  prepare_model_directory(options);
   // Without signals nobody asks the teacher's.
   const RunTokenizers tokenizers = [&]() -> RunTokenizers {
     if (!signals.empty()) return run_tokenizers(recipe, data, options);

@@ -2,8 +2,9 @@
 //
 // A run is a directory: recipe.toml (resolved), teacher/ student/ control/ (model directories, with
 // checkpoint and metrics.jsonl while and after they train; a polished one also unpolished/ and
-// own_texts.sqlite), signals.sqlite, report.json, report.html. Every phase leaves its result there before the next begins, so that a run killed at
-// any instant goes on with `resume`, to the same result.
+// own_texts.sqlite), signals.sqlite, report.json, report.html. Every phase leaves its result there
+// before the next begins, so that a run killed at any instant goes on with `resume`, to the same
+// result.
 #pragma once
 
 #include <string>

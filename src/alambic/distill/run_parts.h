@@ -31,6 +31,9 @@ struct RunTokenizers {
 // The time of each phase, for the report.
 using Phases = std::vector<std::pair<std::string, double>>;
 
+// For a model that is trained alone: makes its directory, which must not hold one unless the
+// options say to go on or to start anew.
+void prepare_model_directory(const RunOptions& options);
 ModelCard run_card(const Recipe& recipe, const RunData& data);
 // The teacher, for people: what it is served as, its directory, or how it was made.
 std::string teacher_name(const Recipe& recipe);
