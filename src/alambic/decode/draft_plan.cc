@@ -38,7 +38,7 @@ DraftPlan best_plan(const RowCost& cost, const Acceptance& acceptance, const Pla
     const double settled = 1 + expected_accepted(stands);
     if (!bounds.masks) {
       const double rate = settled / share(DraftPlan::rows(k, 0, 0));
-      if (rate > best.tokens_per_second) best = {k, 0, rate, 0};
+      if (rate > best.tokens_per_second) best = {k, 0, rate};
       continue;
     }
     std::vector<double> outcomes = outcome_probabilities(stands);
@@ -51,7 +51,7 @@ DraftPlan best_plan(const RowCost& cost, const Acceptance& acceptance, const Pla
       const double missed = std::max(0.0, 1 - prepared);
       const double busy = share(DraftPlan::rows(k, m, k));
       const double rate = (settled + missed) / (busy + missed * idle);
-      if (rate > best.tokens_per_second) best = {k, m, rate, rate * idle - 1};
+      if (rate > best.tokens_per_second) best = {k, m, rate};
     }
   }
   return best;

@@ -19,8 +19,6 @@ namespace alambic {
 struct DraftPlan {
   int drafts = 0, outcomes = 0;
   double tokens_per_second = 0;  // expected of each of the sessions
-  // Worth in tokens of one more second, and of entering a step with drafts rather than without.
-  double advantage = 0;
 
   // Rows of a step that verifies `tried` drafts, and of one that has none.
   static int64_t rows(int tried, int groups, int next) {
