@@ -80,8 +80,9 @@ std::vector<int> likely_outcomes(std::span<const Draft> drafts, const Acceptance
   const std::vector<double> probability = outcome_probabilities(stands);
   std::vector<int> outcomes(probability.size());
   std::iota(outcomes.begin(), outcomes.end(), 0);
-  std::stable_sort(outcomes.begin(), outcomes.end(), [&](int a, int b) {
-    return probability[static_cast<size_t>(a)] > probability[static_cast<size_t>(b)];
+  std::sort(outcomes.begin(), outcomes.end(), [&](int a, int b) {
+    const double p = probability[static_cast<size_t>(a)], q = probability[static_cast<size_t>(b)];
+    return p != q ? p > q : a < b;
   });
   outcomes.resize(std::min(outcomes.size(), static_cast<size_t>(std::max(count, 0))));
   std::sort(outcomes.begin(), outcomes.end());
