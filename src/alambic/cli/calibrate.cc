@@ -37,19 +37,6 @@ void bind(CLI::App& verb, CalibrateArguments& o) {
   verb.add_flag("--json", o.json, "One JSON object");
 }
 
-std::string setting_of(const QualityPoint& point) {
-  return point.lossless
-             ? "speculative, no loss"
-             : fmt::format("diffusion, threshold {:g}, remask {:g}", point.threshold, point.remask);
-}
-
-bool on_dial(const QualityCurve& curve, const QualityPoint& point) {
-  return std::any_of(curve.dial.begin(), curve.dial.end(), [&](const QualityPoint& p) {
-    return p.lossless == point.lossless && p.threshold == point.threshold &&
-           p.remask == point.remask;
-  });
-}
-
 std::string in_words(const QualityCurve& curve, const TaskTraits& task) {
   const double factor = task.fraction ? 100 : 1;
   std::string text = fmt::format("{:40} {:>8} {:>10} {:>8} {:>14}\n", "setting", task.metric,
@@ -57,9 +44,9 @@ std::string in_words(const QualityCurve& curve, const TaskTraits& task) {
   text += fmt::format("{:40} {:8.2f} {:10.0f} {:7.2f}x {:14.2f}\n", "ar", factor * curve.ar.value,
                       curve.ar_tokens_per_s, 1.0, 1.0);
   for (const QualityMeasurement& m : curve.measured) {
-    text += fmt::format("{:40} {:8.2f} {:10.0f} {:7.2f}x {:14.2f}{}\n", setting_of(m.point),
+    text += fmt::format("{:40} {:8.2f} {:10.0f} {:7.2f}x {:14.2f}{}\n", setting_name(m.point),
                         factor * m.score.value, m.tokens_per_s, m.point.speed, m.tokens_per_forward,
-                        on_dial(curve, m.point) ? "  on the dial" : "");
+                        m.on_dial ? "  on the dial" : "");
   }
   return text + fmt::format("area under the curve: {:.2f}\n", curve.area);
 }
@@ -77,7 +64,7 @@ OrderedJson to_json(const QualityCurve& curve) {
                                            {"speed", m.point.speed},
                                            {"tokens_per_s", m.tokens_per_s},
                                            {"tokens_per_forward", m.tokens_per_forward},
-                                           {"on_dial", on_dial(curve, m.point)}});
+                                           {"on_dial", m.on_dial}});
   }
   return json;
 }

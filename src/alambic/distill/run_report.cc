@@ -100,15 +100,21 @@ struct Speed {
   std::vector<std::vector<TokenId>> answers;
 };
 
-// One prompt at a time, as a single user meets it.
-Speed decode_speed(DecodeMode mode, const RunModel& student, const Tokenizer& tokenizer,
-                   const std::vector<Prompt>& prompts, const EvalRecipe& eval) {
+GenerateOptions writing_options(const RunModel& student, const Tokenizer& tokenizer,
+                                const EvalRecipe& eval) {
   GenerateOptions options;
   options.max_tokens = student.card.canvas > 0 ? student.card.canvas : eval.max_new_tokens;
   options.stop = {end_token(tokenizer)};
   options.vocabulary = tokenizer.vocab_size();
   options.block = block_of(student, eval);
   options.reveal.threshold = eval.threshold;
+  return options;
+}
+
+// One prompt at a time, as a single user meets it.
+Speed decode_speed(DecodeMode mode, const RunModel& student, const Tokenizer& tokenizer,
+                   const std::vector<Prompt>& prompts, const EvalRecipe& eval) {
+  const GenerateOptions options = writing_options(student, tokenizer, eval);
   const Stopwatch watch;
   Speed speed;
   int64_t tokens = 0, forwards = 0;
@@ -284,16 +290,8 @@ class Measurement {
       report_.quality.area = curve.area;
       report_.quality.points.push_back({"ar", curve.ar_tokens_per_s, curve.ar.value, false});
       for (const QualityMeasurement& m : curve.measured) {
-        const bool best =
-            std::any_of(curve.dial.begin(), curve.dial.end(), [&](const QualityPoint& p) {
-              return p.lossless == m.point.lossless && p.threshold == m.point.threshold &&
-                     p.remask == m.point.remask;
-            });
         report_.quality.points.push_back(
-            {m.point.lossless
-                 ? "speculative"
-                 : fmt::format("threshold {:g}, remask {:g}", m.point.threshold, m.point.remask),
-             m.tokens_per_s, m.score.value, best});
+            {setting_name(m.point), m.tokens_per_s, m.score.value, m.on_dial});
       }
       ModelCard card = student.card;
       card.dial = curve.dial;
@@ -316,12 +314,7 @@ class Measurement {
         const RefinementSink sink = [&](const Refinement& state) {
           shown.frames.push_back(replay.frame(state));
         };
-        GenerateOptions o;
-        o.max_tokens = recipe_.eval.max_new_tokens;
-        o.stop = {end_token(tokenizers_.student)};
-        o.vocabulary = tokenizers_.student.vocab_size();
-        o.block = block_of(models_.student, recipe_.eval);
-        o.reveal.threshold = recipe_.eval.threshold;
+        GenerateOptions o = writing_options(models_.student, tokenizers_.student, recipe_.eval);
         o.watch = &sink;
         const Generation g = decoder->generate(prompts[i], o);
         sink({g.tokens, {}, g.forwards});

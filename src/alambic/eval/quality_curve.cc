@@ -1,5 +1,9 @@
 #include "alambic/eval/quality_curve.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "alambic/base/error.h"
 #include "alambic/base/progress.h"
 #include "alambic/decode/quality.h"
@@ -10,13 +14,27 @@ namespace {
 constexpr double kThresholds[] = {0.98, 0.9, 0.75, 0.6, 0.4, 0.2, 0};
 constexpr double kRemasks[] = {0.1, 0};
 
+bool same_setting(const QualityPoint& a, const QualityPoint& b) {
+  return a.lossless == b.lossless && a.threshold == b.threshold && a.remask == b.remask;
+}
+
 }  // namespace
+
+std::string setting_name(const QualityPoint& point) {
+  return point.lossless ? "speculative"
+                        : fmt::format("threshold {:g}, remask {:g}", point.threshold, point.remask);
+}
 
 QualityCurve measure_quality(Task task, const LanguageModel& model, const Tokenizer& tokenizer,
                              const ModelCard& card, std::span<const Example> examples,
                              const TaskOptions& options) {
   if (task == Task::kPerplexity) {
     fail(ErrorCode::kInvalidArgument, "[quality] perplexity has no answers to measure");
+  }
+  if (options.generate.block == 0) {
+    fail(ErrorCode::kUnsupported,
+         "[quality] this model was not trained to draft, so it has no settings to measure; adapt "
+         "it with alambic train --adapt");
   }
   std::vector<QualityPoint> points = {{.lossless = true}};
   for (const double threshold : kThresholds) {
@@ -48,6 +66,10 @@ QualityCurve measure_quality(Task task, const LanguageModel& model, const Tokeni
     progress.update(static_cast<int64_t>(curve.measured.size()) + 1);
   }
   curve.dial = frontier(std::move(points));
+  for (QualityMeasurement& m : curve.measured) {
+    m.on_dial = std::any_of(curve.dial.begin(), curve.dial.end(),
+                            [&](const QualityPoint& p) { return same_setting(p, m.point); });
+  }
   curve.area = area_under(curve.dial);
   return curve;
 }

@@ -12,6 +12,7 @@ struct QualityMeasurement {
   QualityPoint point;
   Score score;
   double tokens_per_s = 0, tokens_per_forward = 0;
+  bool on_dial = false;  // no other is both faster and better
 };
 
 struct QualityCurve {
@@ -21,6 +22,9 @@ struct QualityCurve {
   std::vector<QualityPoint> dial;            // the frontier, for the model's card
   double area = 0;                           // area_under() the dial
 };
+
+// "speculative", or "threshold 0.9, remask 0.1".
+std::string setting_name(const QualityPoint& point);
 
 // `options.generate` says what all settings share.
 QualityCurve measure_quality(Task task, const LanguageModel& model, const Tokenizer& tokenizer,

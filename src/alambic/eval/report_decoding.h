@@ -14,7 +14,7 @@ ReplayReport replay_from_json(const Json& json, std::string_view where);
 // HTML; empty where there is nothing to show.
 std::string quality_curve_html(const RunReport& report);
 std::string replays_html(const RunReport& report);
-// Of what these two put on a page: rules for its style sheet. Replays have `steps` frames at most.
+// Of what these two put on a page: rules for its style sheet.
 std::string decoding_style(const RunReport& report);
 
 }  // namespace alambic
