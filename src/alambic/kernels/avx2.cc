@@ -53,8 +53,6 @@ inline Vector keep(Vector v, Vector otherwise, Tail tail) {
 //
 #include "alambic/kernels/quantized_avx2.inl"
 //
-#include "alambic/kernels/quantized_avx2_rows.inl"
-//
 #include "alambic/kernels/pack.inl"
 //
 #include "alambic/kernels/bursts.inl"
