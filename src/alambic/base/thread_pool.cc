@@ -66,6 +66,8 @@ class Pool {
     for (auto& worker : workers_) worker.join();
   }
   int size() const { return static_cast<int>(workers_.size()) + 1; }
+  // Held by the caller that run() works for.
+  std::mutex& caller() { return caller_; }
 
   // 1 <= count <= Ticket::kMostTasks
   void run(uint64_t count, const TaskRef& task) {
@@ -123,6 +125,7 @@ class Pool {
   }
 
   std::vector<std::thread> workers_;
+  std::mutex caller_;
   std::mutex mutex_;
   std::condition_variable wake_, finished_;
   std::atomic<uint64_t> ticket_{0};
@@ -149,10 +152,12 @@ void set_thread_count(int count) {
 
 void parallel_for(int64_t count, TaskRef task) {
   if (count <= 0) return;
-  if (count == 1 || inside_task || thread_count() == 1) {
+  const auto alone = [&] {
     for (int64_t i = 0; i < count; ++i) task(i);
-    return;
-  }
+  };
+  if (count == 1 || inside_task || thread_count() == 1) return alone();
+  const std::unique_lock caller(pool()->caller(), std::try_to_lock);
+  if (!caller) return alone();
   // More tasks than a ticket can count are handed out several at a time.
   const auto most = static_cast<int64_t>(Ticket::kMostTasks);
   const int64_t stride = (count + most - 1) / most;

@@ -1,8 +1,9 @@
 // One process-wide pool for data-parallel loops. Work is cut into tasks whose number and bounds
 // depend only on the problem, never on the thread count, so results are the same with 1 thread and
 // with 64. Waiters spin briefly, then sleep. A caller waits for tasks, never for threads: one that
-// gets no core in time takes no part. Thread safety: parallel_for may be called from one
-// thread at a time; a call from inside a task runs serially.
+// gets no core in time takes no part. Thread safety: parallel_for from any thread; a call from
+// inside a task, or while the pool works for another thread, runs on its own thread alone.
+// set_thread_count() while nothing runs.
 #pragma once
 
 #include <cstdint>

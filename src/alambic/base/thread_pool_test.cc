@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <numeric>
+#include <thread>
 #include <vector>
 
 namespace alambic {
@@ -42,6 +43,23 @@ TEST_P(ThreadPool, ALoopInsideATaskRunsToItsEnd) {
   std::atomic<int64_t> sum = 0;
   parallel_for(50, [&](int64_t i) { parallel_for(20, [&](int64_t j) { sum += i * j; }); });
   EXPECT_EQ(sum, (49 * 50 / 2) * (19 * 20 / 2));
+}
+
+TEST_P(ThreadPool, ThreadsMayCallItAtTheSameTime) {
+  std::atomic<int64_t> wrong = 0;
+  const auto caller = [&](int64_t first) {
+    for (int64_t job = 0; job < 3000; ++job) {
+      std::vector<int64_t> out(static_cast<size_t>(1 + job % 7), -1);
+      parallel_for(static_cast<int64_t>(out.size()),
+                   [&](int64_t i) { out[static_cast<size_t>(i)] = first + i; });
+      for (size_t i = 0; i < out.size(); ++i) wrong += out[i] != first + static_cast<int64_t>(i);
+    }
+  };
+  std::vector<std::thread> callers;
+  callers.reserve(3);
+  for (int64_t c = 1; c <= 3; ++c) callers.emplace_back(caller, 100 * c);
+  for (std::thread& t : callers) t.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Threads, ThreadPool, testing::Values(1, 2, 5));

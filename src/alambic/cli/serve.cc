@@ -21,7 +21,7 @@ constexpr const char* kServeExample =
     "Any client of the OpenAI API works with the base URL http://127.0.0.1:8080/v1.";
 
 struct ServeArguments {
-  std::string model, name, precision, api_key_env, chat_template;
+  std::string model, name, precision, api_key_env, chat_template, decode = "ar";
   HttpOptions http;
   int context = 0;
 };
@@ -37,6 +37,11 @@ void bind(CLI::App& verb, ServeArguments& o) {
       ->type_name("NAME");
   verb.add_option("--precision", o.precision, kPrecisionHelp)
       ->check(CLI::IsMember({"fp32", "bf16"}));
+  verb.add_option("--decode", o.decode,
+                  "How to write: ar; speculative or lookup (the same text in fewer steps). A "
+                  "request's own field \"quality\" goes before it")
+      ->check(CLI::IsMember({"ar", "lookup", "speculative"}))
+      ->capture_default_str();
   verb.add_option("--max-context", o.context,
                   "Tokens of prompt and answer; default: all that the model has")
       ->check(CLI::Range(2, 1 << 24));
@@ -91,6 +96,8 @@ void act(const ServeArguments& o, const Invocation&) {
   served.stop = stop_tokens(open);
   served.precision = precision;
   const int positions = open.model().config().max_positions;
+  served.mode = decode_mode_from_name(o.decode);
+  make_decoder(served.mode, open.model());  // refuses what this model cannot do
   served.context = o.context > 0 ? std::min(o.context, positions) : positions;
   Service service(std::move(served), key);
   HttpServer server(service, o.http);

@@ -50,9 +50,11 @@ DecodeMode natural_mode(const ModelConfig& config) {
 
 std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& model) {
   require_mode(mode, model.config());
-  if (mode == DecodeMode::kAutoregressive) return std::make_unique<AutoregressiveDecoder>(model);
+  if (mode == DecodeMode::kAutoregressive) {
+    return std::make_unique<CausalDecoder>(model, DraftSource::kNone);
+  }
   if (mode == DecodeMode::kLookup) {
-    return std::make_unique<DraftingDecoder>(model, DraftSource::kLookup);
+    return std::make_unique<CausalDecoder>(model, DraftSource::kLookup);
   }
   const ModelConfig& config = model.config();
   if (config.mask < 0 || config.mask >= config.vocab_size) {
@@ -62,7 +64,7 @@ std::unique_ptr<Decoder> make_decoder(DecodeMode mode, const LanguageModel& mode
          name_of(mode));
   }
   if (mode == DecodeMode::kSpeculative) {
-    return std::make_unique<DraftingDecoder>(model, DraftSource::kMasks);
+    return std::make_unique<CausalDecoder>(model, DraftSource::kMasks);
   }
   if (!config.causal) return std::make_unique<MaskedDecoder>(model);
   return std::make_unique<DiffusionDecoder>(model);

@@ -4,31 +4,17 @@
 
 #include <mutex>
 
+#include "alambic/decode/causal_step.h"
 #include "alambic/decode/decode.h"
-#include "alambic/decode/drafting.h"
 
 namespace alambic {
 
-class AutoregressiveDecoder final : public Decoder {
+// The text of `ar`, where there are drafts in fewer forwards; causal_step.h says how. Many prompts
+// run in ragged forwards: one that ends makes room for the next at once. What a call learns about
+// the cost of rows and about acceptance, the next one starts with.
+class CausalDecoder final : public Decoder {
  public:
-  explicit AutoregressiveDecoder(const LanguageModel& model) : model_(model) {}
-  Generation generate(const Prompt& prompt, const GenerateOptions& options,
-                      const TokenSink& sink) const override;
-  // Many prompts in ragged forwards: a prompt that ends makes room for the next one at once.
-  std::vector<Generation> generate_all(std::span<const Prompt> prompts,
-                                       const GenerateOptions& options,
-                                       const BatchOptions& batch) const override;
-
- private:
-  const LanguageModel& model_;
-};
-
-// The text of `ar` in fewer forwards; drafting.h says how. What a call learns about the cost of
-// rows and about acceptance, the next one starts with.
-class DraftingDecoder final : public Decoder {
- public:
-  DraftingDecoder(const LanguageModel& model, DraftSource source)
-      : model_(model), source_(source) {}
+  CausalDecoder(const LanguageModel& model, DraftSource source) : model_(model), source_(source) {}
   Generation generate(const Prompt& prompt, const GenerateOptions& options,
                       const TokenSink& sink) const override;
   std::vector<Generation> generate_all(std::span<const Prompt> prompts,
@@ -50,7 +36,8 @@ class DraftingDecoder final : public Decoder {
     mutable std::mutex mutex_;
     Known known_;
   };
-  void validate(const GenerateOptions& options) const;
+  std::unique_ptr<CausalSession> start(const Prompt& prompt, const GenerateOptions& options,
+                                       const TokenSink& sink, const Acceptance& expected) const;
 
   const LanguageModel& model_;
   DraftSource source_;

@@ -163,6 +163,7 @@ SamplingRequest parse_sampling(const Fields& fields) {
   }
   s.stop = parse_stop(fields);
   s.choices = static_cast<int>(fields.integer("n", 1, kMaxChoices).value_or(1));
+  if (fields.find("quality") != nullptr) s.quality = fields.number("quality", 1, 0, 1);
   return s;
 }
 

@@ -34,6 +34,9 @@ struct SamplingRequest {
   int choices = 1;
   bool logprobs = false;
   int top_logprobs = 0;
+  // This server's own field: 1 loses nothing, 0 is the fastest (decode/quality.h). Absent: as the
+  // server was started.
+  std::optional<double> quality;
 };
 
 struct CompletionRequest {

@@ -9,6 +9,16 @@
 #include "alambic/base/error.h"
 
 namespace alambic {
+namespace {
+
+bool writes_alone(const EngineTask& task) { return task.mode == DecodeMode::kDiffusion; }
+
+DraftSource draft_source(DecodeMode mode) {
+  if (mode == DecodeMode::kLookup) return DraftSource::kLookup;
+  return mode == DecodeMode::kSpeculative ? DraftSource::kMasks : DraftSource::kNone;
+}
+
+}  // namespace
 
 std::vector<ScoredToken> score_tokens(const LanguageModel& model, std::span<const TokenId> tokens,
                                       const GenerateOptions& options, int top, KvCache& cache) {
@@ -42,15 +52,20 @@ std::vector<ScoredToken> score_tokens(const LanguageModel& model, std::span<cons
 }
 
 Engine::Engine(const LanguageModel& model, const EngineOptions& options)
-    : model_(model), options_(options), thread_([this] { run(); }) {}
+    : model_(model),
+      options_(options),
+      step_(model, cost_, {}),
+      thread_([this] { run(); }),
+      alone_([this] { run_alone(); }) {}
 
 Engine::~Engine() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_one();
+  wake_.notify_all();
   thread_.join();
+  alone_.join();
 }
 
 bool Engine::submit(std::span<const std::shared_ptr<EngineTask>> tasks) {
@@ -60,8 +75,18 @@ bool Engine::submit(std::span<const std::shared_ptr<EngineTask>> tasks) {
     if (stopping_ || waiting_.size() + tasks.size() > options_.queue) return false;
     waiting_.insert(waiting_.end(), tasks.begin(), tasks.end());
   }
-  wake_.notify_one();
+  wake_.notify_all();
   return true;
+}
+
+bool Engine::waits(bool alone) const {
+  return std::any_of(waiting_.begin(), waiting_.end(),
+                     [&](const auto& task) { return writes_alone(*task) == alone; });
+}
+
+bool Engine::stopping() {
+  const std::lock_guard lock(mutex_);
+  return stopping_;
 }
 
 void Engine::run() {
@@ -76,11 +101,16 @@ bool Engine::admit() {
   std::vector<std::shared_ptr<EngineTask>> fresh;
   {
     std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return stopping_ || !waiting_.empty() || !sessions_.empty(); });
+    wake_.wait(lock, [&] { return stopping_ || waits(false) || !sessions_.empty(); });
     if (stopping_) return false;
-    while (!waiting_.empty() && sessions_.size() + fresh.size() < options_.batch) {
-      fresh.push_back(std::move(waiting_.front()));
-      waiting_.pop_front();
+    for (auto at = waiting_.begin();
+         at != waiting_.end() && sessions_.size() + fresh.size() < options_.batch;) {
+      if (writes_alone(**at)) {
+        ++at;
+      } else {
+        fresh.push_back(std::move(*at));
+        at = waiting_.erase(at);
+      }
     }
   }
   for (const auto& task : fresh) {
@@ -97,7 +127,10 @@ void Engine::start(const std::shared_ptr<EngineTask>& task) {
                                    [&](const auto& other) { return other.get() == task; });
       return task->on_token(std::move(next_[static_cast<size_t>(at - tasks_.begin())]));
     });
-    auto session = std::make_unique<Session>(model_, task->prompt, task->options, *sink);
+    auto running = std::make_unique<CausalSession>(model_, task->prompt, task->options, *sink,
+                                                   draft_source(task->mode));
+    running->acceptance = acceptance_;
+    Session* session = &running->session;
     if (task->score_prompt) {
       KvCache cache = make_cache(model_.config(), task->options.precision);
       task->on_prompt(score_tokens(model_, task->prompt.tokens, task->options, task->top, cache));
@@ -113,7 +146,7 @@ void Engine::start(const std::shared_ptr<EngineTask>& task) {
     }
     tasks_.push_back(task);
     sinks_.push_back(std::move(sink));
-    sessions_.push_back(std::move(session));
+    sessions_.push_back(std::move(running));
   } catch (const std::exception& error) {
     next_.resize(tasks_.size());
     task->on_failure(error.what());
@@ -125,11 +158,11 @@ void Engine::step() {
     const bool logits_wanted =
         std::any_of(tasks_.begin(), tasks_.end(), [](const auto& task) { return task->top > 0; });
     step_.run(
-        model_, sessions_,
+        sessions_,
         [&](size_t i, std::span<const float> logits, Choice choice) {
           next_[i] = {choice.token, choice.log_probability, {}};
           if (tasks_[i]->top > 0) {
-            next_[i].top = sessions_[i]->sampler().best(logits, tasks_[i]->top);
+            next_[i].top = sessions_[i]->session.sampler().best(logits, tasks_[i]->top);
           }
         },
         logits_wanted);
@@ -140,14 +173,52 @@ void Engine::step() {
     return;
   }
   for (size_t i = 0; i < sessions_.size();) {
-    if (!sessions_[i]->done()) {
+    Session& session = sessions_[i]->session;
+    if (!session.done()) {
       ++i;
       continue;
     }
-    const bool stopped = sessions_[i]->finish().stopped;
+    const bool stopped = session.finish().stopped;
+    if (sessions_[i]->source == DraftSource::kMasks) acceptance_ = sessions_[i]->acceptance;
     const std::shared_ptr<EngineTask> task = tasks_[i];
     remove(i);
     task->on_end(stopped);
+  }
+}
+
+void Engine::run_alone() {
+  while (const std::shared_ptr<EngineTask> task = next_alone()) write_alone(*task);
+}
+
+// Null: the end.
+std::shared_ptr<EngineTask> Engine::next_alone() {
+  std::unique_lock lock(mutex_);
+  wake_.wait(lock, [&] { return stopping_ || waits(true); });
+  if (stopping_) return nullptr;
+  const auto at = std::find_if(waiting_.begin(), waiting_.end(),
+                               [](const auto& task) { return writes_alone(*task); });
+  std::shared_ptr<EngineTask> task = std::move(*at);
+  waiting_.erase(at);
+  return task;
+}
+
+void Engine::write_alone(EngineTask& task) {
+  try {
+    if (task.cancelled()) return;
+    if (task.score_prompt) {
+      KvCache cache = make_cache(model_.config(), task.options.precision);
+      task.on_prompt(score_tokens(model_, task.prompt.tokens, task.options, task.top, cache));
+    }
+    bool dropped = false;
+    const TokenSink sink = [&](TokenId token) {
+      dropped = task.cancelled() || stopping();
+      return !dropped && task.on_token({token, 0, {}});
+    };
+    const Generation text =
+        make_decoder(task.mode, model_)->generate(task.prompt, task.options, sink);
+    if (!dropped) task.on_end(text.stopped);
+  } catch (const std::exception& error) {
+    task.on_failure(error.what());
   }
 }
 

@@ -1,11 +1,12 @@
-// The engine thread: writes many texts at once with one model. Whatever waits is taken into the
-// next forward as soon as there is room, so that requests that arrive together run together, each
-// with the text it would have had alone.
+// The engine: writes many texts at once with one model. Whatever waits is taken into the next
+// forward as soon as there is room, so that requests that arrive together run together, each with
+// the text it would have had alone. Texts by diffusion do not share forwards: they are written one
+// after the other, beside those from left to right, on a thread of their own.
 //
 // Ownership: looks at the model, which must outlive it; shares tasks until they have ended.
-// Thread safety: submit(), cancel() and drained() from any thread. A task is called on the engine
-// thread only, and its calls must be quick. Errors: what a task asks for in vain, or what goes
-// wrong under way, ends that task with on_failure(); the engine itself goes on.
+// Thread safety: submit() and cancel() from any thread. A task is called on one of the engine's
+// threads, always the same, and its calls must be quick. Errors: what a task asks for in vain, or
+// what goes wrong under way, ends that task with on_failure(); the engine itself goes on.
 #pragma once
 
 #include <atomic>
@@ -18,7 +19,7 @@
 #include <thread>
 #include <vector>
 
-#include "alambic/decode/ragged.h"
+#include "alambic/decode/causal_step.h"
 
 namespace alambic {
 
@@ -40,7 +41,8 @@ class EngineTask {
 
   Prompt prompt;
   GenerateOptions options;
-  int top = 0;                // so many most probable tokens beside each
+  DecodeMode mode = DecodeMode::kAutoregressive;
+  int top = 0;                // so many most probable tokens beside each; not by diffusion
   bool score_prompt = false;  // on_prompt() is wanted
 
   // Every token of the prompt but the first, which nothing predicts. Comes before all else.
@@ -77,9 +79,14 @@ class Engine {
   const EngineOptions& options() const { return options_; }
 
  private:
-  // `tasks_` and `sessions_` stand side by side; `waiting_` alone is shared.
+  // `tasks_` and `sessions_` stand side by side; `waiting_` and `stopping_` alone are shared.
   void run();
   bool admit();
+  void run_alone();
+  std::shared_ptr<EngineTask> next_alone();
+  void write_alone(EngineTask& task);
+  bool waits(bool alone) const;
+  bool stopping();
   void start(const std::shared_ptr<EngineTask>& task);
   void step();
   void drop_cancelled();
@@ -94,11 +101,13 @@ class Engine {
   bool stopping_ = false;
 
   std::vector<std::shared_ptr<EngineTask>> tasks_;
-  std::vector<std::unique_ptr<Session>> sessions_;
+  std::vector<std::unique_ptr<CausalSession>> sessions_;
   std::vector<std::unique_ptr<TokenSink>> sinks_;
   std::vector<ScoredToken> next_;  // what each session is about to settle
-  RaggedStep step_;
-  std::thread thread_;  // last: it uses everything above
+  RowCost cost_;
+  Acceptance acceptance_;  // of the last texts that drafted, for the next ones
+  CausalStep step_;
+  std::thread thread_, alone_;  // last: they use everything above
 };
 
 // Scores tokens[1..] given those before them. Leaves `cache`, which must be empty, with all tokens

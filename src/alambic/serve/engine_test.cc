@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <thread>
 
 #include "alambic/serve/test_service.h"
 
@@ -97,6 +99,73 @@ TEST_F(EngineTest, TextsWrittenTogetherAreThoseWrittenAlone) {
   }
 }
 
+// Whatever drafts stand, and whoever shares the forward.
+TEST_F(EngineTest, DraftsChangeNothingThatIsWritten) {
+  Engine engine(*model_, {.batch = 5, .queue = 64});
+  std::vector<std::shared_ptr<Recorder>> tasks;
+  for (int i = 0; i < 12; ++i) {
+    auto& t = tasks.emplace_back(task({i, i + 1, 2 * i}, 60, static_cast<uint64_t>(i)));
+    t->mode = std::array{DecodeMode::kAutoregressive, DecodeMode::kLookup,
+                         DecodeMode::kSpeculative}[static_cast<size_t>(i % 3)];
+    t->options.drafts = 3;
+    t->options.outcomes = i % 2 == 0 ? 1 : kEveryOutcome;
+    t->top = i % 4 == 0 ? 2 : 0;
+  }
+  ASSERT_TRUE(submit(engine, tasks));
+  const auto alone = make_decoder(DecodeMode::kAutoregressive, *model_);
+  for (const auto& t : tasks) {
+    t->wait();
+    EXPECT_EQ(t->written, alone->generate(t->prompt, t->options).tokens);
+  }
+}
+
+// More rows than a forward has: 30 prompts of 200 tokens.
+TEST_F(EngineTest, PromptsBeyondTheRowBudgetWaitAndChangeNothing) {
+  Engine engine(*model_, {.batch = 30, .queue = 64});
+  std::vector<std::shared_ptr<Recorder>> tasks;
+  for (int i = 0; i < 30; ++i) {
+    std::vector<TokenId> prompt;
+    for (int k = 0; k < 200; ++k) prompt.push_back((k * (i + 3) + i) % 250);
+    tasks.push_back(task(prompt, 6));
+  }
+  ASSERT_TRUE(submit(engine, tasks));
+  const auto alone = make_decoder(DecodeMode::kAutoregressive, *model_);
+  for (const auto& t : tasks) {
+    t->wait();
+    EXPECT_EQ(t->written, alone->generate(t->prompt, t->options).tokens);
+  }
+}
+
+TEST_F(EngineTest, DiffusionIsWrittenBesideTheOthers) {
+  Engine engine(*model_, {.batch = 1, .queue = 8});
+  const auto held = task({1}, 200), by_diffusion = task({2, 3}, 30);
+  held->hold();
+  by_diffusion->mode = DecodeMode::kDiffusion;
+  by_diffusion->options.reveal.threshold = 0.2;
+  ASSERT_TRUE(submit(engine, {held, by_diffusion}));
+  held->wait_until_held();
+  by_diffusion->wait();
+  held->let_go();
+  EXPECT_EQ(by_diffusion->written, make_decoder(DecodeMode::kDiffusion, *model_)
+                                       ->generate(by_diffusion->prompt, by_diffusion->options)
+                                       .tokens);
+}
+
+TEST_F(EngineTest, AnEngineThatEndsDropsWhatDiffusionWrites) {
+  const auto held = task({2, 3}, 200);
+  held->mode = DecodeMode::kDiffusion;
+  std::thread opener;
+  {
+    Engine engine(*model_, {.batch = 1, .queue = 8});
+    held->hold();
+    ASSERT_TRUE(submit(engine, {held}));
+    held->wait_until_held();
+    opener = std::thread([&] { held->let_go(); });
+  }
+  opener.join();
+  EXPECT_LT(held->written.size(), 200U);
+}
+
 TEST_F(EngineTest, AFullQueueRefusesAllOrNothing) {
   Engine engine(*model_, {.batch = 1, .queue = 2});
   const auto running = task({1}, 200);
@@ -134,10 +203,10 @@ TEST_F(EngineTest, ABadPromptFailsAloneAndByName) {
   EXPECT_EQ(good->written.size(), 3U);
 }
 
-// Reference: log-softmax of the logits of one forward over the whole text, in double.
+// Reference: log-softmax of the logits of one forward over the whole text but MASK, in double.
 TEST_F(EngineTest, AScoredPromptHasTheLogProbabilitiesOfAFullForward) {
   std::vector<TokenId> prompt;
-  for (int i = 0; i < 200; ++i) prompt.push_back(i * 37 % 250);
+  for (int i = 0; i < 200; ++i) prompt.push_back(3 + i * 37 % 247);
   Engine engine(*model_);
   const auto t = task(prompt, 4);
   t->score_prompt = true;
@@ -149,8 +218,9 @@ TEST_F(EngineTest, AScoredPromptHasTheLogProbabilitiesOfAFullForward) {
   const Tensor logits = model_->logits(model_->hidden(prompt, forward), Precision::kFp32);
   for (size_t i = 0; i + 1 < prompt.size(); ++i) {
     const auto row = row_of(logits, static_cast<int64_t>(i));
-    double sum = 0;
+    double sum = 0;  // MASK is never written, and has no share
     for (const float x : row) sum += std::exp(static_cast<double>(x));
+    sum -= std::exp(static_cast<double>(row[static_cast<size_t>(model_->config().mask)]));
     const double want = row[static_cast<size_t>(prompt[i + 1])] - std::log(sum);
     ASSERT_NEAR(t->scored[i].log_probability, want, 1e-4) << i;
     ASSERT_EQ(t->scored[i].top.size(), 3U);

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "alambic/base/json.h"
+#include "alambic/decode/quality.h"
 
 namespace alambic {
 namespace {
@@ -163,8 +164,9 @@ void Service::check_bytes(size_t prompt_bytes) const {
                  "", "context_length_exceeded");
 }
 
-GenerateOptions Service::options_for(const SamplingRequest& request, size_t prompt_tokens) const {
-  GenerateOptions options;
+void Service::prepare(const SamplingRequest& request, size_t prompt_tokens,
+                      EngineTask& task) const {
+  GenerateOptions& options = task.options;
   const int room = model_.context - static_cast<int>(prompt_tokens);
   options.max_tokens = std::min(request.max_tokens.value_or(room), room);
   options.temperature = request.temperature;
@@ -174,7 +176,22 @@ GenerateOptions Service::options_for(const SamplingRequest& request, size_t prom
   options.stop = model_.stop;
   options.vocabulary = model_.tokenizer.vocab_size();
   options.precision = model_.precision;
-  return options;
+  options.block = model_.card.block;
+  task.top = request.top_logprobs;
+  task.mode = model_.mode;
+  if (!request.quality) return;
+  if (model_.card.dial.empty()) {
+    throw ApiError(400,
+                   "quality: this model's settings were not measured; alambic calibrate does that",
+                   "quality");
+  }
+  task.mode = apply(choose_quality(model_.card.dial, *request.quality), options);
+  if (task.mode == DecodeMode::kDiffusion && request.logprobs) {
+    throw ApiError(400,
+                   "logprobs: a text of this quality is not written token by token and has none; "
+                   "want quality 1",
+                   "logprobs");
+  }
 }
 
 std::shared_ptr<Exchange> Service::complete(const std::string& body) const {
@@ -216,8 +233,7 @@ std::shared_ptr<Exchange> Service::complete(const std::string& body) const {
       const int number = static_cast<int>(tasks.size());
       auto task = std::make_shared<ChoiceTask>(number, model_.tokenizer, around);
       task->prompt = {tokens, static_cast<uint64_t>(k)};  // as if the prompt came alone
-      task->options = options_for(sampling, tokens.size());
-      task->top = sampling.top_logprobs;
+      prepare(sampling, tokens.size(), *task);
       task->score_prompt = request.echo && sampling.logprobs;
       tasks.push_back(std::move(task));
     }
@@ -245,8 +261,7 @@ std::shared_ptr<Exchange> Service::chat(const std::string& body) const {
     auto task = std::make_shared<ChoiceTask>(k, model_.tokenizer,
                                              ChoiceTask::Text{sampling.stop, {}, "", 0});
     task->prompt = {tokens, static_cast<uint64_t>(k)};
-    task->options = options_for(sampling, tokens.size());
-    task->top = sampling.top_logprobs;
+    prepare(sampling, tokens.size(), *task);
     tasks.push_back(std::move(task));
   }
   return std::make_shared<Exchange>(

@@ -37,6 +37,8 @@ struct ServedModel {
   std::vector<TokenId> stop;  // end-of-text tokens
   Precision precision = Precision::kFp32;
   int context = 0;  // prompt and answer in tokens; at most the positions that the model has
+  // Where a request names no quality; not diffusion.
+  DecodeMode mode = DecodeMode::kAutoregressive;
 };
 
 class Service {
@@ -54,7 +56,8 @@ class Service {
   OrderedJson model_entry() const;
   std::shared_ptr<Exchange> complete(const std::string& body) const;
   std::shared_ptr<Exchange> chat(const std::string& body) const;
-  GenerateOptions options_for(const SamplingRequest& request, size_t prompt_tokens) const;
+  // How to write, with room behind so many tokens.
+  void prepare(const SamplingRequest& request, size_t prompt_tokens, EngineTask& task) const;
   void check_length(size_t prompt_tokens) const;
   void check_bytes(size_t prompt_bytes) const;
 

@@ -13,6 +13,14 @@ Json chat_body(const std::string& text) {
   return {{"messages", {{{"role", "user"}, {"content", text}}}}, {"max_tokens", 20}};
 }
 
+// As a client sees it: bytes that are no text become U+FFFD.
+std::string text_of(const Tokenizer& tokenizer, std::span<const TokenId> tokens) {
+  StreamDecoder decoder(tokenizer);
+  std::string text = decoder.push(tokens);
+  text += decoder.finish();
+  return to_valid_utf8(text);
+}
+
 // Joined deltas and the finish reason of choice 0 of a stream.
 std::pair<std::string, std::string> read_stream(const std::string& events, bool chat) {
   std::string text, finish;
@@ -64,9 +72,51 @@ TEST(Service, ACompletionIsWhatTheDecoderWrites) {
   const Json got = json_answer(
       server.service,
       post("/v1/completions", {{"prompt", "the quick"}, {"max_tokens", 12}, {"seed", 3}}));
-  StreamDecoder decoder(server.tokenizer);
-  EXPECT_EQ(got["choices"][0]["text"], decoder.push(written) + decoder.finish());
+  EXPECT_EQ(got["choices"][0]["text"], text_of(server.tokenizer, written));
   EXPECT_EQ(got["usage"]["completion_tokens"], written.size());
+}
+
+ModelCard card_with_dial() {
+  ModelCard card;
+  card.block = 8;
+  card.dial = {{.threshold = 0.2, .remask = 0, .kept = 0.8, .speed = 2},
+               {.lossless = true, .kept = 1, .speed = 1.2}};
+  return card;
+}
+
+TEST(Service, ARequestChoosesItsQuality) {
+  SmallServer server("", card_with_dial());
+  Json body{{"prompt", "the quick"}, {"max_tokens", 30}, {"temperature", 0}};
+  const auto text = [&](const Json& quality) {
+    body["quality"] = quality;
+    return json_answer(server.service, post("/v1/completions", body))["choices"][0]["text"];
+  };
+  GenerateOptions options;
+  options.max_tokens = 30;
+  options.stop = {*server.tokenizer.find("<|endoftext|>")};
+  const Prompt prompt{server.tokenizer.encode("the quick")};
+  const auto written = [&](DecodeMode mode) {
+    return text_of(server.tokenizer,
+                   make_decoder(mode, *server.model)->generate(prompt, options).tokens);
+  };
+  EXPECT_EQ(text(1), written(DecodeMode::kAutoregressive));
+  EXPECT_EQ(text(nullptr), written(DecodeMode::kAutoregressive));
+  options.reveal.threshold = 0.2;
+  options.remask = 0;
+  EXPECT_EQ(text(0), written(DecodeMode::kDiffusion));
+}
+
+TEST(Service, AQualityThatCannotBeHadIsRefusedByName) {
+  SmallServer plain, server("", card_with_dial());
+  const auto refused = [](Service& service, const Json& body) {
+    const HttpReply reply = answer(service, post("/v1/completions", body));
+    EXPECT_EQ(reply.status, 400);
+    return Json::parse(reply.body)["error"]["param"].get<std::string>();
+  };
+  EXPECT_EQ(refused(plain.service, {{"prompt", "the"}, {"quality", 0.5}}), "quality");
+  EXPECT_EQ(refused(server.service, {{"prompt", "the"}, {"quality", 1.5}}), "quality");
+  EXPECT_EQ(refused(server.service, {{"prompt", "the"}, {"quality", 0}, {"logprobs", 2}}),
+            "logprobs");
 }
 
 TEST(Service, AChatWithoutAChatTemplateIsAskedInTheCardsTemplate) {

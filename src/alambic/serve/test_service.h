@@ -20,7 +20,7 @@ inline Tokenizer small_tokenizer() {
       "the quick brown fox jumps over the lazy dog, été \xE2\x82\xAC"};
   BpeTrainOptions options;
   options.vocab_size = 300;
-  options.special_tokens = {"<|endoftext|>", "<|answer|>"};
+  options.special_tokens = {"<|endoftext|>", "<|answer|>", "<|mask|>"};
   return train_bpe(texts, options);
 }
 
@@ -35,6 +35,7 @@ inline std::unique_ptr<Transformer> small_model(const Tokenizer& tokenizer) {
   config.ffn = 48;
   config.max_positions = 256;
   config.tied_head = false;
+  config.mask = *tokenizer.find("<|mask|>");
   auto model = std::make_unique<Transformer>(config);
   uint64_t stream = 0;
   model->visit([&](Parameter& p) {
@@ -52,10 +53,11 @@ struct SmallServer {
   std::unique_ptr<Transformer> model = small_model(tokenizer);
   Service service;
 
-  explicit SmallServer(std::string key = "") : service(served(), std::move(key)) {}
+  explicit SmallServer(std::string key = "", ModelCard card = {})
+      : service(served(std::move(card)), std::move(key)) {}
 
-  ServedModel served() const {
-    ServedModel served{.model = model.get(), .tokenizer = tokenizer, .card = {}};
+  ServedModel served(ModelCard card) const {
+    ServedModel served{.model = model.get(), .tokenizer = tokenizer, .card = std::move(card)};
     served.card.prompt_template = "{prompt}<|answer|>";
     served.name = "small";
     served.stop = {*tokenizer.find("<|endoftext|>")};

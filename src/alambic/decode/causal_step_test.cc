@@ -1,4 +1,4 @@
-#include "alambic/decode/drafting.h"
+#include "alambic/decode/causal_step.h"
 
 #include <gtest/gtest.h>
 

@@ -1,8 +1,9 @@
-#include "alambic/decode/drafting.h"
+#include "alambic/decode/causal_step.h"
 
 #include <algorithm>
 
 #include "alambic/autograd/ops.h"
+#include "alambic/base/error.h"
 #include "alambic/base/progress.h"
 
 namespace alambic {
@@ -15,9 +16,22 @@ constexpr int kPlanSteps = 8;
 
 }  // namespace
 
-DraftPlan DraftingStep::plan(DraftingSession& running, int sessions) {
+CausalSession::CausalSession(const LanguageModel& model, const Prompt& prompt,
+                             const GenerateOptions& options, const TokenSink& sink,
+                             DraftSource drafts_from)
+    : session(model, prompt, options, sink), source(drafts_from) {
+  if (source == DraftSource::kMasks && options.block == 0) {
+    fail(ErrorCode::kUnsupported,
+         "[decode] this model was not trained to draft; use ar or lookup, or adapt it with alambic "
+         "train --adapt");
+  }
+  if (source == DraftSource::kLookup) lookup.append(prompt.tokens);
+}
+
+DraftPlan CausalStep::plan(CausalSession& running, int sessions) {
+  if (running.source == DraftSource::kNone) return {};
   const GenerateOptions& options = running.session.options();
-  const bool masks = source_ == DraftSource::kMasks;
+  const bool masks = running.source == DraftSource::kMasks;
   const int longest = masks ? std::min(options.block - 1, kMaxDrafts) : kMaxDrafts;
   if (options.drafts >= 0) {
     const int drafts = std::min(options.drafts, longest);
@@ -46,7 +60,7 @@ DraftPlan DraftingStep::plan(DraftingSession& running, int sessions) {
   return plan;
 }
 
-void DraftingStep::look_up(DraftingSession& running) const {
+void CausalStep::look_up(CausalSession& running) const {
   const std::span<const TokenId> settled = running.session.tokens();
   running.lookup.append(settled.subspan(running.looked_up));
   running.looked_up = settled.size();
@@ -58,73 +72,92 @@ void DraftingStep::look_up(DraftingSession& running) const {
   }
 }
 
-void DraftingStep::add_rows(DraftingSession& running, int sessions, Part& part) {
+void CausalStep::add_rows(CausalSession& running, int sessions, Part& part) {
   Session& session = running.session;
   const GenerateOptions& options = session.options();
-  const bool masks = source_ == DraftSource::kMasks;
-  part.plan = plan(running, sessions);
-  if (!masks) look_up(running);
+  const bool masks = running.source == DraftSource::kMasks;
+  part.begin = static_cast<int64_t>(tokens_.size());
+  part.sure =
+      static_cast<int>(std::min<size_t>(session.pending.size(), static_cast<size_t>(budget_)));
+  budget_ -= part.sure;
+  part.settles = static_cast<size_t>(part.sure) == session.pending.size();
+  part.plan = part.settles ? plan(running, sessions) : DraftPlan{};
+  part.tried = part.drafted = 0;
+  part.rows = 0;
+  part.outcomes.clear();
+  part.first.clear();
+  part.masks.clear();
+  if (part.sure == 0) return;
   std::vector<Draft>& drafts = running.drafts;
-  // A step settles one token beyond its drafts. What a probe left is verified whatever is planned.
-  drafts.resize(std::min(drafts.size(), static_cast<size_t>(session.remaining() - 1)));
-  if (!masks && part.plan.drafts < static_cast<int>(drafts.size())) {
-    drafts.resize(static_cast<size_t>(part.plan.drafts));
-  }
-  part.sure = static_cast<int>(session.pending.size());
-  part.tried = static_cast<int>(drafts.size());
-  if (options.drafts < 0 && part.plan.tokens_per_second > 0 && part.plan.drafts > 0) {
-    part.tried = worth_verifying(drafts, part.plan, cost_, running.acceptance,
-                                 {part.plan.drafts, options.outcomes, masks, sessions});
+  if (part.settles) {
+    if (running.source == DraftSource::kLookup) look_up(running);
+    // A step settles one token beyond its drafts. What a probe left is verified whatever is
+    // planned.
+    drafts.resize(std::min(drafts.size(), static_cast<size_t>(session.remaining() - 1)));
+    if (!masks && part.plan.drafts < static_cast<int>(drafts.size())) {
+      drafts.resize(static_cast<size_t>(part.plan.drafts));
+    }
+    part.tried = static_cast<int>(drafts.size());
+    if (options.drafts < 0 && part.plan.tokens_per_second > 0 && part.plan.drafts > 0) {
+      part.tried = worth_verifying(drafts, part.plan, cost_, running.acceptance,
+                                   {part.plan.drafts, options.outcomes, masks, sessions});
+    }
   }
   const std::span<const Draft> tried = std::span(drafts).first(static_cast<size_t>(part.tried));
-  part.begin = static_cast<int64_t>(tokens_.size());
-  tokens_.insert(tokens_.end(), session.pending.begin(), session.pending.end());
+  tokens_.insert(tokens_.end(), session.pending.begin(), session.pending.begin() + part.sure);
   for (const Draft& draft : tried) tokens_.push_back(draft.token);
   const int start = session.cache.length();
   const auto causal = static_cast<int>(forward_.groups.size());
   forward_.groups.push_back({part.sure + part.tried, start, true, {}, &session.cache});
-  part.outcomes.clear();
-  part.first.clear();
-  part.masks.clear();
-  if (masks && part.plan.drafts > 0) {
-    // Without drafts there is one outcome only.
-    const int groups = part.tried == 0 ? 1 : part.plan.outcomes;
-    for (const int outcome : likely_outcomes(tried, running.acceptance, groups)) {
-      // Of what remains then, the causal row decides one and the step after this one settles one
-      // beyond its drafts.
-      const int next = std::min(part.plan.drafts, session.remaining() - 2 - outcome);
-      if (next < 1) continue;
-      const int seen = part.sure + outcome;
-      part.outcomes.push_back(outcome);
-      part.first.push_back(static_cast<int64_t>(tokens_.size()));
-      part.masks.push_back(next + 1);
-      forward_.groups.push_back({next + 1, start + seen, false, {{causal, seen}}, &session.cache});
-      tokens_.insert(tokens_.end(), static_cast<size_t>(next) + 1, model_.config().mask);
-    }
-  }
+  if (masks && part.plan.drafts > 0) add_masks(running, tried, causal, start, part);
   part.rows = static_cast<int64_t>(tokens_.size()) - part.begin;
   session.count_forward(part.rows);
 }
 
-void DraftingStep::read_head(std::span<const std::unique_ptr<DraftingSession>> sessions,
-                             const Tensor& rows) {
+void CausalStep::add_masks(const CausalSession& running, std::span<const Draft> tried, int causal,
+                           int start, Part& part) {
+  // Without drafts there is one outcome only.
+  const int groups = tried.empty() ? 1 : part.plan.outcomes;
+  for (const int outcome : likely_outcomes(tried, running.acceptance, groups)) {
+    // Of what remains then, the causal row decides one and the step after this one settles one
+    // beyond its drafts.
+    const int next = std::min(part.plan.drafts, running.session.remaining() - 2 - outcome);
+    if (next < 1) continue;
+    const int seen = part.sure + outcome;
+    part.outcomes.push_back(outcome);
+    part.first.push_back(static_cast<int64_t>(tokens_.size()));
+    part.masks.push_back(next + 1);
+    forward_.groups.push_back({next + 1,
+                               start + seen,
+                               false,
+                               {{causal, seen}},
+                               forward_.groups[static_cast<size_t>(causal)].cache});
+    tokens_.insert(tokens_.end(), static_cast<size_t>(next) + 1, model_.config().mask);
+  }
+}
+
+void CausalStep::read_head(std::span<const std::unique_ptr<CausalSession>> sessions,
+                           const Tensor& rows, bool logits) {
   const auto drawing = std::find_if(sessions.begin(), sessions.end(), [](const auto& s) {
     return !s->session.sampler().wants_summaries();
   });
-  if (drawing != sessions.end()) {
+  if (logits || drawing != sessions.end()) {
     head_.read_logits(model_, rows, forward_.precision);
   } else {
     head_.read(model_, rows, sessions.front()->session.sampler());
   }
 }
 
-void DraftingStep::verify(DraftingSession& running, Part& part, int64_t head_row) {
+void CausalStep::verify(size_t number, CausalSession& running, Part& part, int64_t head_row,
+                        const Observer& observer) {
   Session& session = running.session;
   session.pending.clear();
   part.accepted = 0;
   bool stood = true;
   while (stood && !session.done()) {
-    const Choice choice = session.choose(head_, head_row + part.accepted);
+    const int64_t row = head_row + part.accepted;
+    const Choice choice = session.choose(head_, row);
+    if (observer) observer(number, head_.logits(row), choice);
     session.append(choice);
     stood = part.accepted < part.tried &&
             choice.token == running.drafts[static_cast<size_t>(part.accepted)].token;
@@ -143,13 +176,12 @@ void DraftingStep::verify(DraftingSession& running, Part& part, int64_t head_row
   session.pending = {session.tokens().back()};  // the drafts that stood are in the cache
 }
 
-void DraftingStep::draft(std::span<const std::unique_ptr<DraftingSession>> sessions,
-                         const Tensor& hidden) {
+void CausalStep::draft(std::span<const std::unique_ptr<CausalSession>> sessions,
+                       const Tensor& hidden) {
   index_.clear();
   for (size_t i = 0; i < sessions.size(); ++i) {
     sessions[i]->drafts.clear();
     Part& part = parts_[i];
-    part.drafted = 0;
     const auto group = std::find(part.outcomes.begin(), part.outcomes.end(), part.accepted);
     if (sessions[i]->session.done() || group == part.outcomes.end()) continue;
     const auto g = static_cast<size_t>(group - part.outcomes.begin());
@@ -157,7 +189,7 @@ void DraftingStep::draft(std::span<const std::unique_ptr<DraftingSession>> sessi
     for (int row = 1; row <= part.drafted; ++row) index_.push_back(part.first[g] + row);
   }
   if (index_.empty()) return;
-  read_head(sessions, gather_rows(hidden, index_));
+  read_head(sessions, gather_rows(hidden, index_), false);
   int64_t head_row = 0;
   for (size_t i = 0; i < sessions.size(); ++i) {
     for (const Choice& choice : sessions[i]->session.draft(head_, head_row, parts_[i].drafted)) {
@@ -167,13 +199,15 @@ void DraftingStep::draft(std::span<const std::unique_ptr<DraftingSession>> sessi
   }
 }
 
-void DraftingStep::run(std::span<const std::unique_ptr<DraftingSession>> sessions) {
+void CausalStep::run(std::span<const std::unique_ptr<CausalSession>> sessions,
+                     const Observer& observer, bool observes_logits) {
   const NoGrad no_grad;
   const Stopwatch watch;
   forward_.precision = sessions.front()->session.options().precision;
   forward_.groups.clear();
   tokens_.clear();
   parts_.resize(sessions.size());
+  budget_ = kForwardRows;
   probes_ = patience_.steps >= patience_.limit;
   drafted_ = false;
   bool steady = true;  // no prompt is read
@@ -185,13 +219,21 @@ void DraftingStep::run(std::span<const std::unique_ptr<DraftingSession>> session
   const Tensor hidden = model_.hidden(tokens_, forward_);
   index_.clear();
   for (const Part& part : parts_) {
+    if (!part.settles) continue;
     for (int row = 0; row <= part.tried; ++row) index_.push_back(part.begin + part.sure - 1 + row);
   }
-  read_head(sessions, gather_rows(hidden, index_));
+  if (!index_.empty()) read_head(sessions, gather_rows(hidden, index_), observes_logits);
   int64_t head_row = 0;
   for (size_t i = 0; i < sessions.size(); ++i) {
-    verify(*sessions[i], parts_[i], head_row);
-    head_row += parts_[i].tried + 1;
+    Part& part = parts_[i];
+    if (part.settles) {
+      verify(i, *sessions[i], part, head_row, observer);
+      head_row += part.tried + 1;
+    } else if (part.sure > 0) {
+      Session& session = sessions[i]->session;
+      session.cache.commit(part.sure);
+      session.pending.erase(session.pending.begin(), session.pending.begin() + part.sure);
+    }
   }
   draft(sessions, hidden);
   patience_ = drafted_ ? Patience{} : Patience{patience_.steps + 1, patience_.limit};
@@ -208,7 +250,7 @@ void DraftingStep::run(std::span<const std::unique_ptr<DraftingSession>> session
   }
 }
 
-void DraftingStep::show(const DraftingSession& running) {
+void CausalStep::show(const CausalSession& running) {
   const GenerateOptions& options = running.session.options();
   if (options.watch == nullptr) return;
   tokens_.clear();
