@@ -85,9 +85,10 @@ CopyOrder gguf_order(const ExportArguments& o, const TypeBound& type) {
                   const std::function<void(double)>& progress) {
             GgufMetadata metadata;
             const ModelConfig& config = open.model().config();
-            write_gguf_vocabulary(open.tokenizer,
-                                  {config.vocab_size, config.eos, exported_template(open)}, path,
-                                  metadata);
+            write_gguf_vocabulary(
+                open.tokenizer,
+                {config.vocab_size, stop_tokens(open.tokenizer, config), exported_template(open)},
+                path, metadata);
             save_gguf(*open.loaded.model, open.card(), type.type, std::move(metadata), path,
                       progress);
           }};

@@ -198,13 +198,16 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   int64_t tokens = 0;
   for (const Sequence& s : taught.sequences) tokens += static_cast<int64_t>(s.tokens.size());
   const int64_t steps = train_options(recipe.student_train, tokens, recipe.seed).steps;
-  StudentJob taught_job{"student", recipe.objective, nullptr, nullptr, steps, card};
+  // A teacher that was taught to talk ends answers with tokens of its own, as its template does.
+  std::vector<TokenId> ends;
+  if (models.teacher.model && tokenizers.same) ends = models.teacher.model->config().eos;
+  StudentJob taught_job{"student", recipe.objective, nullptr, nullptr, steps, card, ends};
   if (recipe.signals.kind == "memory") taught_job.speaker = models.teacher.model.get();
   if (recipe.student.init == "teacher") taught_job.ancestor = models.teacher.model.get();
   taught_job.card.provenance = {
       {"made by", "alambic distill"}, {"teacher", teacher_name(recipe)}, {"recipe", recipe.name}};
-  StudentJob control_job{"control", without_teacher(recipe.objective), nullptr, nullptr, steps,
-                         card};
+  StudentJob control_job{
+      "control", without_teacher(recipe.objective), nullptr, nullptr, steps, card, ends};
   control_job.card.provenance = {{"made by", "alambic distill, as the control: no teacher"},
                                  {"recipe", recipe.name}};
   models.student = timed("student", [&] {

@@ -157,9 +157,13 @@ int64_t token_count(const std::vector<Sequence>& sequences) {
   return tokens;
 }
 
-ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer) {
+ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer,
+                     const std::vector<TokenId>& ends = {}) {
   config.bos = tokenizer.bos().value_or(-1);
-  config.eos = end_token(tokenizer);
+  config.eos = {end_token(tokenizer)};
+  for (const TokenId id : ends) {
+    if (id != config.eos.front() && id < config.vocab_size) config.eos.push_back(id);
+  }
   config.mask = tokenizer.find(kMaskToken).value_or(-1);
   return config;
 }
@@ -425,7 +429,8 @@ RunModel trained_student(const StudentJob& job, const Recipe& recipe, const Trai
     return train_or_load(job.name, given_model(recipe, mask), job.card, *objective, set, train_as,
                          tokenizer, directory, recipe.student.model);
   }
-  const ModelConfig config = with_ids(student_config(recipe, tokenizer.vocab_size()), tokenizer);
+  const ModelConfig config =
+      with_ids(student_config(recipe, tokenizer.vocab_size()), tokenizer, job.ends);
   return train_or_load(job.name, fresh_model(config, recipe.seed + 1, job.ancestor), job.card,
                        *objective, set, train_as, tokenizer, directory);
 }

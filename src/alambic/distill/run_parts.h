@@ -53,6 +53,7 @@ struct StudentJob {
   const Transformer* ancestor = nullptr;   // a teacher that gives its weights to start from
   int64_t steps = 0;                       // 0: as the recipe says
   ModelCard card;
+  std::vector<TokenId> ends;  // where its texts end, beside its tokenizer's end-of-text token
 };
 // Trains a hybrid model of the recipe's [student] shape into DIRECTORY/NAME, or loads what an
 // earlier attempt finished there.

@@ -182,7 +182,7 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
   options.block = card_.block;
   options.temperature = options_.text_temperature;
   options.seed = options_.seed;
-  options.stop = {end};
+  options.stop = stop_tokens(tokenizer_, model_.config());
   options.vocabulary = tokenizer_.vocab_size();
   options.precision = options_.precision;
   const std::vector<Generation> texts = generate_all(natural_mode(model_.config()), model_, prompts,
