@@ -191,6 +191,26 @@ class Pattern::Words : public Matcher {
   WordEnd word_end_;
 };
 
+// An expression that matches here and there.
+class Pattern::Search : public Matcher {
+ public:
+  explicit Search(WordSearch search) : search_(search) {}
+  void for_each_match(std::string_view text, const Sink& sink) const override {
+    for (size_t base = 0; base < text.size();) {
+      const std::string_view valid = text.substr(base, valid_utf8_prefix(text.substr(base)));
+      for (WordSpan span = search_(valid, 0); span.begin < span.end;
+           span = search_(valid, span.end)) {
+        sink(base + span.begin, base + span.end);
+      }
+      base += valid.size();
+      if (base < text.size()) base += decode_utf8(text, base).length;
+    }
+  }
+
+ private:
+  WordSearch search_;
+};
+
 class Pattern::Regex : public Matcher {
  public:
   Regex(std::string_view expression, std::string_view where) : expression_(expression) {
@@ -284,6 +304,9 @@ Pattern Pattern::literal(std::string text) {
 Pattern Pattern::regex(std::string_view expression, std::string_view where) {
   if (const WordEnd word_end = find_word_matcher(expression)) {
     return Pattern(std::make_shared<Words>(word_end));
+  }
+  if (const WordSearch search = find_word_search(expression)) {
+    return Pattern(std::make_shared<Search>(search));
   }
   return Pattern(std::make_shared<Regex>(expression, where));
 }
