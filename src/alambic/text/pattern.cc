@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "alambic/text/unicode.h"
@@ -157,9 +158,16 @@ class Pattern::Literal : public Matcher {
 
 class Pattern::Characters : public Matcher {
  public:
-  explicit Characters(bool (*contains)(char32_t)) : contains_(contains) {}
+  explicit Characters(bool (*contains)(char32_t)) : contains_(contains) {
+    for (char32_t code = 0; code < ascii_.size(); ++code) ascii_[code] = contains(code);
+  }
   void for_each_match(std::string_view text, const Sink& sink) const override {
     for (size_t at = 0; at < text.size();) {
+      if (const auto byte = static_cast<uint8_t>(text[at]); byte < ascii_.size()) {
+        if (ascii_[byte]) sink(at, at + 1);
+        ++at;
+        continue;
+      }
       const Utf8Step step = decode_utf8(text, at);
       if (step.valid && contains_(step.code)) sink(at, at + step.length);
       at += step.length;
@@ -168,6 +176,7 @@ class Pattern::Characters : public Matcher {
 
  private:
   bool (*contains_)(char32_t);
+  std::array<bool, 128> ascii_{};
 };
 
 // An expression that matches at every character of UTF-8.

@@ -61,7 +61,8 @@ inline constexpr std::string_view kDeepSeek3Expression =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
     R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
-// How SentencePiece's normalisers drop spaces that repeat, as files of tokenizers say it.
+// How a SentencePiece normaliser drops spaces, as files of tokenizers and we ourselves say it.
+inline constexpr std::string_view kOuterSpacesExpression = R"(\A +|[ ▁]+\z)";
 inline constexpr std::string_view kManySpacesExpression = " {2,}";
 
 }  // namespace alambic

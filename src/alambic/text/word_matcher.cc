@@ -275,6 +275,20 @@ WordSpan many_spaces(std::string_view text, size_t at) {
   return {begin, std::min(text.find_first_not_of(' ', begin), text.size())};
 }
 
+// What a SentencePiece normaliser takes off both ends of a text.
+WordSpan outer_spaces(std::string_view text, size_t at) {
+  constexpr std::string_view kSpaceMark = "▁";
+  if (at == 0 && text.starts_with(' '))
+    return {0, std::min(text.find_first_not_of(' '), text.size())};
+  size_t begin = text.size();
+  for (std::string_view rest = text; begin > at; rest = text.substr(0, begin)) {
+    const size_t length = rest.ends_with(' ') ? 1 : rest.ends_with(kSpaceMark) ? 3 : 0;
+    if (length == 0) break;
+    begin -= length;
+  }
+  return {begin, text.size()};
+}
+
 // C+ for characters of three bytes in UTF-8.
 template <bool (*kContains)(char32_t)>
 WordSpan run_beyond_latin(std::string_view text, size_t at) {
@@ -349,6 +363,7 @@ WordSearch find_word_search(std::string_view expression) {
       {kDeepSeek3Scripts, run_beyond_latin<is_deepseek3_script>},
       {kDeepSeek3Expression, deepseek3_span},
       {kManySpacesExpression, many_spaces},
+      {kOuterSpacesExpression, outer_spaces},
   };
   for (const auto& [known, search] : kSearches) {
     if (known == expression) return search;

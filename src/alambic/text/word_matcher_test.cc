@@ -23,11 +23,11 @@ std::vector<std::string> cut(const Pattern& pattern, const std::string& text) {
 // Short texts of what the expressions tell apart, so that runs, ends and backtracking all occur.
 std::string random_text(Rng& rng) {
   static const std::vector<std::string> parts = {
-      " ",      " ", "  ", "\n",   "\r\n", "\t",   "\u00a0", "\u3000", "a",      "z",  "É",
-      "é",      "A", "B",  "S",    "s",    "t",    "re",     "LL",     "ve",     "'",  "'",
-      "\u2019", "ſ", "K",  "ǅ",    "ʰ",    "中",   "か",     "\u0301", "\u0903", "1",  "22",
-      "٣",      "½", "Ⅷ",  ".",    ",",    "/",    "-",      "_",      "$",      "😀",  "\u200d",
-      "👩",      "𝔘", "𐐷",  "\xFF", "\xC3", "\x01", "<",      "'s",     "'D",     "'lL"};
+      " ",    " ",    "  ",   "\n", "\r\n", "\t", "\u00a0", "\u3000", "▁",      "a",  "z", "É",
+      "é",    "A",    "B",    "S",  "s",    "t",  "re",     "LL",     "ve",     "'",  "'", "\u2019",
+      "ſ",    "K",    "ǅ",    "ʰ",  "中",   "か", "\u0301", "\u0903", "1",      "22", "٣", "½",
+      "Ⅷ",    ".",    ",",    "/",  "-",    "_",  "$",      "😀",      "\u200d", "👩",  "𝔘", "𐐷",
+      "\xFF", "\xC3", "\x01", "<",  "'s",   "'D", "'lL"};
   std::string text;
   for (uint64_t n = rng.below(14); n > 0; --n) text += parts[rng.below(parts.size())];
   return text;
@@ -93,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(Published, WordSearches,
                                          kSpacedLettersExpression, kSpacedPunctuationExpression,
                                          kDeepSeekCoderScripts, kThreeDigitsExpression,
                                          kDeepSeek3Scripts, kDeepSeek3Expression,
-                                         kManySpacesExpression));
+                                         kManySpacesExpression, kOuterSpacesExpression));
 
 TEST(WordMatcher, UnknownExpressionHasNone) {
   EXPECT_EQ(find_word_matcher(R"(\w+)"), nullptr);
