@@ -289,7 +289,8 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   } else if (bidirectional) {
     set.sequences = read_texts(signals, card, tokenizer, max_tokens);
   } else {
-    set.sequences = read_signal_sequences(signals, card, tokenizers, max_tokens).sequences;
+    set.sequences =
+        read_signal_sequences(signals, card, tokenizers, max_tokens, data.train).sequences;
   }
   if (bidirectional) fit_canvas(tokenizer, card, set.sequences);
   set.validation = encode_examples(tokenizer, card, data.validation, max_tokens);
