@@ -58,7 +58,7 @@ struct SignalRow {
   // One per token after the prompt, or none. In a conversation of several answers, what a user says
   // between them has empty ones.
   std::vector<TokenSignal> signals;
-  int64_t time = 0;                  // when the teacher spoke, in seconds since 1970
+  int64_t time = 0;  // when the teacher spoke, in seconds since 1970
 
   bool operator==(const SignalRow&) const = default;
 };

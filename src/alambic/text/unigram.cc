@@ -112,9 +112,9 @@ void Unigram::encode_afresh(std::string_view word, bool byte_level,
 // order, and a cached spelling is what the reference finds.
 template <class Score>
 bool Unigram::is_small(Score total) const {
-  constexpr double kTokens = WordCache::kLongestWord;
-  constexpr double kLargest = kClear / (2 * kTokens * std::numeric_limits<Score>::epsilon());
-  return std::abs(static_cast<double>(total)) + kTokens * largest_score_ < kLargest;
+  constexpr double kMostTokens = WordCache::kLongestWord;
+  constexpr double kLargest = kClear / (2 * kMostTokens * std::numeric_limits<Score>::epsilon());
+  return std::abs(static_cast<double>(total)) + kMostTokens * largest_score_ < kLargest;
 }
 
 template <class Score>
