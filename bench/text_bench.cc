@@ -2,7 +2,7 @@
 //
 //   ninja -C build/release text_bench && build/release/bench/text_bench
 // wants the public data in ../shared/data; tests/golden/time_tokenizers.py gives the figure of
-// Python's `tokenizers` on the same text.
+// Python's `tokenizers` on the same text. Further vocabularies may be named: text_bench T5.model
 #include <benchmark/benchmark.h>
 
 #include <filesystem>
@@ -26,7 +26,8 @@ std::string english() {
 }
 
 void encode(benchmark::State& state, const std::string& vocabulary, bool by_line) {
-  const auto tokenizer = alambic::Tokenizer::load(kData + "tokenizer_vectors/" + vocabulary);
+  const auto tokenizer = alambic::Tokenizer::load(
+      std::filesystem::exists(vocabulary) ? vocabulary : kData + "tokenizer_vectors/" + vocabulary);
   const std::string text = english();
   std::vector<std::string_view> parts{text};
   if (by_line) parts = alambic::split_lines(text);
@@ -47,17 +48,19 @@ int main(int argc, char** argv) {
     std::puts("no ../shared/data here");
     return 0;
   }
-  for (const char* vocabulary :
-       {"ggml-vocab-gpt-2.gguf", "ggml-vocab-deepseek-coder.gguf", "ggml-vocab-llama-spm.gguf",
-        "ggml-vocab-bert-bge.gguf", "test_model.model"}) {
+  benchmark::Initialize(&argc, argv);
+  std::vector<std::string> vocabularies = {
+      "ggml-vocab-gpt-2.gguf", "ggml-vocab-deepseek-coder.gguf", "ggml-vocab-llama-spm.gguf",
+      "ggml-vocab-bert-bge.gguf", "test_model.model"};
+  vocabularies.insert(vocabularies.end(), argv + 1, argv + argc);
+  for (const std::string& vocabulary : vocabularies) {
     for (const bool by_line : {false, true}) {
-      const std::string name = std::string(vocabulary) + (by_line ? "/lines" : "/whole");
+      const std::string name = vocabulary + (by_line ? "/lines" : "/whole");
       benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) {
         encode(state, vocabulary, by_line);
       })->Unit(benchmark::kMillisecond);
     }
   }
-  benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

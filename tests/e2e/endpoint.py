@@ -98,6 +98,56 @@ class Endpoint(Dialogue):
         rows = self.rows()
         self.assertEqual([r["text"] for r in rows], [answer_to(p) for p in self.prompts])
 
+    def measured(self, *arguments):
+        """Standard error, the exit status, seconds and the most memory that the program held, in MiB."""
+        begin = time.monotonic()
+        with subprocess.Popen([program.PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              text=True) as child:
+            said = child.stderr.read()
+            _, status, usage = os.wait4(child.pid, 0)
+            child.returncode = os.waitstatus_to_exitcode(status)
+        return said, child.returncode, time.monotonic() - begin, usage.ru_maxrss / 1024
+
+    def test_bodies_that_never_end_cost_one_attempt_and_little_memory(self):
+        with StandIn() as endpoint:
+            _, status, _, usual = self.measured(*self.teach(endpoint, "--out", self.path / "usual.sqlite"))
+            self.assertEqual(status, 0)
+        with StandIn(["endless", None, None, "drip", None, None, None]) as endpoint:
+            said, status, _, peak = self.measured(*self.teach(endpoint, "--timeout", 1.5, "--concurrency", 2))
+            self.assertEqual(status, 0, said)
+            self.assertEqual(set(endpoint.answered), set(self.prompts))
+            self.assertEqual(max(endpoint.answered.values()), 1)
+        self.assertEqual([r["text"] for r in self.rows()], [answer_to(p) for p in self.prompts])
+        # An answer is cut off at 16 MiB; a buffer that grows may be twice that, for two calls at once.
+        self.assertLess(peak - usual, 2 * 2 * 16 + 8)
+
+    def test_an_endpoint_that_never_ends_an_answer_is_one_clear_line_in_time(self):
+        import http.server
+        import threading
+
+        for slow, mention in ((False, "longer than 16777216 bytes"), (True, "imeout")):
+            class Endless(http.server.BaseHTTPRequestHandler):
+                never_slow = slow
+
+                def do_GET(self):
+                    StandIn.never_end(self, self.never_slow)
+
+                def log_message(self, *_):
+                    pass
+
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            # Without a name, the endpoint is asked for its models, once.
+            said, status, seconds, _ = self.measured(
+                "teach", "", "--endpoint", f"http://127.0.0.1:{server.server_port}/v1", "--tokenizer", self.model, "--data",
+                self.data, "--texts", "teacher", "--kind", "text", "--timeout", 1, "--out", self.path / f"endless-{slow}.sqlite")
+            server.shutdown()
+            server.server_close()
+            self.assertEqual(status, 5, said)
+            self.assertIn(mention, said.splitlines()[-1])
+            self.assertLess(seconds, 1 + 5)
+
     def stored_prompts(self):
         """Of a store whose writer was killed, perhaps before there was anything to read."""
         done = alambic("inspect", self.store, "--json", "--rows", 1000)

@@ -110,12 +110,22 @@ class StandIn:
             self.send(handler, 500, "oops")
         elif fault == "quoting":
             self.send(handler, 400, json.dumps({"error": {"message": "you sent " + str(handler.headers.get("Authorization"))}}))
-        elif fault == "endless":
-            handler.send_response(200)
-            handler.end_headers()
-            while True:
-                handler.wfile.write(b" " * 65536)
+        elif fault in ("endless", "drip"):
+            self.never_end(handler, slow=fault == "drip")
         return False
+
+    @staticmethod
+    def never_end(handler, slow):
+        """A body without an end: as fast as it is read, or a byte now and then. Returns when the reader is gone."""
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            while True:
+                handler.wfile.write(b" " * (1 if slow else 65536))
+                if slow:
+                    time.sleep(0.05)
+        except (BrokenPipeError, ConnectionResetError):
+            handler.close_connection = True
 
     def good(self, body, prompt):
         text = answer_to(prompt)

@@ -41,6 +41,21 @@ class Student(WithRun):
         self.assertNotIn("http://", page.replace("http://www.w3.org", ""))
         self.assertNotIn("<script", page)
 
+    def test_conversations_of_several_answers_are_taught(self):
+        rows = [{"messages": [{"role": "user", "content": f"Where is order {i}?"},
+                              {"role": "assistant", "content": f"Order {i} is on its way."},
+                              {"role": "user", "content": "And when?"},
+                              {"role": "assistant", "content": f"In {i % 9 + 1} days."}]} for i in range(60)]
+        data = write(self.path / "talks.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        source = f'source = "files"\nformat = "jsonl"\ntrain = "{data}"\nchat_template = "chatml"\n'
+        recipe = write(self.path / "talks.toml", tiny_recipe(5).replace("limit = 60\n", source))
+        for kind, alpha in (("draws", 0.5), ("text", 0)):
+            run = self.path / f"talks-{kind}"
+            self.succeeds("distill", recipe, "--run-dir", run, "--set", f"signals.kind={kind}", "--set", f"objective.alpha={alpha}")
+            stored = self.json_of("inspect", run / "signals.sqlite", "--json", "--rows", 1)
+            self.assertGreater(stored["rows"], 30)
+            self.assertIn("And when?", stored["first_rows"][0]["prompt"])
+
     def test_every_decoder_writes_an_object_a_line(self):
         lines = {}
         for mode in ("ar", "speculative", "diffusion"):

@@ -2,12 +2,13 @@
 
 Run from the repository root with `tokenizers`, `sentencepiece`, `protobuf`, `gguf` and `numpy` installed
 (last run with 0.23.3, 0.2.3, 7.36, 0.19):
-    python3 tests/golden/check_tokenizers.py build/release/src/alambic/text/text_test DATA [LINES]
+    python3 tests/golden/check_tokenizers.py build/release/src/alambic/text/text_test DATA [LINES [NAME ...]]
 
 DATA is a folder of text files (txt, json, jsonl, gz), read recursively; if it holds tokenizer_vectors and
 weights_tinystories656K, the published vocabularies in them take part. LINES of it (100,000 unless told) and
 synthetic ones are encoded by a tokenizer of every kind, trained here on a sample; ids, decoded texts and the ids
 of the exported tokenizer.json are compared. Prints a line for each tokenizer, and the first differences.
+With names, tokenizers of these names alone (and those that they are made from).
 """
 
 import gzip
@@ -279,6 +280,7 @@ def differences(label, texts, want, got, shown=2):
 def main():
     program, data = sys.argv[1], pathlib.Path(sys.argv[2])
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
+    only = set(sys.argv[4:])
     rng = random.Random(5)
     lines = real_lines(data, count * 4 // 5, rng)
     lines += synthetic_lines(count - len(lines), rng)
@@ -294,6 +296,9 @@ def main():
         charsmap = b""
         references, listed = {}, []
 
+        def wanted(label):
+            return not only or label in only or f"{label}_files" in only
+
         def add(label, reference, path):
             references[label] = reference
             listed.append(f"{label}\t{path}")
@@ -303,28 +308,35 @@ def main():
             proto.ParseFromString((vectors / "test_model.model").read_bytes())
             charsmap = proto.normalizer_spec.precompiled_charsmap
         for label, tokenizer, trainer in [*byte_levels(), *others(charsmap)]:
+            if not wanted(label):
+                continue
             tokenizer.train_from_iterator(narrow if label.startswith("unigram") else sample, trainer)
             tokenizer = finish(label, tokenizer)
             tokenizer.save(str(folder / f"{label}.json"), pretty=False)
             # Read back: `tokenizers` may be one unit off in the last place of a score that it reads.
             add(label, Tokenizer.from_file(str(folder / f"{label}.json")), folder / f"{label}.json")
         for label in ("gpt2", "bert"):  # the same vocabularies as plain files
+            if not wanted(f"{label}_files"):
+                continue
             directory = folder / f"{label}_files"
             directory.mkdir()
             references[label].model.save(str(directory))
             add(f"{label}_files", references[label], directory)
-        (folder / "gpt2_files" / "tokenizer_config.json").write_text(
-            '{"added_tokens_decoder": {"1": {"content": "<|user|>", "special": true}}}')
+            if label == "gpt2":
+                (directory / "tokenizer_config.json").write_text(
+                    '{"added_tokens_decoder": {"1": {"content": "<|user|>", "special": true}}}')
         for label, path in train_sentencepiece(folder, narrow):
-            add(label, sentencepiece.SentencePieceProcessor(model_file=str(path)), path)
-        write_t5_gguf(folder / "spm_unigram.model", folder / "t5.gguf")
-        add("t5_gguf", references["spm_unigram"], folder / "t5.gguf")
+            if wanted(label) or (label == "spm_unigram" and wanted("t5_gguf")):
+                add(label, sentencepiece.SentencePieceProcessor(model_file=str(path)), path)
+        if wanted("t5_gguf"):
+            write_t5_gguf(folder / "spm_unigram.model", folder / "t5.gguf")
+            add("t5_gguf", references["spm_unigram"], folder / "t5.gguf")
         if vectors.exists():
-            for label in ("test_model", "llama2_tokenizer"):
+            for label in filter(wanted, ("test_model", "llama2_tokenizer")):
                 path = vectors / f"{label}.model"
                 add(label, sentencepiece.SentencePieceProcessor(model_file=str(path)), path)
         stories = data / "weights_tinystories656K" / "tokenizer.json"
-        if stories.exists():
+        if stories.exists() and wanted("tinystories"):
             add("tinystories", Tokenizer.from_file(str(stories)), stories)
 
         (folder / "list.txt").write_text("\n".join(listed) + "\n")

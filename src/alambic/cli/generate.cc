@@ -151,7 +151,7 @@ void act(const GenerateArguments& o, const Invocation&) {
   const OpenModel open = open_model(o.model, precision);
   auto [mode, options] = decode_settings(o.decode, open.card(), open.model().config());
   options.precision = precision;
-  options.stop = stop_tokens(open);
+  options.stop = stop_tokens(open.tokenizer, open.model().config());
   options.vocabulary = open.tokenizer.vocab_size();
   if (!o.suffix.empty()) {
     if (mode != DecodeMode::kDiffusion) {

@@ -12,6 +12,7 @@
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/data/signal_store.h"
+#include "alambic/decode/prompting.h"
 #include "alambic/decode/session.h"
 #include "alambic/eval/report.h"
 #include "alambic/formats/gguf_blocks.h"
@@ -76,6 +77,13 @@ OrderedJson special_tokens(const Tokenizer& tokenizer) {
     if (id) roles[role] = {{"id", *id}, {"content", tokenizer.token_content(*id)}};
   }
   return roles;
+}
+
+OrderedJson end_tokens_json(const Tokenizer& tokenizer, const ModelConfig& config) {
+  OrderedJson ends = OrderedJson::array();
+  for (const TokenId id : stop_tokens(tokenizer, config))
+    ends.push_back({{"id", id}, {"content", tokenizer.token_content(id)}});
+  return ends;
 }
 
 // Bytes that are no whole token of text have a name in these vocabularies: a byte alphabet, or
@@ -228,12 +236,13 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
     result["tokenizer"] = {{"kind", tokenizer_kind(tokenizer)},
                            {"size", tokenizer.vocab_size()},
                            {"hash", tokenizer.hash()},
-                           {"special", special_tokens(tokenizer)}};
+                           {"special", special_tokens(tokenizer)},
+                           {"ends", end_tokens_json(tokenizer, config)}};
     if (tokenizer.vocab_size() != config.vocab_size) {
       unusual.push_back(fmt::format("the tokenizer has {} tokens, the model rows for {}",
                                     tokenizer.vocab_size(), config.vocab_size));
     }
-    if (!tokenizer.eos())
+    if (stop_tokens(tokenizer, config).empty())
       unusual.push_back("no end-of-text token: texts end at their longest only");
   } else {
     unusual.push_back(fmt::format("there is no {}: the model cannot be prompted with text",

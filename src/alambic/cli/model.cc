@@ -48,14 +48,6 @@ Precision precision_from_name(const std::string& name, const std::string& direct
   fail(ErrorCode::kInvalidArgument, "[--precision] got \"{}\"; want fp32 or bf16", name);
 }
 
-std::vector<TokenId> stop_tokens(const OpenModel& model) {
-  std::vector<TokenId> stop;
-  if (const auto eos = model.tokenizer.eos()) stop.push_back(*eos);
-  const TokenId named = model.model().config().eos;
-  if (named >= 0 && std::find(stop.begin(), stop.end(), named) == stop.end()) stop.push_back(named);
-  return stop;
-}
-
 void add_chat_template_option(CLI::App& verb, std::string& name) {
   verb.add_option("--chat-template", name,
                   fmt::format("Format of conversations: model (its own), {}, or a file",

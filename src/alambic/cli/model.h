@@ -37,9 +37,6 @@ inline constexpr const char* kPrecisionHelp =
     "Of the products and the cache: fp32 or bf16; default: fp32, or bf16 where weights are "
     "quantised";
 
-// Tokens at which a text ends: the tokenizer's, and the one that config.json names.
-std::vector<TokenId> stop_tokens(const OpenModel& model);
-
 // --chat-template, for verbs that ask a model something.
 void add_chat_template_option(CLI::App& verb, std::string& name);
 // Lets the card's prompts go through the named template: the model's own ("model"), a built-in one

@@ -107,7 +107,7 @@ std::vector<Example> own_texts(const OpenModel& open) {
   GenerateOptions options;
   options.max_tokens = kTokens;
   options.temperature = 1;
-  options.stop = stop_tokens(open);
+  options.stop = stop_tokens(open.tokenizer, open.model().config());
   options.vocabulary = open.tokenizer.vocab_size();
   std::vector<Prompt> prompts;
   for (uint64_t i = 0; i < kTexts; ++i)
@@ -197,7 +197,7 @@ SameText same_greedy_text(const OpenModel& before, const OpenModel& after,
   }
   GenerateOptions options;
   options.max_tokens = kTokens;
-  options.stop = stop_tokens(before);
+  options.stop = stop_tokens(before.tokenizer, before.model().config());
   options.vocabulary = before.tokenizer.vocab_size();
   options.precision = Precision::kBf16;
   const auto write = [&](const OpenModel& open) {

@@ -93,7 +93,7 @@ void act(const ServeArguments& o, const Invocation&) {
   ServedModel served{.model = &open.model(), .tokenizer = open.tokenizer, .card = open.card()};
   served.name = o.name.empty() ? directory_name(o.model) : o.name;
   served.chat = chat_template(o, open);
-  served.stop = stop_tokens(open);
+  served.stop = stop_tokens(open.tokenizer, open.model().config());
   served.precision = precision;
   const int positions = open.model().config().max_positions;
   served.mode = decode_mode_from_name(o.decode);

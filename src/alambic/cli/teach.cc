@@ -12,6 +12,7 @@
 #include "alambic/cli/model.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
+#include "alambic/data/conversation.h"
 #include "alambic/distill/endpoint_teacher.h"
 
 namespace alambic {
@@ -142,6 +143,12 @@ std::vector<SignalRequest> requests_for(std::span<const Example> examples,
       fail(ErrorCode::kInvalidArgument,
            "[{}] example {} has no answer; use --texts teacher, or name its field", o.data.path,
            examples[i].id);
+    }
+    if (!write && o.kind == "text" && answers_in(examples[i]) > 1) {
+      fail(ErrorCode::kUnsupported,
+           "[{}] example {} is a conversation of several answers, and texts alone do not say where "
+           "they are; train on the data itself, or want --kind draws or topk",
+           o.data.path, examples[i].id);
     }
     for (int sample = 0; sample < (write ? o.samples : 1); ++sample) {
       requests.push_back({static_cast<int64_t>(i), sample, &examples[i], write});

@@ -151,9 +151,9 @@ std::string text_of(const OrderedJson& turn) {
 }
 
 // Cuts `text` at the borders of `spans`, which ascend; empty pieces are left out.
-std::vector<Piece> cut(const std::string& text,
-                       const std::vector<std::pair<size_t, size_t>>& spans) {
-  std::vector<Piece> pieces;
+std::vector<ConversationPart> cut(const std::string& text,
+                                  const std::vector<std::pair<size_t, size_t>>& spans) {
+  std::vector<ConversationPart> pieces;
   size_t at = 0;
   const auto add = [&](size_t end, bool learn) {
     if (end > at) pieces.push_back({text.substr(at, end - at), learn});
@@ -220,6 +220,14 @@ bool read_conversation(const OrderedJson& row, std::string_view where, Example& 
   return true;
 }
 
+int answers_in(const Example& example) {
+  int answers = 0;
+  for (const auto& message : example.messages) {
+    if (message.is_object() && message.value("role", "") == "assistant") ++answers;
+  }
+  return answers;
+}
+
 OrderedJson conversation_of(const Example& example) {
   if (!example.messages.is_null()) return example.messages;
   OrderedJson messages = OrderedJson::array();
@@ -228,8 +236,10 @@ OrderedJson conversation_of(const Example& example) {
   return messages;
 }
 
-std::vector<Piece> render_conversation(const ChatTemplate& chat, const OrderedJson& messages,
-                                       const OrderedJson& tools, const OrderedJson& variables) {
+std::vector<ConversationPart> render_conversation(const ChatTemplate& chat,
+                                                  const OrderedJson& messages,
+                                                  const OrderedJson& tools,
+                                                  const OrderedJson& variables) {
   ChatInput input;
   input.messages = messages;
   input.tools = tools;

@@ -24,11 +24,14 @@ bool read_conversation(const OrderedJson& row, std::string_view where, Example& 
 // The example as messages: its own, or its prompt and completion as one exchange.
 OrderedJson conversation_of(const Example& example);
 
-struct Piece {
+// How often the assistant speaks in the example's conversation; 0 where it is none.
+int answers_in(const Example& example);
+
+struct ConversationPart {
   std::string text;
   bool learn;  // whether the model is to learn to write it
 
-  bool operator==(const Piece&) const = default;
+  bool operator==(const ConversationPart&) const = default;
 };
 
 // The conversation as the template writes it, cut where learning begins and ends. What a template
@@ -36,8 +39,8 @@ struct Piece {
 // text before it (with its generation prompt), which the template must then leave alone as the
 // conversation grows, but for white space at its end. Pieces joined are the template's text, byte
 // for byte. `variables` as in ChatInput.
-std::vector<Piece> render_conversation(const ChatTemplate& chat, const OrderedJson& messages,
-                                       const OrderedJson& tools = {},
-                                       const OrderedJson& variables = OrderedJson::object());
+std::vector<ConversationPart> render_conversation(
+    const ChatTemplate& chat, const OrderedJson& messages, const OrderedJson& tools = {},
+    const OrderedJson& variables = OrderedJson::object());
 
 }  // namespace alambic

@@ -26,9 +26,10 @@ Example one(std::string row) {
 
 OrderedJson json(std::string_view text) { return OrderedJson::parse(text); }
 
-std::string joined(const std::vector<Piece>& pieces) {
+std::string joined(const std::vector<ConversationPart>& pieces) {
   std::string text;
-  for (const Piece& piece : pieces) text += piece.learn ? "<<" + piece.text + ">>" : piece.text;
+  for (const ConversationPart& piece : pieces)
+    text += piece.learn ? "<<" + piece.text + ">>" : piece.text;
   return text;
 }
 
@@ -164,7 +165,7 @@ TEST(RenderConversation, ATemplateThatRewritesEarlierTurnsIsRefused) {
 TEST(RenderConversation, AConversationWithoutAnswersTeachesNothing) {
   const auto pieces = render_conversation(ChatTemplate::builtin("zephyr"),
                                           json(R"([{"role": "user", "content": "U"}])"));
-  EXPECT_EQ(pieces, (std::vector<Piece>{{"<|user|>\nU</s>\n", false}}));
+  EXPECT_EQ(pieces, (std::vector<ConversationPart>{{"<|user|>\nU</s>\n", false}}));
 }
 
 TEST(RenderConversation, EveryBuiltinGivesTheTemplatesTextAndItsAnswers) {
@@ -173,7 +174,7 @@ TEST(RenderConversation, EveryBuiltinGivesTheTemplatesTextAndItsAnswers) {
     const auto chat = ChatTemplate::builtin(name);
     const auto pieces = render_conversation(chat, conversation_of(example));
     std::string text, learned;
-    for (const Piece& piece : pieces) {
+    for (const ConversationPart& piece : pieces) {
       text += piece.text;
       if (piece.learn) learned += piece.text;
     }
@@ -215,7 +216,7 @@ TEST(SharedConversations, HaveTheirPublishedSizesAndRender) {
       const OrderedJson messages = conversation_of(row);
       size_t answers = 0, learned = 0;
       for (const OrderedJson& turn : messages) answers += turn.at("role") == "assistant" ? 1 : 0;
-      for (const Piece& piece : render_conversation(chat, messages, row.tools)) {
+      for (const ConversationPart& piece : render_conversation(chat, messages, row.tools)) {
         learned += piece.learn ? 1 : 0;
       }
       EXPECT_EQ(learned, answers) << set.path << " " << row.id;

@@ -55,8 +55,10 @@ struct SignalRow {
   std::string prompt, text;
   std::vector<TokenId> tokens;  // prompt and answer
   int prompt_tokens = 0;
-  std::vector<TokenSignal> signals;  // one per token after the prompt, or none
-  int64_t time = 0;                  // when the teacher spoke, in seconds since 1970
+  // One per token after the prompt, or none. In a conversation of several answers, what a user says
+  // between them has empty ones.
+  std::vector<TokenSignal> signals;
+  int64_t time = 0;  // when the teacher spoke, in seconds since 1970
 
   bool operator==(const SignalRow&) const = default;
 };

@@ -8,6 +8,15 @@
 
 namespace alambic {
 
+std::vector<TokenId> stop_tokens(const Tokenizer& tokenizer, const ModelConfig& config) {
+  std::vector<TokenId> stop = config.eos;
+  if (const auto eos = tokenizer.eos()) {
+    std::erase(stop, *eos);
+    stop.insert(stop.begin(), *eos);
+  }
+  return stop;
+}
+
 TokenId end_token(const Tokenizer& tokenizer) {
   if (const auto eos = tokenizer.eos()) return *eos;
   fail(ErrorCode::kInvalidArgument,

@@ -28,6 +28,8 @@ std::string own_chat_template(const std::string& model);
 // A card's chat template, with the tokenizer's special tokens as its variables.
 ChatTemplate chat_template_of(const ModelCard& card, const Tokenizer& tokenizer);
 
+// Tokens at which a model's text ends: the tokenizer's own, then those that its files name.
+std::vector<TokenId> stop_tokens(const Tokenizer& tokenizer, const ModelConfig& config);
 // The end-of-text token of a tokenizer; kInvalidArgument if it has none.
 TokenId end_token(const Tokenizer& tokenizer);
 

@@ -69,7 +69,7 @@ HybridFigures measure(const LanguageModel& model, const Tokenizer& tokenizer, co
   }
   GenerateOptions generate;
   generate.max_tokens = recipe.eval.max_new_tokens;
-  generate.stop = {end_token(tokenizer)};
+  generate.stop = stop_tokens(tokenizer, model.config());
   generate.vocabulary = tokenizer.vocab_size();
   generate.block = std::min(recipe.eval.block, recipe.objective.block);
   generate.drafts = generate.block - 1;  // all that it can, whatever pays on this machine

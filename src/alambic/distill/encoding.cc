@@ -24,7 +24,7 @@ Sequence encode_conversation(const Tokenizer& tokenizer, const ModelCard& card,
     s.tokens.insert(s.tokens.end(), tokens.begin(), tokens.end());
   };
   bool learned_last = false;
-  for (const Piece& piece :
+  for (const ConversationPart& piece :
        render_conversation(chat_template_of(card, tokenizer), messages, example.tools)) {
     add(guard.encode(piece.text, false), piece.learn);
     learned_last = piece.learn;
@@ -60,6 +60,11 @@ Sequence encode_form(const Tokenizer& tokenizer, const ModelCard& card, const Ex
 }
 
 }  // namespace
+
+bool has_several_answers(const std::vector<bool>& learned) {
+  const auto gap = std::find(learned.begin(), learned.end(), false);
+  return std::find(gap, learned.end(), true) != learned.end();
+}
 
 bool pad_to_canvas(Sequence& s, int canvas, TokenId end) {
   const size_t size = static_cast<size_t>(s.prompt_tokens) + static_cast<size_t>(canvas);

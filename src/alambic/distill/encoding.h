@@ -22,6 +22,10 @@ inline constexpr const char* kAnswerToken = "<|answer|>";
 std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
                                        const Example& example, int max_tokens);
 
+// Whether somebody else speaks between two stretches of what is learned, as between the answers of
+// a conversation.
+bool has_several_answers(const std::vector<bool>& learned);
+
 // A canvas has one size, whatever is written on it: what the answer leaves of it becomes `end`.
 // False where the answer does not fit.
 bool pad_to_canvas(Sequence& s, int canvas, TokenId end);

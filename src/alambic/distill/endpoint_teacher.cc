@@ -133,6 +133,13 @@ class Gathering {
     row.text = request.data->completion;
     if (auto s = encode_example(teacher_.vocabulary_.tokenizer(), teacher_.card_, *request.data,
                                 options_.max_tokens)) {
+      // An endpoint scores one text behind one prompt.
+      if (wants_scores(request) && has_several_answers(s->learned)) {
+        fail(ErrorCode::kUnsupported,
+             "[signals] example {} is a conversation of several answers; an endpoint gives its "
+             "probabilities for one: want signals.kind = \"text\", or a teacher on this machine",
+             request.data->id);
+      }
       row.tokens = std::move(s->tokens);
       row.prompt_tokens = s->prompt_tokens;
     }

@@ -81,7 +81,9 @@ TEST(HybridLayout, ADraftWeighsLessTheFartherItIs) {
     distance = starts ? 0 : distance + 1;
     EXPECT_TRUE(starts || row.row == last_row + 1);
     EXPECT_NEAR(row.weight, 0.5 * std::exp(-distance / 2.0), 1e-6);
-    if (!starts) EXPECT_LT(row.weight, before);
+    if (!starts) {
+      EXPECT_LT(row.weight, before);
+    }
     before = static_cast<double>(row.weight);
     last_row = row.row;
   }
@@ -112,7 +114,9 @@ TEST(HybridLayout, EditedBlocksScoreVisibleTokensRightOrWrong) {
   double visible = 0, wrong = 0;
   for (const ScoredRow& row : layout.scored) {
     const TokenId shown = layout.tokens[static_cast<size_t>(row.row)];
-    if (row.kind == RowKind::kMasked) EXPECT_EQ(shown, kMaskId);
+    if (row.kind == RowKind::kMasked) {
+      EXPECT_EQ(shown, kMaskId);
+    }
     if (row.kind != RowKind::kEdited) continue;
     EXPECT_EQ(row.weight, 1);
     EXPECT_FALSE(row.teachable);

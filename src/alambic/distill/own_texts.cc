@@ -60,7 +60,7 @@ std::vector<Sequence> write_own_texts(const LanguageModel& model, const Tokenize
   generate.temperature = o.temperature;
   generate.seed = o.seed;
   const TokenId end = end_token(tokenizer);
-  generate.stop = {end};
+  generate.stop = stop_tokens(tokenizer, model.config());
   generate.vocabulary = tokenizer.vocab_size();
   Progress progress("own texts", static_cast<int64_t>(order.size()));
   for (size_t first = 0; first < order.size(); first += kTextsAtOnce) {

@@ -198,13 +198,16 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   int64_t tokens = 0;
   for (const Sequence& s : taught.sequences) tokens += static_cast<int64_t>(s.tokens.size());
   const int64_t steps = train_options(recipe.student_train, tokens, recipe.seed).steps;
-  StudentJob taught_job{"student", recipe.objective, nullptr, nullptr, steps, card};
+  // A teacher that was taught to talk ends answers with tokens of its own, as its template does.
+  std::vector<TokenId> ends;
+  if (models.teacher.model && tokenizers.same) ends = models.teacher.model->config().eos;
+  StudentJob taught_job{"student", recipe.objective, nullptr, nullptr, steps, card, ends};
   if (recipe.signals.kind == "memory") taught_job.speaker = models.teacher.model.get();
   if (recipe.student.init == "teacher") taught_job.ancestor = models.teacher.model.get();
   taught_job.card.provenance = {
       {"made by", "alambic distill"}, {"teacher", teacher_name(recipe)}, {"recipe", recipe.name}};
-  StudentJob control_job{"control", without_teacher(recipe.objective), nullptr, nullptr, steps,
-                         card};
+  StudentJob control_job{
+      "control", without_teacher(recipe.objective), nullptr, nullptr, steps, card, ends};
   control_job.card.provenance = {{"made by", "alambic distill, as the control: no teacher"},
                                  {"recipe", recipe.name}};
   models.student = timed("student", [&] {
@@ -286,7 +289,8 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   } else if (bidirectional) {
     set.sequences = read_texts(signals, card, tokenizer, max_tokens);
   } else {
-    set.sequences = read_signal_sequences(signals, card, tokenizers, max_tokens).sequences;
+    set.sequences =
+        read_signal_sequences(signals, card, tokenizers, max_tokens, data.train).sequences;
   }
   if (bidirectional) fit_canvas(tokenizer, card, set.sequences);
   set.validation = encode_examples(tokenizer, card, data.validation, max_tokens);

@@ -8,11 +8,13 @@
 #include <ctime>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 
 #include "alambic/base/file.h"
 #include "alambic/base/sha256.h"
+#include "alambic/data/conversation.h"
 #include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/endpoint_teacher.h"
@@ -157,9 +159,13 @@ int64_t token_count(const std::vector<Sequence>& sequences) {
   return tokens;
 }
 
-ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer) {
+ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer,
+                     const std::vector<TokenId>& ends = {}) {
   config.bos = tokenizer.bos().value_or(-1);
-  config.eos = end_token(tokenizer);
+  config.eos = {end_token(tokenizer)};
+  for (const TokenId id : ends) {
+    if (id != config.eos.front() && id < config.vocab_size) config.eos.push_back(id);
+  }
   config.mask = tokenizer.find(kMaskToken).value_or(-1);
   return config;
 }
@@ -314,17 +320,67 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
                        options.directory + "/teacher");
 }
 
+namespace {
+
+// Conversations of several answers, by what a row calls its prompt and text.
+using ConversationMap = std::map<std::pair<std::string_view, std::string_view>, const Example*>;
+
+ConversationMap conversations_of(std::span<const Example> examples) {
+  ConversationMap map;
+  for (const Example& e : examples) {
+    if (answers_in(e) > 1)
+      map.emplace(std::pair<std::string_view, std::string_view>(e.prompt, e.completion), &e);
+  }
+  return map;
+}
+
+// Which tokens of a row are the assistant's, where a user speaks between its answers; empty: all.
+// A teacher on this machine says nothing about the others; of texts alone, their example tells.
+std::vector<bool> learned_tokens(const SignalRow& row, const SignalHeader& header,
+                                 const ConversationMap& conversations, const ModelCard& card,
+                                 const RunTokenizers& tokenizers, const std::string& path) {
+  if (row.sample != 0) return {};
+  std::vector<bool> learned;
+  if (!row.signals.empty() && header.endpoint.empty()) {
+    learned.reserve(row.signals.size());
+    for (const TokenSignal& signal : row.signals) learned.push_back(!signal.ids.empty());
+  } else if (const auto found = conversations.find({row.prompt, row.text});
+             found != conversations.end()) {
+    const auto s = encode_example(tokenizers.teacher, card, *found->second,
+                                  std::max(card.canvas, static_cast<int>(row.tokens.size())));
+    if (!s || s->tokens != row.tokens) {
+      fail(ErrorCode::kCorruptData, "[{}] row {} is not conversation {} of the data", path,
+           row.example, found->second->id);
+    }
+    learned = s->learned;
+  }
+  if (!tokenizers.same && has_several_answers(learned)) {
+    fail(ErrorCode::kUnsupported,
+         "[signals] row {} is a conversation of several answers; for a student with a tokenizer "
+         "of its own a teacher comments on one",
+         row.example);
+  }
+  return learned;
+}
+
+}  // namespace
+
 SignalSequences read_signal_sequences(const std::string& path, const ModelCard& card,
-                                      const RunTokenizers& tokenizers, int max_tokens) {
+                                      const RunTokenizers& tokenizers, int max_tokens,
+                                      std::span<const Example> examples) {
   SignalSequences result;
   std::vector<Sequence>& sequences = result.sequences;
   std::optional<ByteAlignment> alignment;
   if (!tokenizers.same) alignment.emplace(tokenizers.teacher, tokenizers.student);
-  SignalStore::open(path).for_each([&](const SignalRow& row) {
+  const ConversationMap conversations = conversations_of(examples);
+  const SignalStore store = SignalStore::open(path);
+  store.for_each([&](const SignalRow& row) {
+    std::vector<bool> learned =
+        learned_tokens(row, store.header(), conversations, card, tokenizers, path);
     if (alignment) {
       if (auto s = alignment->sequence(row, card, max_tokens)) sequences.push_back(std::move(*s));
     } else if (static_cast<int>(row.tokens.size()) <= max_tokens) {
-      sequences.push_back({row.tokens, row.prompt_tokens, row.signals});
+      sequences.push_back({row.tokens, row.prompt_tokens, row.signals, std::move(learned)});
     }
   });
   if (alignment) result.aligned = alignment->share();
@@ -386,7 +442,8 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
   if (recipe.has_endpoint()) {
     EndpointTeacher endpoint(endpoint_options(recipe, kind), tokenizer, teacher.card);
     gather_signals(endpoint, requests, store);
-    return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens);
+    return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens,
+                                 data.train);
   }
   LocalTeacherOptions ask;
   ask.kind = kind;
@@ -399,7 +456,7 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
   ask.precision = Precision::kFp32;
   LocalTeacher local(*teacher.model, tokenizer, teacher.card, header.teacher_id, ask);
   gather_signals(local, requests, store);
-  return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens);
+  return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, data.train);
 }
 
 namespace {
@@ -425,7 +482,8 @@ RunModel trained_student(const StudentJob& job, const Recipe& recipe, const Trai
     return train_or_load(job.name, given_model(recipe, mask), job.card, *objective, set, train_as,
                          tokenizer, directory, recipe.student.model);
   }
-  const ModelConfig config = with_ids(student_config(recipe, tokenizer.vocab_size()), tokenizer);
+  const ModelConfig config =
+      with_ids(student_config(recipe, tokenizer.vocab_size()), tokenizer, job.ends);
   return train_or_load(job.name, fresh_model(config, recipe.seed + 1, job.ancestor), job.card,
                        *objective, set, train_as, tokenizer, directory);
 }

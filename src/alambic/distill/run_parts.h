@@ -53,6 +53,7 @@ struct StudentJob {
   const Transformer* ancestor = nullptr;   // a teacher that gives its weights to start from
   int64_t steps = 0;                       // 0: as the recipe says
   ModelCard card;
+  std::vector<TokenId> ends;  // where its texts end, beside its tokenizer's end-of-text token
 };
 // Trains a hybrid model of the recipe's [student] shape into DIRECTORY/NAME, or loads what an
 // earlier attempt finished there.
@@ -73,9 +74,13 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
 std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& card,
                                       std::span<const Example> examples, const Tokenizer& tokenizer,
                                       const RunOptions& options);
-// Rows of a store as the student reads them; `card` says how it is asked.
+// Rows of a store as the student reads them; `card` says how it is asked. Of a conversation the
+// answers alone are learned; `examples` are those that rows of texts alone may repeat. kCorruptData
+// where such a row is not of its example; kUnsupported for several answers to a student with a
+// tokenizer of its own.
 SignalSequences read_signal_sequences(const std::string& path, const ModelCard& card,
-                                      const RunTokenizers& tokenizers, int max_tokens);
+                                      const RunTokenizers& tokenizers, int max_tokens,
+                                      std::span<const Example> examples);
 
 struct RunModels {
   RunModel teacher, student, control;

@@ -104,7 +104,7 @@ GenerateOptions writing_options(const RunModel& student, const Tokenizer& tokeni
                                 const EvalRecipe& eval) {
   GenerateOptions options;
   options.max_tokens = student.card.canvas > 0 ? student.card.canvas : eval.max_new_tokens;
-  options.stop = {end_token(tokenizer)};
+  options.stop = stop_tokens(tokenizer, student.model->config());
   options.vocabulary = tokenizer.vocab_size();
   options.block = block_of(student, eval);
   options.reveal.threshold = eval.threshold;
@@ -361,7 +361,7 @@ class Measurement {
                            const std::string& prompt) {
       GenerateOptions o;
       o.max_tokens = recipe_.eval.max_new_tokens;
-      o.stop = {end_token(tokenizer)};
+      o.stop = stop_tokens(tokenizer, m.model->config());
       o.vocabulary = tokenizer.vocab_size();
       const Prompt p{encode_prompt(tokenizer, m.card, prompt)};
       return tokenizer.decode(

@@ -135,6 +135,7 @@ void LocalTeacher::annotate(std::span<const SignalRequest> requests, SignalSink&
 
 std::vector<SignalRow> LocalTeacher::batch(std::span<const SignalRequest> requests) const {
   std::vector<SignalRow> rows(requests.size());
+  std::vector<std::vector<bool>> learned(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     rows[i].example = requests[i].example;
     rows[i].sample = requests[i].sample;
@@ -142,22 +143,13 @@ std::vector<SignalRow> LocalTeacher::batch(std::span<const SignalRequest> reques
     if (requests[i].write_text) continue;
     rows[i].text = requests[i].data->completion;
     if (auto s = encode_example(tokenizer_, card_, *requests[i].data, options_.max_tokens)) {
-      // A row of the store has one answer, from prompt_tokens on: a user's later turns in it would
-      // be learned as if they were the model's.
-      const auto gap = std::find(s->learned.begin(), s->learned.end(), false);
-      if (std::find(gap, s->learned.end(), true) != s->learned.end()) {
-        fail(
-            ErrorCode::kUnsupported,
-            "[signals] example {} is a conversation of several answers; a teacher comments on one: "
-            "train on it without a teacher, or leave it out",
-            requests[i].data->id);
-      }
       rows[i].tokens = std::move(s->tokens);
       rows[i].prompt_tokens = s->prompt_tokens;
+      learned[i] = std::move(s->learned);
     }
   }
   write_texts(requests, rows);
-  if (options_.kind != SignalKind::kText) add_probabilities(rows);
+  if (options_.kind != SignalKind::kText) add_probabilities(rows, learned);
   return rows;
 }
 
@@ -182,7 +174,7 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
   options.block = card_.block;
   options.temperature = options_.text_temperature;
   options.seed = options_.seed;
-  options.stop = {end};
+  options.stop = stop_tokens(tokenizer_, model_.config());
   options.vocabulary = tokenizer_.vocab_size();
   options.precision = options_.precision;
   const std::vector<Generation> texts = generate_all(natural_mode(model_.config()), model_, prompts,
@@ -199,7 +191,8 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
   }
 }
 
-void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows) const {
+void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows,
+                                     const std::vector<std::vector<bool>>& learned) const {
   const NoGrad no_grad;
   std::vector<TokenId> tokens;
   Forward forward{.groups = {}, .precision = options_.precision};
@@ -209,11 +202,14 @@ void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows) const {
   };
   std::vector<Place> places;
   std::vector<int64_t> index;
-  for (SignalRow& row : rows) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    SignalRow& row = rows[i];
     if (row.tokens.empty()) continue;
     const auto size = static_cast<int>(row.tokens.size());
     row.signals.resize(static_cast<size_t>(size - row.prompt_tokens));
     for (int t = row.prompt_tokens; t < size; ++t) {
+      // What a user says later in a conversation is nobody's answer.
+      if (!learned[i].empty() && !learned[i][static_cast<size_t>(t - row.prompt_tokens)]) continue;
       index.push_back(static_cast<int64_t>(tokens.size()) + t - 1);
       places.push_back({&row, t});
     }

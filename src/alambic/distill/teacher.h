@@ -83,7 +83,9 @@ class LocalTeacher final : public Teacher {
  private:
   std::vector<SignalRow> batch(std::span<const SignalRequest> requests) const;
   void write_texts(std::span<const SignalRequest> requests, std::vector<SignalRow>& rows) const;
-  void add_probabilities(std::vector<SignalRow>& rows) const;
+  // `learned`: of each row the tokens behind its prompt that are an answer's, empty for all.
+  void add_probabilities(std::vector<SignalRow>& rows,
+                         const std::vector<std::vector<bool>>& learned) const;
 
   const LanguageModel& model_;
   Tokenizer tokenizer_;

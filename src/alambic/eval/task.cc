@@ -162,7 +162,6 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
   }
   if (task == Task::kPerplexity) return run_perplexity(model, tokenizer, card, examples, options);
   std::optional<TokenTrie> trie;
-  const TokenId end = end_token(tokenizer);
   if (task == Task::kAccuracy && !card.labels.empty()) {
     std::vector<std::vector<TokenId>> choices;
     for (const std::string& label : card.labels) {
@@ -175,7 +174,7 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
     prompts.push_back({encode_prompt(tokenizer, card, example.prompt)});
   GenerateOptions generate = options.generate;
   if (card.canvas > 0) generate.max_tokens = std::min(card.canvas, generate.max_tokens);
-  generate.stop = {end};
+  generate.stop = stop_tokens(tokenizer, model.config());
   generate.vocabulary = tokenizer.vocab_size();
   generate.constraint = trie && options.mode != DecodeMode::kDiffusion ? &*trie : nullptr;
   TaskResult result;

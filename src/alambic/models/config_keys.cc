@@ -3,20 +3,35 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <set>
 
 namespace alambic {
 
 void read_ids(const Json& json, std::string_view where, ModelConfig& c) {
   c.bos = optional<int>(json, "bos_token_id", -1, where);
-  const auto eos = json.find("eos_token_id");
-  c.eos = eos != json.end() && eos->is_array() && !eos->empty() && eos->front().is_number_integer()
-              ? eos->front().get<int>()
-              : optional<int>(json, "eos_token_id", -1, where);
+  c.eos.clear();
+  add_end_tokens(json, where, c);
+}
+
+void add_end_tokens(const Json& json, std::string_view where, ModelConfig& c) {
+  constexpr const char* kKey = "eos_token_id";
+  const auto listed = json.is_object() ? json.find(kKey) : json.end();
+  std::vector<int> ids;
+  if (listed != json.end() && listed->is_array()) {
+    ids.reserve(listed->size());
+    for (const Json& id : *listed) ids.push_back(require<int>(Json{{kKey, id}}, kKey, where));
+  } else if (const int id = optional<int>(json, kKey, -1, where); id != -1) {
+    ids.push_back(id);
+  }
+  std::set<TokenId> known(c.eos.begin(), c.eos.end());
+  for (const int id : ids) {
+    if (known.insert(id).second) c.eos.push_back(id);
+  }
 }
 
 void write_ids(const ModelConfig& c, Json& json) {
   if (c.bos >= 0) json["bos_token_id"] = c.bos;
-  if (c.eos >= 0) json["eos_token_id"] = c.eos;
+  if (!c.eos.empty()) json["eos_token_id"] = c.eos.size() == 1 ? Json(c.eos.front()) : Json(c.eos);
 }
 
 void expect_value(const Json& json, const char* key, const Json& value, std::string_view where) {

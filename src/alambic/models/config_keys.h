@@ -10,8 +10,10 @@
 
 namespace alambic {
 
-// The ids that most files have: bos_token_id, eos_token_id (of several, the first).
+// The ids that most files have: bos_token_id, eos_token_id (one or a list).
 void read_ids(const Json& json, std::string_view where, ModelConfig& config);
+// The end tokens of one more file, behind those that are known.
+void add_end_tokens(const Json& json, std::string_view where, ModelConfig& config);
 void write_ids(const ModelConfig& config, Json& json);
 
 // kUnsupported unless the key is absent, null, or has the value that alambic computes with.

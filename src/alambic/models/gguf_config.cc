@@ -155,8 +155,11 @@ ModelConfig read_gguf_config(const GgufFile& file, std::string_view where, Model
   const int rotated = keys.optional<int>("rope.dimension_count", c.head_dim);
   c.rotated = rotated == c.head_dim ? 0 : rotated;
   c.bos = read_id(file, "bos_token_id", c.vocab_size);
-  c.eos = read_id(file, "eot_token_id", c.vocab_size);
-  if (c.eos < 0) c.eos = read_id(file, "eos_token_id", c.vocab_size);
+  c.eos.clear();
+  for (const char* key : {"eot_token_id", "eos_token_id", "eom_token_id"}) {
+    const TokenId id = read_id(file, key, c.vocab_size);
+    if (id >= 0 && std::find(c.eos.begin(), c.eos.end(), id) == c.eos.end()) c.eos.push_back(id);
+  }
   ModelCard read;
   if (file.find(kCard) != nullptr)
     read = read_card(parse_json(file.require<std::string_view>(kCard), where), where, c);

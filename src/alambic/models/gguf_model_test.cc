@@ -111,6 +111,19 @@ INSTANTIATE_TEST_SUITE_P(Families, Written,
                                          "gpt_neox_sequential", "bloom"),
                          [](const auto& test) { return std::string(test.param); });
 
+TEST(GgufModels, EndsOfTextTurnAndMessageAllCount) {
+  ModelConfig config = tiny_config();
+  Transformer model(config);
+  randomise(model, 2);
+  const Scratch scratch;
+  GgufMetadata metadata;
+  metadata.put("tokenizer.ggml.eos_token_id", uint32_t{3});
+  metadata.put("tokenizer.ggml.eot_token_id", uint32_t{9});
+  metadata.put("tokenizer.ggml.eom_token_id", uint32_t{8});
+  save_gguf(model, {}, GgmlType::kF32, std::move(metadata), scratch.path(), kSilent);
+  EXPECT_EQ(read_model_config(scratch.path()).eos, (std::vector<TokenId>{9, 3, 8}));
+}
+
 // A LLaMA with a type of its own in every place, against transformers with the dequantised weights.
 TEST(GgufModels, EveryTypeComputesWhatItsNumbersSay) {
   const Golden golden(kFiles + "mixed.json");

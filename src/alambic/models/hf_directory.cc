@@ -8,6 +8,7 @@
 #include "alambic/base/file.h"
 #include "alambic/formats/safetensors_set.h"
 #include "alambic/models/adapters.h"
+#include "alambic/models/config_keys.h"
 #include "alambic/models/family.h"
 #include "alambic/models/gguf_model.h"
 #include "alambic/models/quantized_tensors.h"
@@ -90,6 +91,7 @@ std::string model_readme(const ModelConfig& config, const ModelCard& card) {
 }
 
 constexpr const char* kAdapterCard = "alambic.json";
+constexpr const char* kGeneration = "generation_config.json";
 
 // Adapters may have a card of their own, for what they were trained to do.
 void read_adapter_card(const std::string& directory, ModelConfig& config, ModelCard& card) {
@@ -118,6 +120,11 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
   const ModelCard read =
       json.contains("alambic") ? read_card(json.at("alambic"), where, config) : ModelCard();
   validate(config, where, ErrorCode::kCorruptData);
+  // Where a model was taught to talk later, config.json may still name its base's end alone.
+  if (const std::string generation = in(directory, kGeneration); file_exists(generation)) {
+    add_end_tokens(read_json_file(generation), generation, config);
+    validate(config, generation, ErrorCode::kCorruptData);
+  }
   if (card != nullptr) *card = read;
   return config;
 }
@@ -235,9 +242,8 @@ void write_description(const ModelConfig& config, const ModelCard& card,
   if (!card.chat_template.empty())
     write_file_atomic(in(directory, "chat_template.jinja"), card.chat_template);
   Json generation = Json::object();
-  if (config.bos >= 0) generation["bos_token_id"] = config.bos;
-  if (config.eos >= 0) generation["eos_token_id"] = config.eos;
-  write_file_atomic(in(directory, "generation_config.json"), dump_json(generation, 2) + "\n");
+  write_ids(config, generation);
+  write_file_atomic(in(directory, kGeneration), dump_json(generation, 2) + "\n");
   std::string readme = model_readme(config, card);
   if (!quantization.is_null()) {
     readme += fmt::format(

@@ -73,7 +73,7 @@ TEST_F(HfDirectory, WhatIsSavedComesBack) {
   EXPECT_EQ(loaded.card.prompt_template, "<s>{prompt}\n");
   EXPECT_EQ(loaded.card.provenance.at("seed"), 3);
   EXPECT_EQ(loaded.model->config().mask, 60);
-  EXPECT_EQ(loaded.model->config().eos, 2);
+  EXPECT_EQ(loaded.model->config().eos, std::vector<TokenId>{2});
   Transformer original(loaded.model->config());
   randomise(original, 3);
   std::vector<float> want, got;
@@ -341,6 +341,38 @@ TEST_F(HfDirectory, SettingsOfTheWrongTypeAreNamed) {
   }
   write_file_atomic(path("config.json"), good.substr(0, good.size() / 2));
   expect_failure(ErrorCode::kCorruptData, {"config.json"});
+}
+
+// As LLaMA 3's instruct models have it: config.json names the base's end, and
+// generation_config.json those of a conversation as well.
+TEST_F(HfDirectory, EveryEndTokenOfBothFilesCounts) {
+  edit_config([](Json& c) { c["eos_token_id"] = 7; });
+  write_file_atomic(path("generation_config.json"), R"({"eos_token_id": [7, 8, 9, 8]})");
+  EXPECT_EQ(read_model_config(directory_).eos, (std::vector<TokenId>{7, 8, 9}));
+  edit_config([](Json& c) { c["eos_token_id"] = {4, 7}; });
+  EXPECT_EQ(read_model_config(directory_).eos, (std::vector<TokenId>{4, 7, 8, 9}));
+}
+
+TEST_F(HfDirectory, SavingKeepsEveryEndToken) {
+  ModelConfig config = tiny_config();
+  config.eos = {7, 8, 9};
+  Transformer model(config);
+  randomise(model, 4);
+  save_model(model, {}, directory_, DType::kF32);
+  EXPECT_EQ(read_json_file(path("generation_config.json")).at("eos_token_id"),
+            Json::array({7, 8, 9}));
+  EXPECT_EQ(read_model_config(directory_).eos, config.eos);
+}
+
+TEST_F(HfDirectory, EndTokensThatAreNoneAreNamed) {
+  for (const char* bad : {R"({"eos_token_id": 61})", R"({"eos_token_id": [7, -1]})",
+                          R"({"eos_token_id": [7, "x"]})", R"({"eos_token_id": [[7]]})",
+                          R"({"eos_token_id": {"a": 1}})", R"({"eos_token_id": [4294967296]})"}) {
+    write_file_atomic(path("generation_config.json"), bad);
+    expect_failure(ErrorCode::kCorruptData, {"generation_config.json", "eos_token_id"});
+  }
+  write_file_atomic(path("generation_config.json"), "{");
+  expect_failure(ErrorCode::kCorruptData, {"generation_config.json"});
 }
 
 TEST(ApplyTemplate, PutsThePromptInItsPlace) {

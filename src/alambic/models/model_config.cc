@@ -81,12 +81,14 @@ void validate(const ModelConfig& c, std::string_view where, ErrorCode code) {
   if (!(c.norm_eps > 0 && c.norm_eps < 1)) {
     fail(code, "[{}] rms_norm_eps = {}; want a small positive number", where, c.norm_eps);
   }
-  for (const auto& [name, id] :
-       {std::pair{"bos_token_id", c.bos}, {"eos_token_id", c.eos}, {"mask_token_id", c.mask}}) {
-    if (id < -1 || id >= c.vocab_size) {
+  const auto in_vocabulary = [&](const char* name, TokenId id, TokenId lowest) {
+    if (id < lowest || id >= c.vocab_size) {
       fail(code, "[{}] {} = {} is outside the vocabulary of {}", where, name, id, c.vocab_size);
     }
-  }
+  };
+  in_vocabulary("bos_token_id", c.bos, -1);
+  in_vocabulary("mask_token_id", c.mask, -1);
+  for (const TokenId id : c.eos) in_vocabulary("eos_token_id", id, 0);
 }
 
 }  // namespace alambic

@@ -49,7 +49,8 @@ struct ModelConfig {
   Activation activation = Activation::kGelu;
   bool qkv_bias = false, output_bias = false, mlp_bias = false, head_bias = false;
   bool tied_head = true;
-  TokenId bos = -1, eos = -1, mask = -1;  // -1: none
+  TokenId bos = -1, mask = -1;  // -1: none
+  std::vector<TokenId> eos;     // each ends a text; the usual one first
 
   int64_t parameters() const;
   int rotary_dims() const { return rotated > 0 ? rotated : head_dim; }

@@ -23,7 +23,7 @@ inline ModelConfig tiny_config() {
   config.max_positions = 256;
   config.tied_head = false;
   config.bos = 1;
-  config.eos = 2;
+  config.eos = {2};
   return config;
 }
 

@@ -42,7 +42,7 @@ ChoiceWriter::ChoiceWriter(Tokenizer tokenizer, std::vector<std::string> stops,
       first_(decoder_.push(before).empty()),
       characters_(offset) {}
 
-Piece ChoiceWriter::push(ScoredToken token) {
+AnswerPiece ChoiceWriter::push(ScoredToken token) {
   Waiting waiting;
   waiting.start = produced_;
   waiting.record.offset = characters_;
@@ -57,15 +57,15 @@ Piece ChoiceWriter::push(ScoredToken token) {
   return release(filter_.push(text), false);
 }
 
-Piece ChoiceWriter::finish() {
+AnswerPiece ChoiceWriter::finish() {
   if (filter_.stopped()) return {};
   std::string text = filter_.push(decoder_.finish());
   if (!filter_.stopped()) text += filter_.finish();
   return release(std::move(text), !filter_.stopped());
 }
 
-Piece ChoiceWriter::release(std::string text, bool all) {
-  Piece piece;
+AnswerPiece ChoiceWriter::release(std::string text, bool all) {
+  AnswerPiece piece;
   released_ += text.size();
   piece.text = std::move(text);
   while (!waiting_.empty() && (all || waiting_.front().start < released_)) {

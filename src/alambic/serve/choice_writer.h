@@ -41,7 +41,7 @@ struct TokenRecord {
   int64_t offset = 0;  // of its first character in the text, in characters
 };
 
-struct Piece {
+struct AnswerPiece {
   std::string text;
   std::vector<TokenRecord> tokens;  // those that begin in this text
 };
@@ -53,8 +53,8 @@ class ChoiceWriter {
   ChoiceWriter(Tokenizer tokenizer, std::vector<std::string> stops, std::span<const TokenId> before,
                int64_t offset = 0);
 
-  Piece push(ScoredToken token);
-  Piece finish();
+  AnswerPiece push(ScoredToken token);
+  AnswerPiece finish();
   // By a stop string.
   bool stopped() const { return filter_.stopped(); }
 
@@ -63,7 +63,7 @@ class ChoiceWriter {
     TokenRecord record;
     size_t start;  // byte of the text
   };
-  Piece release(std::string text, bool all);
+  AnswerPiece release(std::string text, bool all);
 
   Tokenizer tokenizer_;
   StreamDecoder decoder_;

@@ -62,7 +62,7 @@ TEST(ChoiceWriter, PiecesAndRecordsJoinedAreTheDecodedText) {
   ChoiceWriter writer(tokenizer, {"nowhere"}, {});
   std::string joined, bytes;
   std::vector<int64_t> offsets;
-  const auto take = [&](const Piece& piece) {
+  const auto take = [&](const AnswerPiece& piece) {
     joined += piece.text;
     EXPECT_EQ(to_valid_utf8(piece.text), piece.text);
     for (const TokenRecord& record : piece.tokens) {

@@ -20,7 +20,7 @@ ChoiceTask::ChoiceTask(int choice, const Tokenizer& tokenizer, Text text)
       echo_(std::move(text.echo)),
       first_echoed_(text.first_echoed) {}
 
-void ChoiceTask::send(Piece piece) {
+void ChoiceTask::send(AnswerPiece piece) {
   if (!echo_.empty()) piece.text.insert(0, std::exchange(echo_, {}));
   if (piece.text.empty() && piece.tokens.empty()) return;
   sink_({choice_, {std::move(piece.text), std::move(piece.tokens), ""}, 0, ""});

@@ -54,7 +54,7 @@ class ChoiceTask final : public EngineTask {
   void on_failure(const std::string& message) override;
 
  private:
-  void send(Piece piece);
+  void send(AnswerPiece piece);
 
   int choice_;
   Tokenizer tokenizer_;

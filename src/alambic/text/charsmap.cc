@@ -40,6 +40,7 @@ size_t grapheme_end(std::string_view text, size_t at) {
 
 Charsmap::Charsmap(std::string_view blob, std::string_view where) {
   inert_.fill(true);
+  quiet_.fill(true);
   if (blob.empty()) return;
   uint32_t size = 0;
   if (blob.size() >= sizeof size) std::memcpy(&size, blob.data(), sizeof size);
@@ -53,9 +54,19 @@ Charsmap::Charsmap(std::string_view blob, std::string_view where) {
   if (units_.empty()) return;
   const uint32_t root = unit_offset(units_[0]);
   for (uint32_t byte = 1; byte < 256; ++byte) {
-    const uint32_t child = root ^ byte;
-    inert_[byte] = child >= units_.size() || unit_label(units_[child]) != byte;
+    inert_[byte] = !leads_on(root, byte);
+    if (inert_[byte] || byte >= quiet_.size()) continue;
+    const uint32_t unit = units_[root ^ byte];
+    const uint32_t node = root ^ byte ^ unit_offset(unit);
+    quiet_[byte] = !unit_has_leaf(unit);
+    for (uint32_t next = 1; next < quiet_.size() && quiet_[byte]; ++next)
+      quiet_[byte] = !leads_on(node, next);
   }
+}
+
+bool Charsmap::leads_on(uint32_t node, uint32_t byte) const {
+  const uint32_t child = node ^ byte;
+  return child < units_.size() && unit_label(units_[child]) == byte;
 }
 
 std::string_view Charsmap::replacement_at(uint32_t offset) const {
@@ -85,6 +96,10 @@ std::string Charsmap::map_longest(std::string_view text) const {
   std::string out;
   out.reserve(text.size());
   for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    while (at < text.size() && stays(text, at)) ++at;
+    out += text.substr(begin, at - begin);
+    if (at == text.size()) break;
     const bool inert = inert_[static_cast<uint8_t>(text[at])];
     const auto match = inert ? std::nullopt : find(text.substr(at), true);
     const size_t length = match ? match->length : decode_utf8(text, at).length;
@@ -106,16 +121,14 @@ void Charsmap::map_characters(std::string_view text, std::string& out) const {
 std::string Charsmap::map_graphemes(std::string_view text) const {
   std::string out;
   out.reserve(text.size());
-  const auto plain = [&](size_t at) {
-    const auto byte = static_cast<uint8_t>(text[at]);
-    return byte < 0x80 && byte != '\r' && inert_[byte];
-  };
   while (!text.empty()) {
     const size_t good = valid_utf8_prefix(text);
     for (size_t at = 0; at < good;) {
       // Before ASCII an ASCII character is a cluster of its own, except in CR LF.
-      if (plain(at) && (at + 1 == good || static_cast<uint8_t>(text[at + 1]) < 0x80)) {
-        out += text[at++];
+      const size_t begin = at;
+      while (at < good && text[at] != '\r' && stays(text.substr(0, good), at)) ++at;
+      if (at > begin) {
+        out += text.substr(begin, at - begin);
         continue;
       }
       const size_t end = grapheme_end(text.substr(0, good), at);

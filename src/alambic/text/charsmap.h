@@ -37,8 +37,18 @@ class Charsmap {
 
   std::vector<uint32_t> units_;
   std::string replacements_;  // each ends with a zero
+  bool leads_on(uint32_t node, uint32_t byte) const;
+  // Whether the character at `at` is of ASCII and stays as it is, with another or nothing behind.
+  bool stays(std::string_view text, size_t at) const {
+    const auto byte = static_cast<uint8_t>(text[at]);
+    return byte < 0x80 && quiet_[byte] &&
+           (at + 1 == text.size() || static_cast<uint8_t>(text[at + 1]) < 0x80);
+  }
+
   // For every byte: the stretches that begin with it stay as they are, whatever follows.
   std::array<bool, 256> inert_{};
+  // For every byte of ASCII: those where another one or nothing follows do.
+  std::array<bool, 128> quiet_{};
 };
 
 }  // namespace alambic

@@ -31,8 +31,8 @@ Json falcon_pre_tokenizer() {
 }
 
 Json deepseek_coder_pre_tokenizer() {
-  Json steps =
-      split_then_byte_level({"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[一-龥ࠀ-一가-\uD7FF]+"});
+  Json steps = split_then_byte_level({kLineBreakExpression, kSpacedLettersExpression,
+                                      kSpacedPunctuationExpression, kDeepSeekCoderScripts});
   Json& list = steps["pretokenizers"];
   list.insert(list.end() - 1, digits(true));
   return steps;
@@ -81,7 +81,7 @@ const std::vector<Family>& families() {
       {{"deepseek-v3", "hunyuan-dense"},
        [] {
          return split_then_byte_level(
-             {R"(\p{N}{1,3})", "[一-龥぀-ゟ゠-ヿ]+", kDeepSeek3Expression});
+             {kThreeDigitsExpression, kDeepSeek3Scripts, kDeepSeek3Expression});
        }},
       {{"tekken"}, [] { return split_then_byte_level({kTekkenExpression}); }, false, true},
       {{"gpt-4o", "llama4", "o200k"}, [] { return split_then_byte_level({kO200kExpression}); }},

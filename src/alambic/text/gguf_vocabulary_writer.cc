@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -162,6 +163,16 @@ std::optional<TokenId> single(const std::vector<TokenId>& affix, std::string_vie
   return affix.empty() ? std::nullopt : std::optional(affix.front());
 }
 
+// The usual one first, each once.
+std::vector<TokenId> end_tokens(std::optional<TokenId> usual, const std::vector<TokenId>& others) {
+  std::vector<TokenId> ends;
+  if (usual) ends.push_back(*usual);
+  for (const TokenId id : others) {
+    if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);
+  }
+  return ends;
+}
+
 }  // namespace
 
 void write_gguf_vocabulary(const Tokenizer& tokenizer, const GgufVocabularyOptions& options,
@@ -187,11 +198,14 @@ void write_gguf_vocabulary(const Tokenizer& tokenizer, const GgufVocabularyOptio
     if (id)
       metadata.put(fmt::format("tokenizer.ggml.{}_token_id", role), static_cast<uint32_t>(*id));
   };
-  const auto eos = last ? last : tokenizer.eos();
-  const auto end = options.end >= 0 ? std::optional(options.end) : std::nullopt;
   put("bos", first ? first : tokenizer.bos());
-  put("eos", eos ? eos : end);
-  if (eos && end && *eos != *end) put("eot", end);
+  constexpr std::array<const char*, 3> kEnds = {"eos", "eot", "eom"};
+  const std::vector<TokenId> ends = end_tokens(last ? last : tokenizer.eos(), options.ends);
+  if (ends.size() > kEnds.size()) {
+    fail(ErrorCode::kUnsupported, "[{}] GGUF names at most {} end tokens; got {}", where,
+         kEnds.size(), ends.size());
+  }
+  for (size_t i = 0; i < ends.size(); ++i) put(kEnds[i], ends[i]);
   put("padding", tokenizer.pad());
   put("unknown", tokenizer.unk());
   put("mask", tokenizer.mask());

@@ -6,6 +6,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "alambic/formats/gguf_writer.h"
 #include "alambic/text/tokenizer.h"
@@ -13,8 +14,10 @@
 namespace alambic {
 
 struct GgufVocabularyOptions {
-  int rows = 0;      // of the model: ids that the tokenizer does not use become unused tokens
-  TokenId end = -1;  // where the model's answers end, if not at the tokenizer's own eos
+  int rows = 0;  // of the model: ids that the tokenizer does not use become unused tokens
+  // Each ends a text, with the tokenizer's own eos. The keys can name three in all (eos, eot and
+  // eom): more are kUnsupported.
+  std::vector<TokenId> ends;
   std::string chat_template;  // "": none
 };
 

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "alambic/base/error.h"
+#include "alambic/formats/gguf.h"
 #include "alambic/text/train_bpe.h"
 
 namespace alambic {
@@ -18,7 +19,7 @@ Tokenizer through_gguf(const Tokenizer& tokenizer, int rows) {
   const std::string path =
       testing::TempDir() + "alambic_vocabulary_" + std::to_string(::getpid()) + ".gguf";
   GgufMetadata metadata;
-  write_gguf_vocabulary(tokenizer, {rows, -1, "{{ messages }}"}, "x", metadata);
+  write_gguf_vocabulary(tokenizer, {rows, {}, "{{ messages }}"}, "x", metadata);
   GgufWriter(path, metadata, {}).commit();
   Tokenizer again = Tokenizer::load(path);
   std::filesystem::remove(path);
@@ -40,11 +41,34 @@ TEST(GgufVocabularyWriter, ATrainedTokenizerComesBack) {
   }
 }
 
+// The keys are those by which llama.cpp knows the ends of a text.
+TEST(GgufVocabularyWriter, ThreeEndTokensHaveANameAndAFourthIsRefused) {
+  const Tokenizer tokenizer = train_bpe(
+      kLines, {.vocab_size = 300, .special_tokens = {"<s>", "</s>", "<x>", "<y>", "<z>"}});
+  const auto id = [&](const char* content) { return *tokenizer.find(content); };
+  const std::string path =
+      testing::TempDir() + "alambic_ends_" + std::to_string(::getpid()) + ".gguf";
+  GgufMetadata metadata;
+  write_gguf_vocabulary(tokenizer, {tokenizer.vocab_size(), {id("<x>"), id("</s>"), id("<y>")}, ""},
+                        "x", metadata);
+  GgufWriter(path, metadata, {}).commit();
+  const GgufFile file(path);
+  EXPECT_EQ(file.require<uint32_t>("tokenizer.ggml.eos_token_id"), id("</s>"));
+  EXPECT_EQ(file.require<uint32_t>("tokenizer.ggml.eot_token_id"), id("<x>"));
+  EXPECT_EQ(file.require<uint32_t>("tokenizer.ggml.eom_token_id"), id("<y>"));
+  std::filesystem::remove(path);
+  GgufMetadata other;
+  EXPECT_THROW(
+      write_gguf_vocabulary(
+          tokenizer, {tokenizer.vocab_size(), {id("<x>"), id("<y>"), id("<z>")}, ""}, "x", other),
+      Error);
+}
+
 TEST(GgufVocabularyWriter, MoreTokensThanRowsAreRefused) {
   const Tokenizer tokenizer = train_bpe(kLines, {.vocab_size = 300});
   GgufMetadata metadata;
   EXPECT_THROW(
-      write_gguf_vocabulary(tokenizer, {tokenizer.vocab_size() - 1, -1, ""}, "x", metadata), Error);
+      write_gguf_vocabulary(tokenizer, {tokenizer.vocab_size() - 1, {}, ""}, "x", metadata), Error);
 }
 
 }  // namespace

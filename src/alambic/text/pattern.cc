@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "alambic/text/unicode.h"
@@ -157,9 +158,16 @@ class Pattern::Literal : public Matcher {
 
 class Pattern::Characters : public Matcher {
  public:
-  explicit Characters(bool (*contains)(char32_t)) : contains_(contains) {}
+  explicit Characters(bool (*contains)(char32_t)) : contains_(contains) {
+    for (char32_t code = 0; code < ascii_.size(); ++code) ascii_[code] = contains(code);
+  }
   void for_each_match(std::string_view text, const Sink& sink) const override {
     for (size_t at = 0; at < text.size();) {
+      if (const auto byte = static_cast<uint8_t>(text[at]); byte < ascii_.size()) {
+        if (ascii_[byte]) sink(at, at + 1);
+        ++at;
+        continue;
+      }
       const Utf8Step step = decode_utf8(text, at);
       if (step.valid && contains_(step.code)) sink(at, at + step.length);
       at += step.length;
@@ -168,6 +176,7 @@ class Pattern::Characters : public Matcher {
 
  private:
   bool (*contains_)(char32_t);
+  std::array<bool, 128> ascii_{};
 };
 
 // An expression that matches at every character of UTF-8.
@@ -189,6 +198,26 @@ class Pattern::Words : public Matcher {
 
  private:
   WordEnd word_end_;
+};
+
+// An expression that matches here and there.
+class Pattern::Search : public Matcher {
+ public:
+  explicit Search(WordSearch search) : search_(search) {}
+  void for_each_match(std::string_view text, const Sink& sink) const override {
+    for (size_t base = 0; base < text.size();) {
+      const std::string_view valid = text.substr(base, valid_utf8_prefix(text.substr(base)));
+      for (WordSpan span = search_(valid, 0); span.begin < span.end;
+           span = search_(valid, span.end)) {
+        sink(base + span.begin, base + span.end);
+      }
+      base += valid.size();
+      if (base < text.size()) base += decode_utf8(text, base).length;
+    }
+  }
+
+ private:
+  WordSearch search_;
 };
 
 class Pattern::Regex : public Matcher {
@@ -284,6 +313,9 @@ Pattern Pattern::literal(std::string text) {
 Pattern Pattern::regex(std::string_view expression, std::string_view where) {
   if (const WordEnd word_end = find_word_matcher(expression)) {
     return Pattern(std::make_shared<Words>(word_end));
+  }
+  if (const WordSearch search = find_word_search(expression)) {
+    return Pattern(std::make_shared<Search>(search));
   }
   return Pattern(std::make_shared<Regex>(expression, where));
 }

@@ -37,6 +37,7 @@ class Pattern {
   class Matcher;
   class Literal;
   class Words;
+  class Search;
   class Regex;
   class Characters;
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "alambic/base/error.h"
+#include "alambic/text/published_patterns.h"
 #include "alambic/text/unicode.h"
 
 namespace alambic {
@@ -83,8 +84,8 @@ Json normalizer_of(const PieceVocabulary& vocabulary) {
                      {"match", "longest"}});
   }
   if (vocabulary.remove_extra_whitespaces) {
-    steps.push_back(replace_step("Regex", R"(\A +|[ ▁]+\z)", ""));
-    steps.push_back(replace_step("Regex", " {2,}", " "));
+    steps.push_back(replace_step("Regex", kOuterSpacesExpression, ""));
+    steps.push_back(replace_step("Regex", kManySpacesExpression, " "));
   }
   if (vocabulary.dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", "▁"}});
   steps.push_back(replace_step("String", " ", "▁"));

@@ -1,6 +1,7 @@
 #include "alambic/text/pre_tokenizer.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "alambic/text/pattern.h"
@@ -81,11 +82,12 @@ class Splitter {
   template <class Function>
   void for_each_part(std::string_view text, Function&& function) const {
     size_t done = 0;
-    pattern_.for_each_match(text, [&](size_t begin, size_t end) {
+    const auto take = [&](size_t begin, size_t end) {
       if (done < begin) function(Part{done, begin, invert_});
       function(Part{begin, end, !invert_});
       done = end;
-    });
+    };
+    pattern_.for_each_match(text, std::cref(take));  // a copy would be allocated
     if (done < text.size()) function(Part{done, text.size(), invert_});
   }
 
@@ -249,7 +251,8 @@ void PreTokenizer::split(const Piece& whole, const PieceSink& sink) const {
 void PreTokenizer::run(size_t step, const Piece& piece, const PieceSink& sink) const {
   if (step == steps_.size()) return sink(piece);
   if (step + 1 == steps_.size()) return steps_[step]->apply(piece, sink);
-  steps_[step]->apply(piece, [&, step](const Piece& part) { run(step + 1, part, sink); });
+  const auto next = [&, step](const Piece& part) { run(step + 1, part, sink); };
+  steps_[step]->apply(piece, std::cref(next));  // a copy would be allocated
 }
 
 }  // namespace alambic

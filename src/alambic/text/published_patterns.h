@@ -47,9 +47,22 @@ inline constexpr std::string_view kTekkenExpression =
 
 inline constexpr std::string_view kBloomExpression = R"( ?[^(\s|[.,!?…。，、।۔،])]+)";
 
-// The third of DeepSeek V3's three.
+// The steps of DeepSeek Coder, before digits one by one.
+inline constexpr std::string_view kLineBreakExpression = "[\r\n]";
+inline constexpr std::string_view kSpacedLettersExpression = R"(\s?\p{L}+)";
+inline constexpr std::string_view kSpacedPunctuationExpression = R"(\s?\p{P}+)";
+inline constexpr std::string_view kDeepSeekCoderScripts = "[一-龥ࠀ-一가-\uD7FF]+";
+inline constexpr std::string_view kLineBreakEscapes = R"([\r\n])";
+
+// The steps of DeepSeek V3.
+inline constexpr std::string_view kThreeDigitsExpression = R"(\p{N}{1,3})";
+inline constexpr std::string_view kDeepSeek3Scripts = "[一-龥぀-ゟ゠-ヿ]+";
 inline constexpr std::string_view kDeepSeek3Expression =
     R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+)"
     R"(| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+// How a SentencePiece normaliser drops spaces, as files of tokenizers and we ourselves say it.
+inline constexpr std::string_view kOuterSpacesExpression = R"(\A +|[ ▁]+\z)";
+inline constexpr std::string_view kManySpacesExpression = " {2,}";
 
 }  // namespace alambic

@@ -81,9 +81,18 @@ void TokenModel::encode(std::string_view piece, bool byte_level, WordCache& cach
     fail(ErrorCode::kResourceExhausted, "[tokenizer] piece of text too long; got {} bytes, want {}",
          piece.size(), kLongestPiece);
   }
-  if (!cuts_at_marks_ || byte_level) return encode_word(piece, byte_level, cache, out);
+  encode_piece(piece, byte_level, cache, out);
+}
+
+size_t TokenModel::first_word(std::string_view piece) const {
+  return cuts_at_marks_ ? std::min(next_marked_word(piece), piece.size()) : piece.size();
+}
+
+void TokenModel::encode_piece(std::string_view piece, bool byte_level, WordCache& cache,
+                              std::vector<TokenId>& out) const {
+  if (byte_level) return encode_word(piece, byte_level, cache, out);
   while (!piece.empty()) {
-    const size_t end = std::min(next_marked_word(piece), piece.size());
+    const size_t end = first_word(piece);
     encode_word(piece.substr(0, end), byte_level, cache, out);
     piece.remove_prefix(end);
   }

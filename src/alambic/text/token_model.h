@@ -77,8 +77,13 @@ class TokenModel {
   // For models where no token runs over the beginning of a word marked with "▁": pieces are cut
   // there, which changes no id, and lets words be cached. Does nothing where some token does.
   void cut_at_marks();
-  // The same as encode() for a piece that no cache knows; `out` is empty.
-  virtual void encode_afresh(std::string_view piece, bool byte_level,
+  // The length of the word that a piece begins with: all of it unless cut_at_marks() cuts.
+  size_t first_word(std::string_view piece) const;
+  // encode() without its bound: word by word through encode_afresh() and the cache.
+  virtual void encode_piece(std::string_view piece, bool byte_level, WordCache& cache,
+                            std::vector<TokenId>& out) const;
+  // The ids of a word that no cache knows; `out` is empty.
+  virtual void encode_afresh(std::string_view word, bool byte_level,
                              std::vector<TokenId>& out) const = 0;
   // {"token": id, ...} in order of id.
   void write_vocabulary(std::string& out) const;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 #include <unordered_set>
 #include <utility>
 
@@ -16,6 +18,8 @@ namespace {
 
 // How much worse than the worst token an unknown character is.
 constexpr double kUnknownPenalty = 10;
+// By how much a spelling must be better than all others to be so beyond rounding errors.
+constexpr double kClear = 0.1;
 
 // The number that Python's `tokenizers` gets from the decimal digits that files hold: all digits as
 // one integer, rounded, then scaled by a power of ten, and rounded again. It may be off by one in
@@ -82,59 +86,131 @@ Unigram::Unigram(const UnigramSettings& settings, std::vector<NamedToken>&& toke
   if (!scores_.empty()) {
     unknown_score_ = *std::min_element(read_scores_.begin(), read_scores_.end()) - kUnknownPenalty;
     if (settings_.single_precision) unknown_score_ = static_cast<float>(unknown_score_);
+    largest_score_ = std::abs(unknown_score_);
+    for (const double score : read_scores_)
+      largest_score_ = std::max(largest_score_, std::abs(score));
   }
+  cut_at_marks();
 }
 
-void Unigram::encode_afresh(std::string_view piece, bool byte_level,
-                            std::vector<TokenId>& out) const {
+void Unigram::encode_piece(std::string_view piece, bool byte_level, WordCache& cache,
+                           std::vector<TokenId>& out) const {
   const std::string chars = byte_level ? bytes_to_chars(piece) : std::string();
   const std::string_view text = byte_level ? chars : piece;
-  settings_.single_precision ? append_best_path<float>(text, out)
-                             : append_best_path<double>(text, out);
+  settings_.single_precision ? append_words<float>(text, cache, out)
+                             : append_words<double>(text, cache, out);
+}
+
+void Unigram::encode_afresh(std::string_view word, bool byte_level,
+                            std::vector<TokenId>& out) const {
+  WordCache unused;
+  encode_piece(word, byte_level, unused, out);
+}
+
+// Between the totals of two spellings of a short word lies their difference, give or take the
+// rounding of each of its tokens. Where totals are small, what differs by kClear or more keeps its
+// order, and a cached spelling is what the reference finds.
+template <class Score>
+bool Unigram::is_small(Score total) const {
+  constexpr double kMostTokens = WordCache::kLongestWord;
+  constexpr double kLargest = kClear / (2 * kMostTokens * std::numeric_limits<Score>::epsilon());
+  return std::abs(static_cast<double>(total)) + kMostTokens * largest_score_ < kLargest;
 }
 
 template <class Score>
-void Unigram::append_best_path(std::string_view text, std::vector<TokenId>& out) const {
-  std::vector<BestPath<Score>> best(text.size() + 1);
-  for (size_t at = 0; at < text.size();) {
-    const size_t character = decode_utf8(text, at).length;
+void Unigram::append_words(std::string_view text, WordCache& cache,
+                           std::vector<TokenId>& out) const {
+  for (Score total = 0; !text.empty();) {
+    const std::string_view word = text.substr(0, first_word(text));
+    text.remove_prefix(word.size());
+    const bool cached = word.size() <= WordCache::kLongestWord && is_small(total);
+    const uint64_t hash = cached ? WordCache::hash(word) : 0;
+    if (cached) {
+      if (const auto ids = cache.find(word, hash); !ids.empty()) {
+        out.insert(out.end(), ids.begin(), ids.end());
+        for (const TokenId id : ids) {
+          total = static_cast<Score>(static_cast<double>(total) +
+                                     read_scores_[static_cast<size_t>(id)]);
+        }
+        continue;
+      }
+    }
+    const size_t before = out.size();
+    const Spelling<Score> spelling = append_best_path(word, total, out);
+    total = spelling.total;
+    if (cached && spelling.steady) cache.store(word, hash, std::span(out).subspan(before));
+  }
+}
+
+template <class Score>
+Unigram::Spelling<Score> Unigram::append_best_path(std::string_view word, Score total,
+                                                   std::vector<TokenId>& out) const {
+  constexpr size_t kShort = 64;
+  if (word.size() >= kShort) {
+    std::vector<BestPath<Score>> best(word.size() + 1);
+    return append_best_path(word, total, std::span(best), out);
+  }
+  std::array<BestPath<Score>, kShort> best;
+  std::fill_n(best.begin(), word.size() + 1, BestPath<Score>());
+  return append_best_path(word, total, std::span(best).first(word.size() + 1), out);
+}
+
+template <class Score>
+Unigram::Spelling<Score> Unigram::append_best_path(std::string_view word, Score total,
+                                                   std::span<BestPath<Score>> best,
+                                                   std::vector<TokenId>& out) const {
+  constexpr Score kNone = -std::numeric_limits<Score>::infinity();
+  best[0].score = total;
+  for (size_t at = 0; at < word.size();) {
+    const size_t character = decode_utf8(word, at).length;
     const double here = static_cast<double>(best[at].score);
     const auto offer = [&](size_t length, TokenId id, double token_score) {
       const Score score = static_cast<Score>(here + token_score);
       BestPath<Score>& path = best[at + length];
       if (path.length == 0 || score > path.score) {
-        path = {score, id, static_cast<uint32_t>(length)};
+        path = {score, path.length == 0 ? kNone : path.score, id, static_cast<uint32_t>(length)};
+      } else {
+        path.second = std::max(path.second, score);
       }
     };
     bool spelled = false;
-    trie_.for_each_prefix(text.substr(at), [&](size_t length, TokenId id) {
+    trie_.for_each_prefix(word.substr(at), [&](size_t length, TokenId id) {
       offer(length, id, read_scores_[static_cast<size_t>(id)]);
       spelled = spelled || length == character;
     });
     if (!spelled) offer(character, -1, unknown_score_);
     at += character;
   }
+  Spelling<Score> result{best[word.size()].score, true};
   // Walk back, then turn round; neighbouring unknown characters become one stretch.
-  std::vector<std::pair<size_t, size_t>> stretches;  // end, length
-  std::vector<TokenId> ids;
-  for (size_t end = text.size(); end > 0;) {
+  const size_t first = out.size();
+  bool known = true;
+  for (size_t end = word.size(); end > 0 && known; end -= best[end].length) {
     const BestPath<Score>& path = best[end];
-    if (path.id < 0 && !ids.empty() && ids.back() < 0) {
-      stretches.back().second += path.length;
-    } else {
-      ids.push_back(path.id);
-      stretches.emplace_back(end, path.length);
-    }
-    end -= path.length;
+    known = path.id >= 0;
+    // Any other spelling ends for good in this one's track at some byte, behind another token.
+    if (!(path.score - path.second > static_cast<Score>(kClear))) result.steady = false;
+    if (known) out.push_back(path.id);
   }
-  for (size_t i = ids.size(); i-- > 0;) {
-    if (ids[i] >= 0) {
-      out.push_back(ids[i]);
-    } else {
-      const auto [end, length] = stretches[i];
-      append_unknown(text.substr(end - length, length), out);
-    }
+  if (known) {
+    std::reverse(out.begin() + static_cast<std::ptrdiff_t>(first), out.end());
+    return result;
   }
+  out.resize(first);
+  result.steady = false;
+  std::vector<size_t> ends;
+  for (size_t end = word.size(); end > 0; end -= best[end].length) ends.push_back(end);
+  for (size_t i = ends.size(); i-- > 0;) {
+    const BestPath<Score>& path = best[ends[i]];
+    if (path.id >= 0) {
+      out.push_back(path.id);
+      continue;
+    }
+    const size_t begin = ends[i] - path.length;
+    while (i > 0 && best[ends[i - 1]].id < 0) --i;
+    append_unknown(word.substr(begin, ends[i] - begin), out);
+  }
+  return result;
 }
 
 void Unigram::append_unknown(std::string_view text, std::vector<TokenId>& out) const {

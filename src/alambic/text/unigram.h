@@ -33,7 +33,9 @@ class Unigram : public TokenModel {
   void write_json(std::string& out) const override;
 
  protected:
-  void encode_afresh(std::string_view piece, bool byte_level,
+  void encode_piece(std::string_view piece, bool byte_level, WordCache& cache,
+                    std::vector<TokenId>& out) const override;
+  void encode_afresh(std::string_view word, bool byte_level,
                      std::vector<TokenId>& out) const override;
 
  private:
@@ -41,18 +43,37 @@ class Unigram : public TokenModel {
   template <class Score>
   struct BestPath {
     Score score = 0;
+    Score second = 0;     // of the best path that ends here with another last token
     TokenId id = -1;      // of its last token, -1 for an unknown character
     uint32_t length = 0;  // of its last token in bytes; 0 where no path ends
   };
-  // Appends the ids of the best path; `Score` is what sums are kept in.
+  // What a spelling is worth, and whether it would be the same one in any other place.
   template <class Score>
-  void append_best_path(std::string_view text, std::vector<TokenId>& out) const;
+  struct Spelling {
+    Score total;
+    bool steady;
+  };
+  // `Score` is what sums are kept in: they run over all words of a piece.
+  template <class Score>
+  void append_words(std::string_view text, WordCache& cache, std::vector<TokenId>& out) const;
+  // Appends the ids of the best path behind others that are worth `total`.
+  template <class Score>
+  Spelling<Score> append_best_path(std::string_view word, Score total,
+                                   std::vector<TokenId>& out) const;
+  template <class Score>
+  Spelling<Score> append_best_path(std::string_view word, Score total,
+                                   std::span<BestPath<Score>> best,
+                                   std::vector<TokenId>& out) const;
+  // Whether the spelling of a short word is beyond rounding errors behind others worth `total`.
+  template <class Score>
+  bool is_small(Score total) const;
   void append_unknown(std::string_view text, std::vector<TokenId>& out) const;
 
   UnigramSettings settings_;
   std::vector<double> scores_;       // as in the file
   std::vector<double> read_scores_;  // as the reference reads them
   double unknown_score_ = 0;
+  double largest_score_ = 0;  // whatever its sign
   ByteTrie trie_;
   std::vector<TokenId> byte_tokens_;
 };

@@ -31,15 +31,19 @@ uint64_t WordCache::hash(std::string_view word) {
 
 std::span<const TokenId> WordCache::find(std::string_view word, uint64_t hash) const {
   if (slots_.empty()) return {};
-  const Slot& slot = slots_[hash % kCacheSlots];
-  if (slot.hash != hash || std::string_view(slot.word, slot.length) != word) return {};
-  return {slot.ids, slot.count};
+  for (const uint64_t place : {hash, hash ^ 1}) {
+    const Slot& slot = slots_[place % kCacheSlots];
+    if (slot.hash == hash && std::string_view(slot.word, slot.length) == word)
+      return {slot.ids, slot.count};
+  }
+  return {};
 }
 
 void WordCache::store(std::string_view word, uint64_t hash, std::span<const TokenId> ids) {
   if (ids.empty() || ids.size() > kMostIds || word.size() > kLongestWord) return;
   if (slots_.empty()) slots_.resize(kCacheSlots);
   Slot& slot = slots_[hash % kCacheSlots];
+  if (slot.count > 0) slots_[(hash ^ 1) % kCacheSlots] = slot;
   slot.hash = hash;
   slot.length = static_cast<uint8_t>(word.size());
   slot.count = static_cast<uint8_t>(ids.size());

@@ -11,7 +11,7 @@
 
 namespace alambic {
 
-// A slot forgets its piece when another one falls on it, so size is bounded.
+// A piece has a slot and, once another falls on that, the slot beside it; then it is forgotten.
 class WordCache {
  public:
   static constexpr size_t kLongestWord = 22;

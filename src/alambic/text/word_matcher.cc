@@ -2,6 +2,7 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <utility>
@@ -13,15 +14,17 @@
 namespace alambic {
 namespace {
 
-// The classes of characters that the expressions tell apart; a character of no class is a symbol.
-using Classes = uint8_t;
+// The classes of characters that the expressions tell apart.
+using Classes = uint16_t;
 constexpr Classes kUpper = 1;        // Lu, Lt
 constexpr Classes kLower = 2;        // Ll
 constexpr Classes kOtherLetter = 4;  // Lm, Lo
 constexpr Classes kCombining = 8;
 constexpr Classes kNumber = 16;
 constexpr Classes kSpace = 32;
-constexpr Classes kNewline = 64;  // \r and \n, which are spaces too
+constexpr Classes kNewline = 64;       // \r and \n, which are spaces too
+constexpr Classes kPunctuation = 128;  // P
+constexpr Classes kSign = 256;         // S
 constexpr Classes kLetter = kUpper | kLower | kOtherLetter;
 constexpr Classes kUpperRun = kUpper | kOtherLetter | kCombining;
 constexpr Classes kLowerRun = kLower | kOtherLetter | kCombining;
@@ -47,6 +50,19 @@ Classes look_up(char32_t code) {
     case UTF8PROC_CATEGORY_NL:
     case UTF8PROC_CATEGORY_NO:
       return kNumber;
+    case UTF8PROC_CATEGORY_PC:
+    case UTF8PROC_CATEGORY_PD:
+    case UTF8PROC_CATEGORY_PS:
+    case UTF8PROC_CATEGORY_PE:
+    case UTF8PROC_CATEGORY_PI:
+    case UTF8PROC_CATEGORY_PF:
+    case UTF8PROC_CATEGORY_PO:
+      return kPunctuation;
+    case UTF8PROC_CATEGORY_SM:
+    case UTF8PROC_CATEGORY_SC:
+    case UTF8PROC_CATEGORY_SK:
+    case UTF8PROC_CATEGORY_SO:
+      return kSign;
     default:
       return 0;
   }
@@ -227,7 +243,133 @@ size_t o200k_word(std::string_view string, size_t at) {
   return white_space(text, at, true);
 }
 
+// \s?C+ for the characters of `kRun`.
+template <Classes kRun>
+WordSpan spaced_run(std::string_view string, size_t at) {
+  const Text text(string);
+  size_t begin = at;  // of a match whose run begins at `at`: a white space right before it counts
+  for (auto c = text.at(at); c.length > 0; c = text.at(at)) {
+    if ((c.classes & kRun) != 0) return {begin, text.skip(at + c.length, kRun)};
+    begin = (c.classes & kSpace) != 0 ? at : at + c.length;
+    at += c.length;
+  }
+  return {at, at};
+}
+
+// \p{N}{1,3}
+WordSpan three_digits(std::string_view string, size_t at) {
+  const Text text(string);
+  at = text.skip_others(at, kNumber);
+  return {at, digits(text, at, 3)};
+}
+
+// [\r\n]
+WordSpan line_break(std::string_view text, size_t at) {
+  while (at < text.size() && text[at] != '\n' && text[at] != '\r') ++at;
+  return {at, std::min(at + 1, text.size())};
+}
+
+// Two spaces and more.
+WordSpan many_spaces(std::string_view text, size_t at) {
+  const size_t begin = std::min(text.find("  ", at), text.size());
+  return {begin, std::min(text.find_first_not_of(' ', begin), text.size())};
+}
+
+// What a SentencePiece normaliser takes off both ends of a text.
+WordSpan outer_spaces(std::string_view text, size_t at) {
+  constexpr std::string_view kSpaceMark = "▁";
+  if (at == 0 && text.starts_with(' '))
+    return {0, std::min(text.find_first_not_of(' '), text.size())};
+  size_t begin = text.size();
+  for (std::string_view rest = text; begin > at; rest = text.substr(0, begin)) {
+    const size_t length = rest.ends_with(' ') ? 1 : rest.ends_with(kSpaceMark) ? 3 : 0;
+    if (length == 0) break;
+    begin -= length;
+  }
+  return {begin, text.size()};
+}
+
+// C+ for characters of three bytes in UTF-8.
+template <bool (*kContains)(char32_t)>
+WordSpan run_beyond_latin(std::string_view text, size_t at) {
+  const auto step_in = [&](size_t place) -> size_t {
+    if (place >= text.size() || static_cast<uint8_t>(text[place]) < 0xE0) return 0;
+    const Utf8Step step = decode_utf8(text, place);
+    return kContains(step.code) ? step.length : 0;
+  };
+  while (at < text.size() && step_in(at) == 0) ++at;
+  size_t end = at;
+  while (const size_t length = step_in(end)) end += length;
+  return {at, end};
+}
+
+bool is_deepseek_coder_script(char32_t code) {
+  return (code >= 0x0800 && code <= 0x9FA5) || (code >= 0xAC00 && code <= 0xD7FF);
+}
+
+bool is_deepseek3_script(char32_t code) {
+  return (code >= 0x4E00 && code <= 0x9FA5) || (code >= 0x3040 && code <= 0x30FF);
+}
+
+// The third of DeepSeek V3's expressions: the end of a match at `at`, or `at` if it matches
+// nothing there.
+size_t deepseek3_word(const Text& text, size_t at) {
+  constexpr Classes kWord = kLetter | kCombining, kMarks = kPunctuation | kSign;
+  const auto ascii_letter = [&](size_t place) {
+    const char c = text.byte(place);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  };
+  const auto first = text.at(at);
+  if ((first.classes & kWord) != 0) return text.skip(at + first.length, kWord);
+  if (first.length == 1 && (first.classes & kMarks) != 0 && ascii_letter(at + 1)) {
+    do ++at;
+    while (ascii_letter(at));
+    return at;
+  }
+  if ((first.classes & (kNewline | kMarks)) == 0) {
+    const auto second = text.at(at + first.length);
+    if ((second.classes & kWord) != 0) {
+      return text.skip(at + first.length + second.length, kWord);
+    }
+  }
+  const size_t marks = text.byte(at) == ' ' ? at + 1 : at;
+  if (const size_t end = text.skip(marks, kMarks); end > marks) {
+    size_t tail = end;
+    while (text.byte(tail) == '\r' || text.byte(tail) == '\n') ++tail;
+    return tail;
+  }
+  return (first.classes & kSpace) != 0 ? white_space(text, at, true) : at;
+}
+
+WordSpan deepseek3_span(std::string_view string, size_t at) {
+  const Text text(string);
+  for (auto c = text.at(at); c.length > 0; c = text.at(at)) {
+    if (const size_t end = deepseek3_word(text, at); end > at) return {at, end};
+    at += c.length;
+  }
+  return {at, at};
+}
+
 }  // namespace
+
+WordSearch find_word_search(std::string_view expression) {
+  constexpr std::pair<std::string_view, WordSearch> kSearches[] = {
+      {kLineBreakExpression, line_break},
+      {kLineBreakEscapes, line_break},
+      {kSpacedLettersExpression, spaced_run<kLetter>},
+      {kSpacedPunctuationExpression, spaced_run<kPunctuation>},
+      {kDeepSeekCoderScripts, run_beyond_latin<is_deepseek_coder_script>},
+      {kThreeDigitsExpression, three_digits},
+      {kDeepSeek3Scripts, run_beyond_latin<is_deepseek3_script>},
+      {kDeepSeek3Expression, deepseek3_span},
+      {kManySpacesExpression, many_spaces},
+      {kOuterSpacesExpression, outer_spaces},
+  };
+  for (const auto& [known, search] : kSearches) {
+    if (known == expression) return search;
+  }
+  return nullptr;
+}
 
 WordEnd find_word_matcher(std::string_view expression) {
   constexpr std::pair<std::string_view, WordEnd> kMatchers[] = {

@@ -15,4 +15,14 @@ using WordEnd = size_t (*)(std::string_view text, size_t at);
 // The matcher for an expression as files spell it, null for one that is not known.
 WordEnd find_word_matcher(std::string_view expression);
 
+struct WordSpan {
+  size_t begin, end;
+};
+// The first match that begins at `at` or behind it; empty at the end of `text` where there is none.
+// `text` is UTF-8.
+using WordSearch = WordSpan (*)(std::string_view text, size_t at);
+
+// The same for expressions that do not match everywhere.
+WordSearch find_word_search(std::string_view expression);
+
 }  // namespace alambic
