@@ -20,6 +20,12 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DATA = pathlib.Path(os.environ.get("ALAMBIC_DATA", SOURCE.parent / "shared" / "data"))
 PROGRAM = None  # set by main()
 
+
+def sanitised():
+    """Whether the program was built to watch its own memory, and so takes more of it."""
+    return b"__asan_init" in pathlib.Path(PROGRAM).read_bytes()
+
+
 TINY_RECIPE = """\
 name = "tiny"
 task = "exact"
