@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <thread>
 
@@ -160,7 +161,10 @@ TEST_F(EngineTest, AnEngineThatEndsDropsWhatDiffusionWrites) {
     held->hold();
     ASSERT_TRUE(submit(engine, {held}));
     held->wait_until_held();
-    opener = std::thread([&] { held->let_go(); });
+    opener = std::thread([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the engine ends meanwhile
+      held->let_go();
+    });
   }
   opener.join();
   EXPECT_LT(held->written.size(), 200U);

@@ -135,6 +135,17 @@ struct MatchSpace {
   MatchSpace& operator=(const MatchSpace&) = delete;
 };
 
+// Calls function(stretch, begin) with each stretch of UTF-8: bytes that are none end a match.
+template <class Function>
+void for_each_stretch(std::string_view text, const Function& function) {
+  for (size_t base = 0; base < text.size();) {
+    const std::string_view valid = text.substr(base, valid_utf8_prefix(text.substr(base)));
+    function(valid, base);
+    base += valid.size();
+    if (base < text.size()) base += decode_utf8(text, base).length;
+  }
+}
+
 }  // namespace
 
 class Pattern::Matcher {
@@ -184,16 +195,13 @@ class Pattern::Words : public Matcher {
  public:
   explicit Words(WordEnd word_end) : word_end_(word_end) {}
   void for_each_match(std::string_view text, const Sink& sink) const override {
-    for (size_t base = 0; base < text.size();) {
-      const std::string_view valid = text.substr(base, valid_utf8_prefix(text.substr(base)));
+    for_each_stretch(text, [&](std::string_view valid, size_t base) {
       for (size_t at = 0; at < valid.size();) {
         const size_t end = word_end_(valid, at);
         sink(base + at, base + end);
         at = end;
       }
-      base += valid.size();
-      if (base < text.size()) base += decode_utf8(text, base).length;
-    }
+    });
   }
 
  private:
@@ -205,15 +213,12 @@ class Pattern::Search : public Matcher {
  public:
   explicit Search(WordSearch search) : search_(search) {}
   void for_each_match(std::string_view text, const Sink& sink) const override {
-    for (size_t base = 0; base < text.size();) {
-      const std::string_view valid = text.substr(base, valid_utf8_prefix(text.substr(base)));
+    for_each_stretch(text, [&](std::string_view valid, size_t base) {
       for (WordSpan span = search_(valid, 0); span.begin < span.end;
            span = search_(valid, span.end)) {
         sink(base + span.begin, base + span.end);
       }
-      base += valid.size();
-      if (base < text.size()) base += decode_utf8(text, base).length;
-    }
+    });
   }
 
  private:
