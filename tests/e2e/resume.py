@@ -16,7 +16,7 @@ from program import Dialogue, alambic, tiny_recipe, write
 
 STEPS = 40
 KILLS = 8
-POLISH = "[polish]\nsteps = 10\nprompts = 100\nmax_new_tokens = 10\n"
+POLISH = "[polish]\nsteps = 10\nprompts = 100\nmax_new_tokens = 40\n"
 
 
 def fingerprint(run):

@@ -30,11 +30,12 @@ class LayoutBuilder {
     if (rows == 0) return -1;
     layout_.tokens.insert(layout_.tokens.end(), s.tokens.begin(), s.tokens.begin() + rows);
     layout_.groups.push_back({.rows = rows, .position = 0});
-    if (options_.ar_weight > 0 && !s.own) {
+    const double weight = options_.ar_weight * (s.own ? options_.own.hold : 1);
+    if (weight > 0) {
       for (int i = std::max(1, s.prompt_tokens); i < size; ++i) {
         if (!s.learns(i)) continue;
-        layout_.scored.push_back({clean_begin_ + i - 1, &s, i,
-                                  static_cast<float>(options_.ar_weight), RowKind::kClean, true});
+        layout_.scored.push_back(
+            {clean_begin_ + i - 1, &s, i, static_cast<float>(weight), RowKind::kClean, true});
       }
     }
     return static_cast<int>(layout_.groups.size()) - 1;

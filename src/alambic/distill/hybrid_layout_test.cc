@@ -137,12 +137,22 @@ TEST(HybridLayout, WithoutEditingVisibleTokensAreNotScored) {
     EXPECT_NE(row.kind, RowKind::kEdited);
 }
 
-TEST(HybridLayout, ATextOfTheModelsOwnHasNoCleanLoss) {
+TEST(HybridLayout, CleanRowsOfATextOfTheModelsOwnWeighWhatHoldsThem) {
   Sequence s = counted_text(2, 20);
   s.own = true;
-  Rng rng(3);
-  for (const ScoredRow& row : hybrid_layout(drafts_only(), kMaskId, {&s}, rng).scored)
-    EXPECT_NE(row.kind, RowKind::kClean);
+  for (const double hold : {0.0, 0.5}) {
+    HybridOptions options;
+    options.draft_weight = 1;
+    options.own.hold = hold;
+    Rng rng(3);
+    int clean = 0;
+    for (const ScoredRow& row : hybrid_layout(options, kMaskId, {&s}, rng).scored) {
+      if (row.kind != RowKind::kClean) continue;
+      EXPECT_EQ(row.weight, hold);
+      ++clean;
+    }
+    EXPECT_EQ(clean, hold > 0 ? 20 : 0);
+  }
 }
 
 }  // namespace

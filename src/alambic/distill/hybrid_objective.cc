@@ -77,8 +77,12 @@ class PartSums {
       const bool clean = row.kind == RowKind::kClean;
       const bool edited = row.kind == RowKind::kEdited;
       const bool own = row.sequence->own;
-      (clean ? ar_ : edited ? edit_ : own ? own_draft_ : draft_).add(loss.cross_entropy[i]);
-      (clean    ? ar_correct_
+      (clean    ? own ? own_ar_ : ar_
+       : edited ? edit_
+       : own    ? own_draft_
+                : draft_)
+          .add(loss.cross_entropy[i]);
+      (clean    ? own ? own_ar_correct_ : ar_correct_
        : edited ? edit_correct_
        : own    ? own_correct_
                 : draft_correct_)
@@ -93,7 +97,8 @@ class PartSums {
     return {ar_.part,          draft_.part,          kl_.part,
             draft_kl_.part,    ar_correct_.part,     draft_correct_.part,
             edit_.part,        edit_correct_.part,   own_draft_.part,
-            own_correct_.part, own_divergence_.part, certainty_.part};
+            own_correct_.part, own_divergence_.part, certainty_.part,
+            own_ar_.part,      own_ar_correct_.part};
   }
 
  private:
@@ -109,6 +114,7 @@ class PartSums {
   Sum edit_{{"edit"}}, edit_correct_{{"edit_accuracy"}};
   Sum own_draft_{{"own"}}, own_correct_{{"own_accuracy"}};
   Sum own_divergence_{{"own_divergence"}}, certainty_{{"certainty"}};
+  Sum own_ar_{{"own_ar"}}, own_ar_correct_{{"own_ar_accuracy"}};
 };
 
 }  // namespace
@@ -127,6 +133,7 @@ HybridObjective::HybridObjective(const HybridOptions& options, const LanguageMod
   want(options.edit_share >= 0 && options.edit_share < 1,
        "edit_share must be 0 or more, and below 1");
   want(options.own.certainty >= 0, "certainty must not be negative");
+  want(options.own.hold >= 0, "hold must not be negative");
   want(options.alpha >= 0 && options.alpha <= 1, "alpha must be 0 to 1");
   want(options.temperature > 0 && options.temperature <= 100,
        "temperature must be above 0, at most 100");

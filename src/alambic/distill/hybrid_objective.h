@@ -18,9 +18,9 @@
 // start anywhere in training as they do in decoding, and blocks of any length up to `block` are
 // known.
 //
-// Texts that the model wrote itself (Sequence::own) have no clean loss: drafts there learn the
-// distribution of the clean rows of the same forward, which stay as they are, and masks learn the
-// token and to be certain of it (docs/adr/0014-drafts.md).
+// On texts that the model wrote itself (Sequence::own) drafts learn the distribution of the clean
+// rows of the same forward, masks learn the token and to be certain of it, and the causal half is
+// held to what it wrote (docs/adr/0014-drafts.md).
 #pragma once
 
 #include <span>
@@ -33,10 +33,11 @@ namespace alambic {
 
 struct ScoredRow;
 
-// What the masked half learns on the model's own texts.
+// What is learnt on the model's own texts.
 struct OwnOptions {
   Divergence divergence = Divergence::kTotalVariation;  // of drafts from the causal half
   double certainty = 0;  // weight of C (ops_head.h) beside the cross-entropy of masks
+  double hold = 1;       // of the causal half's cross-entropy, relative to ar_weight
 };
 
 struct HybridOptions {

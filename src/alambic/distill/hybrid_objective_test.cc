@@ -187,7 +187,7 @@ std::vector<double> probabilities(const LanguageModel& model, const Tensor& hidd
   return p;
 }
 
-TEST(HybridObjective, OnItsOwnTextsDraftsLearnTheCausalHalfAndMasksToBeCertain) {
+TEST(HybridObjective, OnItsOwnTextsDraftsLearnTheCausalHalfWhichIsHeldAndMasksToBeCertain) {
   const auto model = random_model(1);
   std::vector<Sequence> data = documents();
   for (Sequence& s : data) s.own = true;
@@ -195,15 +195,21 @@ TEST(HybridObjective, OnItsOwnTextsDraftsLearnTheCausalHalfAndMasksToBeCertain) 
   options.draft_weight = 0.5;
   options.draft_decay = 4;
   options.own.certainty = 2;
+  options.own.hold = 0.25;
   Rng rng(3), same(3);
   const Loss loss = HybridObjective(options).evaluate(*model, batch_of(data), kExact, rng);
   const HybridLayout layout = hybrid_layout(options, 29, batch_of(data), same);
   const Tensor hidden = model->hidden(layout.tokens, {.groups = layout.groups});
   double expected = 0;
-  int drafts = 0, certain = 0;
+  int drafts = 0, certain = 0, held = 0;
   for (const ScoredRow& row : layout.scored) {
     const TokenId label = row.sequence->tokens[static_cast<size_t>(row.target)];
     const std::vector<double> q = probabilities(*model, hidden, row.row, 1);
+    if (row.kind == RowKind::kClean) {
+      expected -= 0.25 * std::log(q[static_cast<size_t>(label)]);
+      ++held;
+      continue;
+    }
     if (row.kind == RowKind::kDraft) {
       const std::vector<double> p = probabilities(*model, hidden, row.causal, 1);
       double kept = 0;
@@ -221,6 +227,7 @@ TEST(HybridObjective, OnItsOwnTextsDraftsLearnTheCausalHalfAndMasksToBeCertain) 
   }
   ASSERT_GT(drafts, 0);
   ASSERT_GT(certain, 0);
+  ASSERT_GT(held, 0);
   EXPECT_NEAR(loss.sum.data()[0], expected, 1e-4 * expected);
   EXPECT_EQ(part(loss, "ar"), 0);
 }

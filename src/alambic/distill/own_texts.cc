@@ -26,6 +26,9 @@ std::vector<size_t> shuffled_indices(size_t count, uint64_t seed) {
   return order;
 }
 
+// A begin-of-text token alone is no prompt: every text would be the same one.
+bool answers(const Sequence& text) { return text.prompt_tokens > 1; }
+
 SignalHeader own_header(const Tokenizer& tokenizer, const OwnTextOptions& o) {
   SignalHeader header;
   header.teacher_id = "the student itself";
@@ -43,9 +46,7 @@ SignalHeader own_header(const Tokenizer& tokenizer, const OwnTextOptions& o) {
 }  // namespace
 
 std::span<const TokenId> text_beginning(const Sequence& text) {
-  // A begin-of-text token alone is no prompt: every text would be the same one.
-  if (text.prompt_tokens > 1)
-    return std::span(text.tokens).first(static_cast<size_t>(text.prompt_tokens));
+  if (answers(text)) return std::span(text.tokens).first(static_cast<size_t>(text.prompt_tokens));
   return std::span(text.tokens).first(std::clamp<size_t>(text.tokens.size() / 2, 1, kBeginning));
 }
 
@@ -98,7 +99,9 @@ std::vector<Sequence> write_own_texts(const LanguageModel& model, const Tokenize
   std::vector<Sequence> own;
   store.for_each([&](const SignalRow& row) {
     const auto size = static_cast<int>(row.tokens.size());
-    if (size <= row.prompt_tokens || size > o.max_tokens) return;
+    const auto example = static_cast<size_t>(row.example);
+    if (size <= row.prompt_tokens || size > o.max_tokens || example >= data.size()) return;
+    if (answers(data[example]) && row.tokens.back() != end) return;
     own.push_back({.tokens = row.tokens,
                    .prompt_tokens = row.prompt_tokens,
                    .signals = {},
@@ -110,6 +113,7 @@ std::vector<Sequence> write_own_texts(const LanguageModel& model, const Tokenize
 
 std::vector<Sequence> mixed_with(std::vector<Sequence> own, std::span<const Sequence> data,
                                  double share, uint64_t seed) {
+  if (own.empty()) return {data.begin(), data.end()};
   const double wanted = static_cast<double>(own.size()) * share / (1 - share);
   const std::vector<size_t> order = shuffled_indices(data.size(), seed + 1);
   const auto count = std::min(order.size(), static_cast<size_t>(std::llround(wanted)));

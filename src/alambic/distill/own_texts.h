@@ -2,8 +2,10 @@
 // be verifying when it decodes, drafts can learn its own causal half (docs/adr/0014-drafts.md).
 //
 // Texts are stored as they come, and each depends on (seed, index of the prompt) alone: a gathering
-// that was killed goes on to the same texts. Errors: kInvalidArgument where a store was written by
-// another model or under other settings; kInterrupted after Ctrl-C, with what is stored kept.
+// that was killed goes on to the same texts. An answer that did not end is left out: most of them
+// go round in circles, and a student that learns them does so more often. Errors: kInvalidArgument
+// where a store was written by another model or under other settings; kInterrupted after Ctrl-C,
+// with what is stored kept.
 #pragma once
 
 #include <span>
@@ -33,7 +35,8 @@ std::vector<Sequence> write_own_texts(const LanguageModel& model, const Tokenize
                                       std::span<const Sequence> data, const OwnTextOptions& options,
                                       const std::string& store);
 
-// `own` with so many texts of `data`, drawn at random, that these are `share` of all.
+// `own` with so many texts of `data`, drawn at random, that these are `share` of all; `data` where
+// there are none of its own.
 std::vector<Sequence> mixed_with(std::vector<Sequence> own, std::span<const Sequence> data,
                                  double share, uint64_t seed);
 

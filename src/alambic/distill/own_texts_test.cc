@@ -8,6 +8,7 @@
 
 #include "alambic/base/error.h"
 #include "alambic/data/signal_store.h"
+#include "alambic/decode/prompting.h"
 #include "alambic/models/transformer.h"
 #include "alambic/text/train_bpe.h"
 
@@ -36,7 +37,7 @@ class OwnTexts : public testing::Test {
       data_.push_back(std::move(s));
     }
     options_.prompts = 100;
-    options_.max_new_tokens = 6;
+    options_.max_new_tokens = 200;
     options_.temperature = 1;
   }
   ~OwnTexts() override { std::filesystem::remove_all(directory_); }
@@ -68,16 +69,30 @@ std::vector<std::vector<TokenId>> tokens_of(const std::vector<Sequence>& list) {
   return tokens;
 }
 
-TEST_F(OwnTexts, ContinuePromptsOfTheDataAndAreMarked) {
+TEST_F(OwnTexts, AnswerPromptsOfTheDataToTheEndAndAreMarked) {
   const std::vector<Sequence> own = write("a.sqlite");
-  EXPECT_EQ(own.size(), 100U);
+  EXPECT_GT(own.size(), 10U);
+  EXPECT_LT(own.size(), 90U);  // a model that knows nothing ends after 300 tokens on the average
   std::set<std::vector<TokenId>> prompts;
   for (const Sequence& s : data_) prompts.insert({s.tokens.begin(), s.tokens.begin() + 4});
   for (const Sequence& s : own) {
     EXPECT_TRUE(s.own);
+    EXPECT_EQ(s.tokens.back(), end_token(tokenizer_));
     EXPECT_GT(s.tokens.size(), 4U);
     EXPECT_TRUE(prompts.contains({s.tokens.begin(), s.tokens.begin() + 4}));
   }
+}
+
+TEST_F(OwnTexts, WhatContinuesATextNeedNotEnd) {
+  for (Sequence& s : data_) s.prompt_tokens = 1;
+  options_.max_new_tokens = 6;
+  EXPECT_EQ(write("a.sqlite").size(), 100U);
+}
+
+TEST_F(OwnTexts, WhereNoAnswerEndsTheGivenTextsRemain) {
+  options_.prompts = 3;
+  options_.max_new_tokens = 1;
+  EXPECT_EQ(mixed_with(write("a.sqlite"), data_, 0.5, 1).size(), data_.size());
 }
 
 TEST_F(OwnTexts, AStoreThatWasCutOffGoesOnToTheSameTexts) {

@@ -165,6 +165,7 @@ void visit(V& v, Recipe& r) {
   v("lr", r.polish.lr);
   v("divergence", r.polish.divergence);
   v("certainty", r.polish.certainty);
+  v("hold", r.polish.hold);
   v.section("eval");
   v("decode", r.eval.decode);
   v("threshold", r.eval.threshold);

@@ -94,6 +94,7 @@ struct PolishRecipe {
   double lr = 5e-4;
   Divergence divergence = Divergence::kTotalVariation;  // of drafts from the causal half
   double certainty = 0;  // weight of certainty beside the cross-entropy of masks
+  double hold = 1;       // weight of the causal half's cross-entropy on what it wrote
 };
 
 struct SignalRecipe {

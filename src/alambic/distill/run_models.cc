@@ -517,7 +517,7 @@ RunModel polished_student(const StudentJob& job, const Recipe& recipe, const Tra
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, job.name + " polish", mixed);
   HybridOptions objective = job.objective;
-  objective.own = {p.divergence, p.certainty};
+  objective.own = {p.divergence, p.certainty, p.hold};
   const Start start = [&](ModelCard&) { return load_model(before).model; };
   return train_or_load(job.name, start, card, HybridObjective(objective, job.speaker), mixed,
                        train_as, tokenizer, directory);
