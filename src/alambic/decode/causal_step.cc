@@ -13,6 +13,8 @@ constexpr int kMaxDrafts = 31;   // more has not been seen to pay
 constexpr int kProbeDrafts = 3;  // of a step that asks whether drafting pays by now
 constexpr int kMaxPatience = 1024;
 constexpr int kPlanSteps = 8;
+constexpr int kRenewal = 48;      // steps with drafts between two measurements of plain ones
+constexpr int kPlainSamples = 2;  // of each measurement
 
 }  // namespace
 
@@ -38,7 +40,7 @@ DraftPlan CausalStep::plan(CausalSession& running, int sessions) {
     const int outcomes = options.outcomes >= 0 ? options.outcomes : drafts + 1;
     return {drafts, masks ? std::min(outcomes, drafts + 1) : 0};
   }
-  if (!cost_.knows(sessions)) return {};  // the rate to beat
+  if (renews_ || !cost_.knows(sessions)) return {};  // the rate to beat
   // A plan takes about as long as a row of a tiny model: it is kept while nothing new is known.
   const bool due = running.plan.drafts == 0 || running.plan_age >= kPlanSteps;
   if (running.planned_for != sessions || (running.news && due)) {
@@ -54,7 +56,7 @@ DraftPlan CausalStep::plan(CausalSession& running, int sessions) {
     drafted_ = true;
   } else if (probes_) {
     probes_ = false;
-    patience_ = {0, std::min(2 * patience_.limit, kMaxPatience)};
+    patience_ = {0, std::min(2 * patience_.limit, kMaxPatience), 0};
     plan.drafts = std::min(kProbeDrafts, longest);
   }
   return plan;
@@ -210,6 +212,7 @@ void CausalStep::run(std::span<const std::unique_ptr<CausalSession>> sessions,
   budget_ = kForwardRows;
   probes_ = patience_.steps >= patience_.limit;
   drafted_ = false;
+  renews_ = patience_.drafted >= kRenewal;
   bool steady = true;  // no prompt is read
   for (size_t i = 0; i < sessions.size(); ++i) {
     steady = steady && sessions[i]->session.pending.size() == 1;
@@ -236,7 +239,14 @@ void CausalStep::run(std::span<const std::unique_ptr<CausalSession>> sessions,
     }
   }
   draft(sessions, hidden);
-  patience_ = drafted_ ? Patience{} : Patience{patience_.steps + 1, patience_.limit};
+  if (drafted_) {
+    patience_ = {.drafted = patience_.drafted + 1};
+  } else {
+    ++patience_.steps;
+    // The first step of a renewal still verifies what was drafted before.
+    const bool plain = steady && rows == static_cast<int64_t>(sessions.size());
+    if (renews_ && plain && ++patience_.drafted == kRenewal + kPlainSamples) patience_.drafted = 0;
+  }
   const double seconds = watch.seconds();
   if (steady) {
     cost_.observe(rows, seconds);

@@ -32,10 +32,11 @@ namespace alambic {
 enum class DraftSource { kNone, kLookup, kMasks };
 
 // While plain steps are faster, one session tries drafts after so many of them, each time twice as
-// many.
+// many. While drafts pay, a few plain steps now and then say anew what they have to beat.
 struct Patience {
   int steps = 0;
   int limit = 16;
+  int drafted = 0;  // steps with drafts since plain ones were last measured
 };
 
 // A generation in progress, and what is known about drafting for it.
@@ -100,8 +101,8 @@ class CausalStep {
   const LanguageModel& model_;
   RowCost& cost_;
   Patience patience_;
-  int budget_ = 0;                         // rows of prompts that this step can still read
-  bool probes_ = false, drafted_ = false;  // in this step
+  int budget_ = 0;  // rows of prompts that this step can still read
+  bool probes_ = false, drafted_ = false, renews_ = false;  // in this step
   Forward forward_;
   std::vector<TokenId> tokens_;
   std::vector<int64_t> index_;

@@ -43,6 +43,19 @@ TEST(RowCost, OneSlowStepMovesAMeanLittle) {
   EXPECT_NEAR(cost.seconds(4), 2e-3, 1e-5);
 }
 
+TEST(RowCost, WhatWasNotMeasuredForLongGivesWaySooner) {
+  RowCost fresh, old;
+  for (int i = 0; i < 3; ++i) {
+    fresh.observe(1, 2e-3);
+    old.observe(1, 2e-3);
+  }
+  for (int i = 0; i < 48; ++i) old.observe(4, 3e-3);
+  fresh.observe(1, 1e-3);
+  old.observe(1, 1e-3);
+  EXPECT_NEAR(fresh.seconds(1), 1.85e-3, 1e-9);
+  EXPECT_NEAR(old.seconds(1), 1.55e-3, 1e-5);
+}
+
 std::vector<Draft> drafts_of(std::initializer_list<int> sureness) {
   std::vector<Draft> drafts;
   drafts.reserve(sureness.size());
@@ -118,6 +131,12 @@ TEST(DraftPlan, WhereARowCostsAForwardPlainDecodingIsFastest) {
   const DraftPlan plan = best_plan(affine(0, 1), always(0.9, 7), {.drafts = 7});
   EXPECT_EQ(plan.drafts, 0);
   EXPECT_DOUBLE_EQ(plan.tokens_per_second, 1);
+}
+
+TEST(DraftPlan, AGainWithinTheErrorOfItsEstimateIsNone) {
+  // Two tokens at 1.97 times the price of one.
+  const RowCost cost = affine(0.03, 0.97);
+  EXPECT_EQ(best_plan(cost, always(1, 7), {.drafts = 1, .masks = false}).drafts, 0);
 }
 
 TEST(DraftPlan, DearRowsMakeItNarrowAndBatchesNarrower) {

@@ -6,6 +6,9 @@
 namespace alambic {
 namespace {
 
+// What a plan must bring beside plain steps: the best of many estimates is a flattered one.
+constexpr double kWorthwhile = 1.04;
+
 // Probabilities that exactly j = 0 … k of the drafts stand, from those of each.
 std::vector<double> outcome_probabilities(std::span<const double> stands) {
   std::vector<double> result;
@@ -32,13 +35,17 @@ DraftPlan best_plan(const RowCost& cost, const Acceptance& acceptance, const Pla
   const double plain = share(1);
   DraftPlan best;
   best.tokens_per_second = plain > 0 ? 1 / plain : 0;
+  double bar = kWorthwhile * best.tokens_per_second;
   std::vector<double> stands;
   for (int k = 1; k <= bounds.drafts; ++k) {
     stands.push_back(acceptance.at_distance(static_cast<size_t>(k) - 1));
     const double settled = 1 + expected_accepted(stands);
     if (!bounds.masks) {
       const double rate = settled / share(DraftPlan::rows(k, 0, 0));
-      if (rate > best.tokens_per_second) best = {k, 0, rate};
+      if (rate > bar) {
+        best = {k, 0, rate};
+        bar = rate;
+      }
       continue;
     }
     std::vector<double> outcomes = outcome_probabilities(stands);
@@ -51,7 +58,10 @@ DraftPlan best_plan(const RowCost& cost, const Acceptance& acceptance, const Pla
       const double missed = std::max(0.0, 1 - prepared);
       const double busy = share(DraftPlan::rows(k, m, k));
       const double rate = (settled + missed) / (busy + missed * idle);
-      if (rate > best.tokens_per_second) best = {k, m, rate};
+      if (rate > bar) {
+        best = {k, m, rate};
+        bar = rate;
+      }
     }
   }
   return best;

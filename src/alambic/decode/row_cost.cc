@@ -19,21 +19,26 @@ int64_t bucket_of(int64_t rows) {
 }  // namespace
 
 void RowCost::observe(int64_t rows, double seconds) {
-  constexpr int kTrusted = 3;     // before, the fastest sample is the best guess
-  constexpr double kNews = 0.15;  // weight of a new sample
-  constexpr double kOutlier = 2;  // times the mean: no sample counts for more
+  constexpr int kTrusted = 3;        // before, the fastest sample is the best guess
+  constexpr double kNews = 0.15;     // weight of a new sample
+  constexpr double kFresh = 16;      // observations after which a mean has aged
+  constexpr double kMostNews = 0.5;  // weight of a sample beside an old mean
+  constexpr double kOutlier = 2;     // times the mean: no sample counts for more
   if (rows < 1 || seconds <= 0) return;
   Mean& mean = measured_[bucket_of(rows)];
+  const auto age = static_cast<double>(++time_ - mean.time);
+  mean.time = time_;
   if (mean.samples < kTrusted) {
     mean.seconds = mean.samples == 0 ? seconds : std::min(mean.seconds, seconds);
     ++mean.samples;
   } else {
-    mean.seconds += kNews * (std::min(seconds, kOutlier * mean.seconds) - mean.seconds);
+    const double news = std::clamp(kNews * age / kFresh, kNews, kMostNews);
+    mean.seconds += news * (std::min(seconds, kOutlier * mean.seconds) - mean.seconds);
   }
 }
 
 void RowCost::suppose(int64_t rows, double seconds) {
-  if (rows >= 1 && seconds > 0) measured_.try_emplace(bucket_of(rows), Mean{seconds, 0});
+  if (rows >= 1 && seconds > 0) measured_.try_emplace(bucket_of(rows), Mean{seconds, 0, 0});
 }
 
 bool RowCost::knows(int64_t rows) const {

@@ -3,7 +3,8 @@
 //
 // Between measured row counts it interpolates, beyond them it is hopeful, so that a width that
 // nobody has tried gets tried and then measured; more rows never cost less. One slow step, when the
-// machine was busy elsewhere, moves it little. Thread safety: one object, one thread.
+// machine was busy elsewhere, moves it little; what was not measured for long gives way sooner.
+// Thread safety: one object, one thread.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +24,11 @@ class RowCost {
  private:
   struct Mean {
     double seconds = 0;
-    int samples = 0;  // 0: supposed
+    int samples = 0;   // 0: supposed
+    int64_t time = 0;  // of the last one
   };
   std::map<int64_t, Mean> measured_;
+  int64_t time_ = 0;  // observations, of whatever width
 };
 
 }  // namespace alambic
