@@ -7,7 +7,7 @@ namespace alambic {
 namespace {
 
 // What a plan must bring beside plain steps: the best of many estimates is a flattered one.
-constexpr double kWorthwhile = 1.04;
+constexpr double kLeastGain = 1.04;
 
 // Probabilities that exactly j = 0 … k of the drafts stand, from those of each.
 std::vector<double> outcome_probabilities(std::span<const double> stands) {
@@ -35,7 +35,7 @@ DraftPlan best_plan(const RowCost& cost, const Acceptance& acceptance, const Pla
   const double plain = share(1);
   DraftPlan best;
   best.tokens_per_second = plain > 0 ? 1 / plain : 0;
-  double bar = kWorthwhile * best.tokens_per_second;
+  double bar = kLeastGain * best.tokens_per_second;
   std::vector<double> stands;
   for (int k = 1; k <= bounds.drafts; ++k) {
     stands.push_back(acceptance.at_distance(static_cast<size_t>(k) - 1));
