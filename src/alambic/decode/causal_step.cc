@@ -13,8 +13,7 @@ constexpr int kMaxDrafts = 31;   // more has not been seen to pay
 constexpr int kProbeDrafts = 3;  // of a step that asks whether drafting pays by now
 constexpr int kMaxPatience = 1024;
 constexpr int kPlanSteps = 8;
-constexpr int kRenewal = 48;      // steps with drafts between two measurements of plain ones
-constexpr int kPlainSamples = 2;  // of each measurement
+constexpr int kPlainSamples = 2;  // of each measurement of plain steps
 
 }  // namespace
 
@@ -212,7 +211,7 @@ void CausalStep::run(std::span<const std::unique_ptr<CausalSession>> sessions,
   budget_ = kForwardRows;
   probes_ = patience_.steps >= patience_.limit;
   drafted_ = false;
-  renews_ = patience_.drafted >= kRenewal;
+  renews_ = patience_.drafted >= Patience::kRenewal;
   bool steady = true;  // no prompt is read
   for (size_t i = 0; i < sessions.size(); ++i) {
     steady = steady && sessions[i]->session.pending.size() == 1;
@@ -245,7 +244,8 @@ void CausalStep::run(std::span<const std::unique_ptr<CausalSession>> sessions,
     ++patience_.steps;
     // The first step of a renewal still verifies what was drafted before.
     const bool plain = steady && rows == static_cast<int64_t>(sessions.size());
-    if (renews_ && plain && ++patience_.drafted == kRenewal + kPlainSamples) patience_.drafted = 0;
+    if (renews_ && plain && ++patience_.drafted == Patience::kRenewal + kPlainSamples)
+      patience_.drafted = 0;
   }
   const double seconds = watch.seconds();
   if (steady) {

@@ -34,6 +34,8 @@ enum class DraftSource { kNone, kLookup, kMasks };
 // While plain steps are faster, one session tries drafts after so many of them, each time twice as
 // many. While drafts pay, a few plain steps now and then say anew what they have to beat.
 struct Patience {
+  static constexpr int kRenewal = 48;  // steps with drafts, then plain ones are measured
+
   int steps = 0;
   int limit = 16;
   int drafted = 0;  // steps with drafts since plain ones were last measured

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "alambic/decode/test_models.h"
+
 namespace alambic {
 namespace {
 
@@ -175,6 +177,31 @@ TEST(PromptLookup, FindsTheLatestPlaceOfTheLongestRun) {
   EXPECT_EQ(lookup.find(9).tokens.front(), 2);
   lookup.append(30);
   EXPECT_EQ(lookup.find(3).length, 0);
+}
+
+TEST(CausalStep, WhileDraftsPayPlainStepsAreMeasuredNowAndThen) {
+  const auto model = random_model(1);
+  RowCost cost;
+  for (int i = 0; i < 3; ++i) cost.observe(1, 1);  // so dear that drafts pay
+  GenerateOptions options;
+  options.max_tokens = 60;
+  options.block = 8;
+  options.vocabulary = kTestVocabulary;
+  const TokenSink no_sink;
+  const Prompt prompt{{3}};
+  const std::unique_ptr<CausalSession> running[] = {
+      std::make_unique<CausalSession>(*model, prompt, options, no_sink, DraftSource::kMasks)};
+  CausalStep step(*model, cost, {.drafted = Patience::kRenewal});
+  for (int plain = 0; plain < 2; ++plain) {
+    EXPECT_GE(step.patience().drafted, Patience::kRenewal);
+    step.run(running);
+    EXPECT_TRUE(running[0]->drafts.empty());
+  }
+  EXPECT_LT(cost.seconds(1), 1);
+  EXPECT_EQ(step.patience().drafted, 0);
+  step.run(running);
+  EXPECT_FALSE(running[0]->drafts.empty());
+  EXPECT_EQ(step.patience().drafted, 1);
 }
 
 }  // namespace

@@ -73,20 +73,11 @@ class PartSums {
  public:
   void add(std::span<const ScoredRow> scored, const HeadLoss& loss, const HeadTargets& targets) {
     for (size_t i = 0; i < scored.size(); ++i) {
-      const ScoredRow& row = scored[i];
-      const bool clean = row.kind == RowKind::kClean;
-      const bool edited = row.kind == RowKind::kEdited;
-      const bool own = row.sequence->own;
-      (clean    ? own ? own_ar_ : ar_
-       : edited ? edit_
-       : own    ? own_draft_
-                : draft_)
-          .add(loss.cross_entropy[i]);
-      (clean    ? own ? own_ar_correct_ : ar_correct_
-       : edited ? edit_correct_
-       : own    ? own_correct_
-                : draft_correct_)
-          .add(loss.correct[i] ? 1 : 0);
+      const bool clean = scored[i].kind == RowKind::kClean;
+      const bool own = scored[i].sequence->own;
+      Prediction& prediction = prediction_of(scored[i]);
+      prediction.cross_entropy.add(loss.cross_entropy[i]);
+      prediction.correct.add(loss.correct[i] ? 1 : 0);
       if (!targets.teacher_weights.empty() && targets.teacher_weights[i] != 0)
         (clean ? kl_ : own ? own_divergence_ : draft_kl_).add(loss.divergence[i]);
       if (!targets.certainty_weights.empty() && targets.certainty_weights[i] != 0)
@@ -94,11 +85,12 @@ class PartSums {
     }
   }
   std::vector<LossPart> parts() const {
-    return {ar_.part,          draft_.part,          kl_.part,
-            draft_kl_.part,    ar_correct_.part,     draft_correct_.part,
-            edit_.part,        edit_correct_.part,   own_draft_.part,
-            own_correct_.part, own_divergence_.part, certainty_.part,
-            own_ar_.part,      own_ar_correct_.part};
+    std::vector<LossPart> list{kl_.part, draft_kl_.part, own_divergence_.part, certainty_.part};
+    for (const Prediction* p : {&ar_, &own_ar_, &draft_, &own_draft_, &edit_}) {
+      list.push_back(p->cross_entropy.part);
+      list.push_back(p->correct.part);
+    }
+    return list;
   }
 
  private:
@@ -109,12 +101,22 @@ class PartSums {
       part.count += 1;
     }
   };
-  Sum ar_{{"ar"}}, draft_{{"draft"}}, kl_{{"kl"}}, draft_kl_{{"draft_kl"}};
-  Sum ar_correct_{{"ar_accuracy"}}, draft_correct_{{"draft_accuracy"}};
-  Sum edit_{{"edit"}}, edit_correct_{{"edit_accuracy"}};
-  Sum own_draft_{{"own"}}, own_correct_{{"own_accuracy"}};
+  struct Prediction {
+    Sum cross_entropy, correct;
+  };
+
+  Prediction& prediction_of(const ScoredRow& row) {
+    const bool own = row.sequence->own;
+    if (row.kind == RowKind::kClean) return own ? own_ar_ : ar_;
+    if (row.kind == RowKind::kEdited) return edit_;
+    return own ? own_draft_ : draft_;
+  }
+
+  Prediction ar_{{{"ar"}}, {{"ar_accuracy"}}}, own_ar_{{{"own_ar"}}, {{"own_ar_accuracy"}}};
+  Prediction draft_{{{"draft"}}, {{"draft_accuracy"}}}, own_draft_{{{"own"}}, {{"own_accuracy"}}};
+  Prediction edit_{{{"edit"}}, {{"edit_accuracy"}}};
+  Sum kl_{{"kl"}}, draft_kl_{{"draft_kl"}};
   Sum own_divergence_{{"own_divergence"}}, certainty_{{"certainty"}};
-  Sum own_ar_{{"own_ar"}}, own_ar_correct_{{"own_ar_accuracy"}};
 };
 
 }  // namespace

@@ -35,8 +35,6 @@ class Charsmap {
   std::string_view replacement_at(uint32_t offset) const;
   void map_characters(std::string_view text, std::string& out) const;
 
-  std::vector<uint32_t> units_;
-  std::string replacements_;  // each ends with a zero
   bool leads_on(uint32_t node, uint32_t byte) const;
   // Whether the character at `at` is of ASCII and stays as it is, with another or nothing behind.
   bool stays(std::string_view text, size_t at) const {
@@ -45,6 +43,8 @@ class Charsmap {
            (at + 1 == text.size() || static_cast<uint8_t>(text[at + 1]) < 0x80);
   }
 
+  std::vector<uint32_t> units_;
+  std::string replacements_;  // each ends with a zero
   // For every byte: the stretches that begin with it stay as they are, whatever follows.
   std::array<bool, 256> inert_{};
   // For every byte of ASCII: those where another one or nothing follows do.
