@@ -213,9 +213,11 @@ void CausalStep::run(std::span<const std::unique_ptr<CausalSession>> sessions,
   drafted_ = false;
   renews_ = patience_.drafted >= Patience::kRenewal;
   bool steady = true;  // no prompt is read
+  bool plain = true;   // nothing is verified or drafted
   for (size_t i = 0; i < sessions.size(); ++i) {
     steady = steady && sessions[i]->session.pending.size() == 1;
     add_rows(*sessions[i], static_cast<int>(sessions.size()), parts_[i]);
+    plain = plain && parts_[i].rows == parts_[i].sure;
   }
   const auto rows = static_cast<int64_t>(tokens_.size());
   const Tensor hidden = model_.hidden(tokens_, forward_);
@@ -242,8 +244,8 @@ void CausalStep::run(std::span<const std::unique_ptr<CausalSession>> sessions,
     patience_ = {.drafted = patience_.drafted + 1};
   } else {
     ++patience_.steps;
-    // The first step of a renewal still verifies what was drafted before.
-    const bool plain = steady && rows == static_cast<int64_t>(sessions.size());
+    // The first step of a renewal still verifies what was drafted before. One that meets prompts
+    // measures nothing, but ends: where prompts never cease, drafts would.
     if (renews_ && plain && ++patience_.drafted == Patience::kRenewal + kPlainSamples)
       patience_.drafted = 0;
   }

@@ -204,5 +204,29 @@ TEST(CausalStep, WhileDraftsPayPlainStepsAreMeasuredNowAndThen) {
   EXPECT_EQ(step.patience().drafted, 1);
 }
 
+TEST(CausalStep, PromptsThatNeverCeaseDoNotKeepDraftsWaiting) {
+  const auto model = random_model(1);
+  RowCost cost;
+  for (int i = 0; i < 3; ++i) cost.observe(1, 1);
+  GenerateOptions options;
+  options.max_tokens = 60;
+  options.block = 8;
+  options.vocabulary = kTestVocabulary;
+  const TokenSink no_sink;
+  const Prompt prompt{{3}}, arriving{{3, 4, 5}};
+  const auto session = [&](const Prompt& of, DraftSource source) {
+    return std::make_unique<CausalSession>(*model, of, options, no_sink, source);
+  };
+  std::unique_ptr<CausalSession> running[] = {session(prompt, DraftSource::kMasks), nullptr};
+  CausalStep step(*model, cost, {.drafted = Patience::kRenewal});
+  for (int plain = 0; plain < 2; ++plain) {
+    running[1] = session(arriving, DraftSource::kNone);
+    step.run(running);
+    EXPECT_TRUE(running[0]->drafts.empty());
+  }
+  EXPECT_EQ(step.patience().drafted, 0);
+  EXPECT_FALSE(cost.knows(4));  // no step was fit to be measured
+}
+
 }  // namespace
 }  // namespace alambic

@@ -141,6 +141,7 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
   Progress progress(options.label, options.steps);
   const Stopwatch watch;
   double last_checkpoint = 0, window_loss = 0, window_count = 0;
+  double validating = 0;  // seconds, which no speed of training counts
   int64_t rows = 0, first_tokens = position.tokens, skipped = 0, skipped_in_a_row = 0;
   Parts parts;
   TrainResult result;
@@ -185,15 +186,20 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
 
     const bool last = position.step == options.steps;
     const double seconds = watch.seconds();
-    const double speed = static_cast<double>(position.tokens - first_tokens) / seconds;
-    const double fraction = training_flops(model.config(), rows) / seconds / peak;
+    const double training = seconds - validating;
+    const double speed = static_cast<double>(position.tokens - first_tokens) / training;
+    const double fraction = training_flops(model.config(), rows) / training / peak;
     const bool validate =
         !validation.empty() &&
         (last || (options.validate_every > 0 && position.step % options.validate_every == 0));
     if (validate || last || position.step % options.log_every == 0) {
       const double loss = window_count > 0 ? window_loss / window_count : kNoLoss;
-      const double held_out =
-          validate ? mean_loss(model, objective, validation, options.precision) : kNoLoss;
+      double held_out = kNoLoss;
+      if (validate) {
+        const Stopwatch validation_watch;
+        held_out = mean_loss(model, objective, validation, options.precision);
+        validating += validation_watch.seconds();
+      }
       Json line = {{"step", position.step},     {"tokens", position.tokens},
                    {"epoch", position.epoch},   {"lr", lr},
                    {"grad_norm", norm},         {"tokens_per_s", speed},
@@ -224,8 +230,8 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
   result.rows = rows;
   result.seconds = seconds_before + seconds;
   const auto new_tokens = static_cast<double>(position.tokens - first_tokens);
-  result.tokens_per_s = new_tokens > 0 ? new_tokens / seconds : 0;
-  result.peak_fraction = training_flops(model.config(), rows) / seconds / peak;
+  result.tokens_per_s = new_tokens > 0 ? new_tokens / (seconds - validating) : 0;
+  result.peak_fraction = training_flops(model.config(), rows) / (seconds - validating) / peak;
   result.skipped = skipped;
   return result;
 }

@@ -45,8 +45,9 @@ struct CurvePoint {
 struct TrainResult {
   std::vector<CurvePoint> curve;
   int64_t tokens = 0, rows = 0;
-  double seconds = 0, tokens_per_s = 0;
-  double peak_fraction = 0;  // of the machine's measured product peak
+  double seconds = 0;
+  double tokens_per_s = 0;   // without the time that validation took
+  double peak_fraction = 0;  // of the machine's measured product peak, likewise
   double final_validation = 0;
   int64_t skipped = 0;  // steps whose gradient was not finite
 };

@@ -133,6 +133,17 @@ TEST(Trainer, OverfitsOneBatch) {
   EXPECT_LT(mean_loss(model, NextToken(), data, Precision::kBf16), 0.1);
 }
 
+TEST(Trainer, ItsSpeedDoesNotCountValidation) {
+  const std::vector<Sequence> data = documents(8), held_out = documents(64);
+  Transformer model(tiny());
+  model.initialise(1);
+  TrainOptions o = options(2);
+  o.validate_every = 1;
+  const TrainResult result = train(model, NextToken(), data, held_out, o);
+  // Validation reads many times what two steps train on.
+  EXPECT_GT(result.tokens_per_s, 1.5 * static_cast<double>(result.tokens) / result.seconds);
+}
+
 // Nearly: a tied head favours the present token a little, and the copying circuit what followed it
 // before. A wrong scale would be off by several nats.
 TEST(Trainer, FirstLossIsNearlyThatOfAUniformGuess) {
