@@ -49,12 +49,20 @@ Example make_multiplication(int digits, Rng& rng) {
 
 std::string long_multiplication(const Multiplication& task) {
   std::string text;
-  int64_t rest = task.right;
-  for (int i = 0; i < task.digits; ++i, rest /= 10) {
-    if (i > 0) text += ',';
-    text += reversed_digits(task.left * (rest % 10), task.digits + 1);
+  int64_t rest = task.right, power = 1, sum = 0;
+  for (int i = 0; i < task.digits; ++i, rest /= 10, power *= 10) {
+    const int width = task.digits + 1 + i;
+    const int64_t partial = task.left * (rest % 10) * power;
+    sum += partial;
+    if (i > 0) text += '+';
+    text += reversed_digits(partial, width);
+    if (i == task.digits - 1) {
+      text += '=' + reversed_digits(sum, width);
+    } else if (i > 0) {
+      text += '(' + reversed_digits(sum, width) + ')';
+    }
   }
-  return text + '=' + reversed_digits(task.left * task.right, 2 * task.digits);
+  return text;
 }
 
 std::optional<Multiplication> parse_multiplication(std::string_view text) {

@@ -1,10 +1,12 @@
 // Long multiplication of two numbers with the same count of digits.
 //
-// "12*34" is answered by "840,630=80400": one partial product for each digit of the second factor,
-// its last digit first, each with one digit more than a factor has, then the product with twice as
-// many; every number with its least significant digit first and zeros behind, so that carries run
-// in reading order and answers of one size have one length. The verifier asks for the right product
-// and leaves the way there free.
+// "123*456" is answered by "8370+05160(88860)+002940=880650": one partial product for each digit of
+// the second factor, its last digit first, shifted to where it belongs, and behind each but the
+// first the sum so far, of which the last is the product. Every number has its least significant
+// digit first and zeros behind, so that carries run in reading order, digits that are added stand
+// at the same place of their numbers, and answers of one size have one length. That is the form of
+// Deng et al. (arXiv 2311.01460) without its blanks. The verifier asks for the right product and
+// leaves the way there free.
 //
 // Thread safety: pure functions. Errors: kInvalidArgument for wishes that cannot be met; the
 // verifier takes any bytes and throws nothing.

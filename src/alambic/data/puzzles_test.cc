@@ -117,29 +117,40 @@ TEST(Countdown, AnyValidDerivationIsTakenAndNoOther) {
 }
 
 TEST(Multiplication, PartialProductsAddUpToTheAnswer) {
-  EXPECT_EQ(long_multiplication({12, 34, 2}), "840,630=8040");
+  EXPECT_EQ(long_multiplication({12, 34, 2}), "840+0630=8040");
+  EXPECT_EQ(long_multiplication({123, 456, 3}), "8370+05160(88860)+002940=880650");
   for (const int digits : {4, 5}) {
     for (uint64_t i = 0; i < 100; ++i) {
       Rng rng(8, i);
       const Example e = make_multiplication(digits, rng);
       EXPECT_TRUE(solves_multiplication(e.prompt, e.completion));
-      const size_t star = e.prompt.find('*'), equals = e.completion.find('=');
-      const auto number = [&](size_t begin, size_t size) {
-        const std::string part = e.completion.substr(begin, size);
+      const long long left = std::stoll(e.prompt);
+      long long right = std::stoll(e.prompt.substr(e.prompt.find('*') + 1));
+      const long long product = left * right;
+      // Numbers in the order of writing: a partial product, then in turn another and the sum.
+      size_t at = 0;
+      const auto number = [&] {
+        const size_t end = e.completion.find_first_not_of("0123456789", at);
+        const std::string part = e.completion.substr(at, end - at);
+        at = e.completion.find_first_of("0123456789", end);
         return std::stoll(std::string(part.rbegin(), part.rend()));
       };
-      const long long product = std::stoll(e.prompt) * std::stoll(e.prompt.substr(star + 1));
-      EXPECT_EQ(number(equals + 1, std::string::npos), product);
       long long sum = 0, power = 1;
-      const auto width = static_cast<size_t>(digits) + 1;
-      for (size_t k = 0; k < static_cast<size_t>(digits); ++k, power *= 10)
-        sum += power * number(k * (width + 1), width);
+      for (int k = 0; k < digits; ++k, power *= 10, right /= 10) {
+        const long long partial = number();
+        EXPECT_EQ(partial, left * (right % 10) * power);
+        sum += partial;
+        if (k > 0) {
+          EXPECT_EQ(number(), sum);
+        }
+      }
       EXPECT_EQ(sum, product);
+      EXPECT_EQ(at, std::string::npos);
     }
   }
   EXPECT_TRUE(solves_multiplication("12*34", "8040"));
   EXPECT_FALSE(solves_multiplication("12*34", "408"));
-  EXPECT_FALSE(solves_multiplication("12*34", "840,630=8041"));
+  EXPECT_FALSE(solves_multiplication("12*34", "840+0630=8041"));
 }
 
 TEST(Puzzles, VerifiersTakeAnyBytes) {
