@@ -6,4 +6,12 @@ if(TARGET alambic)
     set_tests_properties(e2e.${dialogue} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77
       ENVIRONMENT PYTHONDONTWRITEBYTECODE=1)
   endforeach()
+  # One dialogue per kind of thing that once went wrong on first contact with a user.
+  file(GLOB first_contact CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/first_contact/*.py)
+  foreach(file ${first_contact})
+    get_filename_component(kind ${file} NAME_WE)
+    add_test(NAME first_contact.${kind} COMMAND ${Python3_EXECUTABLE} ${file} $<TARGET_FILE:alambic>)
+    set_tests_properties(first_contact.${kind} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77
+      ENVIRONMENT "PYTHONDONTWRITEBYTECODE=1;PYTHONPATH=${CMAKE_CURRENT_LIST_DIR}")
+  endforeach()
 endif()
