@@ -8,6 +8,7 @@
 #include "alambic/cli/model_copy.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
+#include "alambic/decode/prompting.h"
 #include "alambic/models/adapters.h"
 #include "alambic/models/gguf_model.h"
 #include "alambic/text/gguf_vocabulary_writer.h"

@@ -7,6 +7,7 @@
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
 #include "alambic/data/readers.h"
+#include "alambic/data/signal_store.h"
 #include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/run_parts.h"

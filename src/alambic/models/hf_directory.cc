@@ -10,6 +10,7 @@
 #include "alambic/models/adapters.h"
 #include "alambic/models/config_keys.h"
 #include "alambic/models/family.h"
+#include "alambic/models/gguf_config.h"
 #include "alambic/models/gguf_model.h"
 #include "alambic/models/quantized_tensors.h"
 #include "alambic/models/weight_reader.h"
