@@ -15,8 +15,13 @@ struct Example {
   // Then `completion` is the last answer and `prompt` the text of what comes before it.
   OrderedJson messages;
   OrderedJson tools;  // the functions that the conversation may call, null for none
+  std::string where;  // file and line it was read from, as errors name them; "" for made-up rows
 
-  bool operator==(const Example&) const = default;
+  // What is said, wherever it was read.
+  bool operator==(const Example& other) const {
+    return prompt == other.prompt && completion == other.completion && id == other.id &&
+           messages == other.messages && tools == other.tools;
+  }
 };
 
 }  // namespace alambic

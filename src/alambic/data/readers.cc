@@ -106,8 +106,10 @@ void append_instances(const OrderedJson& row, const std::string& id, std::string
     std::string question = instruction;
     const std::string input = has(instance, "input") ? field_text(instance, "input", place) : "";
     if (!input.empty()) question.append("\n").append(input);
-    examples.push_back({std::move(question), field_text(instance, "output", place),
-                        i == 0 ? id : fmt::format("{}-{}", id, i + 1)});
+    examples.push_back({.prompt = std::move(question),
+                        .completion = field_text(instance, "output", place),
+                        .id = i == 0 ? id : fmt::format("{}-{}", id, i + 1),
+                        .where = std::string(where)});
   }
 }
 
@@ -115,6 +117,7 @@ void append_row(const OrderedJson& row, const FieldNames& names, int64_t number,
                 std::string_view where, std::vector<Example>& examples) {
   Example example;
   example.id = std::to_string(number);
+  example.where = where;
   if (row.is_string() && names.form == RowForm::kAny) {
     example.completion = row.get<std::string>();
     examples.push_back(std::move(example));
@@ -233,6 +236,7 @@ std::vector<Example> conversations_from_csv(CsvReader& reader, const CsvRow& hea
     fields[header.fields[turns]] = parse_ordered_json(row.fields[turns], place);
     Example example;
     example.id = std::to_string(row.line);
+    example.where = place;
     read_conversation(fields, place, example);
     examples.push_back(std::move(example));
   }
@@ -393,7 +397,10 @@ std::vector<Example> parse_csv(std::string_view text, std::string_view where,
     check_width(header, row, where);
     std::string question = row.fields[prompt];
     if (input != kNoColumn && !row.fields[input].empty()) question += "\n" + row.fields[input];
-    examples.push_back({std::move(question), row.fields[completion], std::to_string(row.line)});
+    examples.push_back({.prompt = std::move(question),
+                        .completion = row.fields[completion],
+                        .id = std::to_string(row.line),
+                        .where = fmt::format("{}:{}", where, row.line)});
   }
   return examples;
 }
@@ -411,7 +418,10 @@ std::vector<Example> read_parallel(const std::string& source_path, const std::st
   for (size_t i = 0; i < sources.size(); ++i) {
     const std::string_view source = trimmed(sources[i]), target = trimmed(targets[i]);
     if (source.empty() || target.empty()) continue;
-    examples.push_back({std::string(source), std::string(target), std::to_string(i + 1)});
+    examples.push_back({.prompt = std::string(source),
+                        .completion = std::string(target),
+                        .id = std::to_string(i + 1),
+                        .where = fmt::format("{}:{}", source_path, i + 1)});
   }
   return examples;
 }
@@ -437,7 +447,10 @@ std::vector<Example> read_snips(const std::string& prefix) {
     OrderedJson answer = OrderedJson::object();
     answer["intent"] = std::string(trimmed(labels[i]));
     answer["slots"] = slots_of(words, tags, where);
-    examples.push_back({joined(words, " "), dump_json(answer), std::to_string(i + 1)});
+    examples.push_back({.prompt = joined(words, " "),
+                        .completion = dump_json(answer),
+                        .id = std::to_string(i + 1),
+                        .where = fmt::format("{}:{}", in_path, i + 1)});
   }
   return examples;
 }
@@ -449,7 +462,9 @@ std::vector<Example> read_text_lines(const std::string& path) {
   for (const std::string_view line : split_lines(text)) {
     ++number;
     if (!trimmed(line).empty()) {
-      examples.push_back({"", std::string(trimmed(line)), std::to_string(number)});
+      examples.push_back({.completion = std::string(trimmed(line)),
+                          .id = std::to_string(number),
+                          .where = fmt::format("{}:{}", path, number)});
     }
   }
   return examples;

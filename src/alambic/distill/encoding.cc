@@ -97,13 +97,15 @@ std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCa
 
 std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCard& card,
                                       const std::vector<Example>& examples, int max_tokens,
-                                      int64_t* left_out) {
+                                      std::vector<LeftOut>* left_out) {
   std::vector<Sequence> sequences;
   for (const Example& example : examples) {
-    if (auto s = encode_example(tokenizer, card, example, max_tokens))
+    if (auto s = encode_example(tokenizer, card, example, max_tokens)) {
       sequences.push_back(std::move(*s));
+    } else if (left_out != nullptr) {
+      left_out->push_back({LeftOut::Reason::kTooLong, place_of(example), ""});
+    }
   }
-  if (left_out != nullptr) *left_out = static_cast<int64_t>(examples.size() - sequences.size());
   return sequences;
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "alambic/data/example.h"
+#include "alambic/data/left_out.h"
 #include "alambic/decode/prompting.h"
 #include "alambic/train/objective.h"
 
@@ -30,9 +31,9 @@ bool has_several_answers(const std::vector<bool>& learned);
 // False where the answer does not fit.
 bool pad_to_canvas(Sequence& s, int canvas, TokenId end);
 
-// All examples that fit; `left_out` counts the others.
+// All examples that fit; `left_out` gets a line for each of the others, in order.
 std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCard& card,
                                       const std::vector<Example>& examples, int max_tokens,
-                                      int64_t* left_out = nullptr);
+                                      std::vector<LeftOut>* left_out = nullptr);
 
 }  // namespace alambic

@@ -1,0 +1,46 @@
+// Rows that nothing is learned from, and why: whoever leaves a row out says so here.
+//
+// Ownership: value. Thread safety: plain values.
+#pragma once
+
+#include <string>
+
+#include "alambic/data/example.h"
+
+namespace alambic {
+
+struct LeftOut {
+  enum class Reason {
+    kTooLong,      // more tokens than data.max_tokens
+    kNoAnswer,     // nothing in it is to be learned
+    kEmptyPrompt,  // asks nothing where something must be asked
+    kNotValid,     // the template refuses it, or it contradicts the card
+  };
+  Reason reason;
+  std::string where;   // file and line, else "row ID"
+  std::string detail;  // what exactly, for people; may be ""
+
+  bool operator==(const LeftOut&) const = default;
+};
+
+// "too long", "no answer", "empty prompt", "not valid".
+constexpr const char* reason_name(LeftOut::Reason reason) {
+  switch (reason) {
+    case LeftOut::Reason::kTooLong:
+      return "too long";
+    case LeftOut::Reason::kNoAnswer:
+      return "no answer";
+    case LeftOut::Reason::kEmptyPrompt:
+      return "empty prompt";
+    case LeftOut::Reason::kNotValid:
+      return "not valid";
+  }
+  return "";
+}
+
+// How a message names the row.
+inline std::string place_of(const Example& example) {
+  return example.where.empty() ? "row " + example.id : example.where;
+}
+
+}  // namespace alambic
