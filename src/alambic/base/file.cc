@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -63,23 +64,34 @@ std::string read_maybe_gzip(const std::string& path) {
   if (raw.size() < 2 || raw[0] != '\x1f' || raw[1] != '\x8b') return raw;
   z_stream stream{};
   if (inflateInit2(&stream, 15 + 16) != Z_OK) fail(ErrorCode::kIo, "[{}] zlib failed", path);
-  stream.next_in = reinterpret_cast<Bytef*>(raw.data());
-  stream.avail_in = static_cast<uInt>(raw.size());
+  constexpr size_t kMaxInflated = size_t{4} << 30;
+  constexpr size_t kPiece = size_t{1} << 30;  // zlib counts in 32 bits
   std::string content;
   char buffer[1 << 16];
+  size_t at = 0;
   int status = Z_OK;
   while (status == Z_OK) {
+    const size_t given = std::min(raw.size() - at, kPiece);
+    stream.next_in = reinterpret_cast<Bytef*>(raw.data() + at);
+    stream.avail_in = static_cast<uInt>(given);
     stream.next_out = reinterpret_cast<Bytef*>(buffer);
     stream.avail_out = sizeof buffer;
     status = inflate(&stream, Z_NO_FLUSH);
+    at += given - stream.avail_in;
     content.append(buffer, sizeof buffer - stream.avail_out);
-    if (status == Z_STREAM_END && stream.avail_in > 0) status = inflateReset(&stream);
-    constexpr size_t kMaxInflated = size_t{4} << 30;
-    if (content.size() > kMaxInflated) status = Z_MEM_ERROR;
+    if (content.size() > kMaxInflated) break;
+    if (status != Z_STREAM_END) continue;
+    // Zeros fill up blocks, as tar and tapes leave them; behind them may come another member.
+    while (at < raw.size() && raw[at] == '\0') ++at;
+    if (at < raw.size()) status = inflateReset(&stream);
   }
   inflateEnd(&stream);
+  if (content.size() > kMaxInflated) {
+    fail(ErrorCode::kResourceExhausted, "[{}] holds more than {} GB; want it in smaller files",
+         path, kMaxInflated >> 30);
+  }
   if (status != Z_STREAM_END) {
-    fail(ErrorCode::kCorruptData, "[{}] gzip stream is truncated or damaged", path);
+    fail(ErrorCode::kCorruptData, "[{}] gzip stream is truncated or damaged at byte {}", path, at);
   }
   return content;
 }

@@ -13,7 +13,8 @@
 namespace alambic {
 
 std::string read_file(const std::string& path);
-// Reads `path`, inflating it if it starts with the gzip magic.
+// Reads `path`, inflating it if it starts with the gzip magic: all its members; zeros behind them
+// are padding.
 std::string read_maybe_gzip(const std::string& path);
 // Splits at \n, drops a trailing \r and the empty piece after the last newline.
 std::vector<std::string_view> split_lines(std::string_view text);

@@ -23,6 +23,23 @@ std::string valid_text(const std::string& text) {
   return valid_utf8_prefix(text) == text.size() ? text : to_valid_utf8(text);
 }
 
+// A number that JSON text had and no type of the library holds, as Python reads it.
+Value from_written(Run& run, const std::string& spelled) {
+  if (spelled.find_first_not_of("-0123456789") != std::string::npos) {
+    return Value::number(written_value(spelled));
+  }
+  const bool negative = spelled[0] == '-';
+  Integer value = 0;
+  for (const char c : std::string_view(spelled).substr(negative ? 1 : 0)) {
+    const int digit = c - '0';
+    if (__builtin_mul_overflow(value, Integer{10}, &value) ||
+        __builtin_add_overflow(value, Integer{digit}, &value)) {
+      run.wrong("an integer of {} digits is more than templates here can hold", spelled.size());
+    }
+  }
+  return Value::integer(negative ? -value : value);
+}
+
 }  // namespace
 
 Value Value::text(Run& run, std::string text, bool safe) {
@@ -82,6 +99,8 @@ Value Value::from_json(Run& run, const OrderedJson& json, int depth) {
       }
       return dict(run, std::move(entries));
     }
+    case OrderedJson::value_t::binary:
+      return is_written_number(json) ? from_written(run, number_text(json)) : none();
     default:
       return none();
   }
