@@ -45,8 +45,11 @@ Term term(const HeadTargets& t, float p, float log_p, float q, float log_q) {
                   (q > 0 ? (1 - t.beta) * q * from_q : 0.0F),
               (1 - t.beta) * from_q};
     }
-    case Divergence::kTotalVariation:
-      return {0.5F * std::abs(p - q), q > p ? 0.5F : -0.5F};
+    case Divergence::kTotalVariation: {
+      const float same = kSameProbability * (p + q);
+      return {0.5F * std::abs(p - q),
+              same > kTiny ? 0.5F * std::clamp((q - p) / same, -1.0F, 1.0F) : 0.0F};
+    }
   }
   return {0, 0};
 }
@@ -212,11 +215,18 @@ class HeadPass {
            double{certainty_weight(r)} * result_.certainty[r];
   }
 
+  static void silence(std::span<const TokenId> ids, float* logits, int64_t vocab) {
+    for (const TokenId id : ids) {
+      if (id >= 0 && id < vocab) logits[id] = -std::numeric_limits<float>::infinity();
+    }
+  }
+
   // Turns a row of logits into the row of their gradient.
   void row(int64_t r, float* logits, float* teacher_logits) {
     const auto& kernel = kernels::kernels();
     const int64_t vocab = head_.rows();
-    if (targets_.excluded >= 0) logits[targets_.excluded] = -std::numeric_limits<float>::infinity();
+    silence({&targets_.excluded, 1}, logits, vocab);
+    silence(targets_.tokenless, logits, vocab);
     const float shift = kernel.max(logits, vocab);
     std::vector<float>& gradient_row = scratch(0, 2 * vocab);
     float* gradient = gradient_row.data();
@@ -253,9 +263,9 @@ class HeadPass {
       return;
     }
     const int64_t teacher_vocab = targets_.dense->head.rows();
-    if (targets_.excluded >= 0 && targets_.excluded < teacher_vocab) {
-      teacher_logits[targets_.excluded] = -std::numeric_limits<float>::infinity();
-    }
+    silence({&targets_.excluded, 1}, teacher_logits, teacher_vocab);
+    silence(targets_.tokenless, teacher_logits, teacher_vocab);
+    silence(targets_.dense->tokenless, teacher_logits, teacher_vocab);
     const int64_t common = std::min(vocab, teacher_vocab);
     thread_local std::vector<float> p;
     if (p.size() < static_cast<size_t>(common)) p.resize(static_cast<size_t>(common));

@@ -12,7 +12,9 @@
 // kCertaintyTemperature where the label is its most probable token, and 0 elsewhere.
 // The teacher is dense (its own hidden rows and head, computed chunk by chunk) or sparse (stored
 // signals). A sparse row lists ids with probabilities and a tail: the mass of all other tokens,
-// which then form one more category.
+// which then form one more category, of the student as of the teacher. Stored probabilities are
+// rounded, so where p and q are within kSameProbability of each other, relatively, the slope of the
+// total variation falls to 0 linearly instead of jumping from one sign to the other.
 #pragma once
 
 #include <span>
@@ -30,6 +32,7 @@ using kernels::Precision;
 enum class Divergence { kForwardKl, kReverseKl, kJsd, kTotalVariation };
 
 inline constexpr float kCertaintyTemperature = 0.5F;
+inline constexpr float kSameProbability = 1e-3F;
 
 struct SparseTeacher {
   std::vector<int64_t> offsets;  // [rows + 1] into ids and probabilities
@@ -43,7 +46,8 @@ struct DenseTeacher {
   Tensor head;  // [teacher vocab, teacher dim]; ids from the smaller vocabulary on have probability
                 // 0 there
   Precision precision = Precision::kFp32;
-  Tensor bias = {};  // [teacher vocab], or undefined
+  Tensor bias = {};                         // [teacher vocab], or undefined
+  std::span<const TokenId> tokenless = {};  // ids of its head that it has no token for
 };
 
 struct HeadTargets {
@@ -57,6 +61,9 @@ struct HeadTargets {
   float beta = 0.5F;
   float temperature = 1.0F;
   TokenId excluded = -1;  // a token that has probability 0 by definition (MASK), or -1
+  // Further ids of probability 0, of student and teacher: rows of the head without a token. The
+  // caller keeps them alive; ids beyond the head are ignored.
+  std::span<const TokenId> tokenless = {};
 };
 
 struct HeadLoss {

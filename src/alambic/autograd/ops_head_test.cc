@@ -104,9 +104,42 @@ TEST(HeadLoss, ARowIsCorrectWhenItsLabelIsTheMostProbable) {
             (std::vector<bool>{true, false}));
 }
 
+// Rows without a token: as if the head did not have them.
+TEST(HeadLoss, TokenlessRowsOfStudentAndTeacherCarryNothing) {
+  constexpr int64_t kRows = 4, kVocab = 9, kPadded = 14;
+  Tensor hidden = gaussian({kRows, 6}, 1), short_hidden = gaussian({kRows, 6}, 1);
+  const Tensor head = gaussian({kPadded, 6}, 2), theirs = gaussian({kPadded, 6}, 3);
+  const auto first_rows = [](const Tensor& t) {
+    return Tensor::from({kVocab, 6}, std::span<const float>(t.data(), kVocab * 6));
+  };
+  const std::vector<TokenId> padding{9, 10, 11, 12, 13, 99};
+  for (const Divergence kind : {Divergence::kForwardKl, Divergence::kReverseKl, Divergence::kJsd,
+                                Divergence::kTotalVariation}) {
+    const auto run = [&](Tensor& rows, const Tensor& own, const Tensor& teachers,
+                         std::span<const TokenId> tokenless) {
+      rows.set_requires_grad(true);
+      rows.grad() = Tensor();
+      const DenseTeacher teacher{gaussian({kRows, 6}, 5), teachers};
+      HeadTargets targets = labelled(kRows, kVocab);
+      targets.teacher_weights.assign(kRows, 0.5F);
+      targets.dense = &teacher;
+      targets.divergence = kind;
+      targets.tokenless = tokenless;
+      const HeadLoss loss = head_loss(rows, own, targets, Precision::kFp32);
+      backward(loss.sum);
+      return loss.sum.data()[0];
+    };
+    const float padded = run(hidden, head, theirs, padding);
+    EXPECT_NEAR(padded, run(short_hidden, first_rows(head), first_rows(theirs), {}), 1e-4);
+    for (int64_t i = 0; i < hidden.size(); ++i)
+      EXPECT_NEAR(hidden.grad().data()[i], short_hidden.grad().data()[i], 1e-5);
+  }
+}
+
 // KL(p|p) = 0 for every divergence, to rounding, and so is its gradient.
 TEST(HeadLoss, AStudentThatIsItsTeacherHasNoDivergence) {
-  for (const Divergence kind : {Divergence::kForwardKl, Divergence::kReverseKl, Divergence::kJsd}) {
+  for (const Divergence kind : {Divergence::kForwardKl, Divergence::kReverseKl, Divergence::kJsd,
+                                Divergence::kTotalVariation}) {
     Tensor hidden = gaussian({4, 6}, 1);
     const Tensor head = gaussian({23, 6}, 2);
     const DenseTeacher teacher{hidden.clone(), head, Precision::kFp32};

@@ -232,6 +232,8 @@ void act(const TeachArguments& o, const Invocation&) {
   header.draws_or_k = options.kind == SignalKind::kText ? 0 : options.count;
   header.temperature = options.temperature;
   header.seed = options.seed;
+  header.tokenizer =
+      std::filesystem::absolute(o.tokenizer.empty() ? o.model : o.tokenizer).string();
   SignalStore store = SignalStore::create_or_resume(o.out, header);
   const int64_t rows_before = store.size();
   int64_t tokens_before = 0;

@@ -91,9 +91,10 @@ TokenSignal token_signal_from_json(const Json& value, const SignalHeader& header
 template <class Header>
 auto provenance_fields(Header& header) {
   return std::array{
-      std::pair("endpoint", &header.endpoint), std::pair("sampling", &header.sampling),
-      std::pair("revision", &header.revision), std::pair("begun", &header.begun),
-      std::pair("weights", &header.weights),   std::pair("terms", &header.terms)};
+      std::pair("endpoint", &header.endpoint),  std::pair("sampling", &header.sampling),
+      std::pair("revision", &header.revision),  std::pair("begun", &header.begun),
+      std::pair("weights", &header.weights),    std::pair("terms", &header.terms),
+      std::pair("tokenizer", &header.tokenizer)};
 }
 
 }  // namespace

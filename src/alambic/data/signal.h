@@ -35,6 +35,9 @@ struct SignalHeader {
   // Of a teacher that is a file: SHA-256 of its weights. And what its owner allows, as the recipe
   // says.
   std::string weights, terms;
+  // Where the vocabulary of the tokens lay when the store was begun, "" where nobody said; a hint
+  // that tells no stores apart: tokenizer_hash decides.
+  std::string tokenizer;
 
   bool operator==(const SignalHeader&) const = default;
 };

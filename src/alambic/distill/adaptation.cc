@@ -111,7 +111,7 @@ AdaptationReport run_adaptation(const Recipe& recipe, const RunOptions& options)
   job.card.provenance = {
       {"made by", "alambic train --adapt"}, {"adapted from", model}, {"recipe", recipe.name}};
   const LoadedModel original = load_model(model);
-  freeze_for_inference(*original.model, train_options(recipe.student_train, 1, 1).precision);
+  freeze_for_inference(*original.model, train_precision(recipe.student_train));
   if (recipe.objective.alpha > 0) job.speaker = original.model.get();
   const TrainingSet set{
       encode_examples(tokenizer, job.card, data.train, recipe.data.max_tokens),

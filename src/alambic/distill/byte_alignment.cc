@@ -21,19 +21,6 @@ std::optional<double> listed(const TokenSignal& signal, TokenId id) {
 
 }  // namespace
 
-bool same_tokens(const Tokenizer& a, const Tokenizer& b) {
-  const int common = std::min(a.vocab_size(), b.vocab_size());
-  for (TokenId id = 0; id < common; ++id) {
-    if (a.token_content(id) != b.token_content(id)) return false;
-  }
-  // Equal tokens may still be joined differently.
-  constexpr std::string_view kProbe =
-      "The quick brown fox doesn't jump 1234567 times over\n\n  the lazy dog's back; naïve café, "
-      "x_1 += 3.14e-10;\tПривет, 世界!";
-  const EncodeOptions plain{.special_prefix = false, .parse_special = false};
-  return a.encode(kProbe, plain) == b.encode(kProbe, plain);
-}
-
 ByteAlignment::ByteAlignment(Tokenizer teacher, Tokenizer student)
     : teacher_(std::move(teacher)), student_(std::move(student)) {}
 

@@ -21,10 +21,6 @@
 
 namespace alambic {
 
-// True where both give a text the same ids: the same tokens in the same places, as far as the
-// shorter vocabulary reaches. Padded rows and special tokens at the end do no harm.
-bool same_tokens(const Tokenizer& a, const Tokenizer& b);
-
 class ByteAlignment {
  public:
   ByteAlignment(Tokenizer teacher, Tokenizer student);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <span>
+#include <utility>
 
 #include "alambic/autograd/ops.h"
 #include "alambic/base/error.h"
@@ -69,9 +70,12 @@ DenseTeacher causal_half(const LanguageModel& model, const Tensor& hidden,
   return {gather_rows(hidden, index), model.head(), precision, model.head_bias()};
 }
 
+// Means of the terms of the loss before their weights: where every learned token has a teacher and
+// there is no masked half, loss = (1 - alpha) ar + alpha kl. So kl is T² times the divergence.
 class PartSums {
  public:
   void add(std::span<const ScoredRow> scored, const HeadLoss& loss, const HeadTargets& targets) {
+    const double scale = double{targets.temperature} * double{targets.temperature};
     for (size_t i = 0; i < scored.size(); ++i) {
       const bool clean = scored[i].kind == RowKind::kClean;
       const bool own = scored[i].sequence->own;
@@ -79,7 +83,7 @@ class PartSums {
       prediction.cross_entropy.add(loss.cross_entropy[i]);
       prediction.correct.add(loss.correct[i] ? 1 : 0);
       if (!targets.teacher_weights.empty() && targets.teacher_weights[i] != 0)
-        (clean ? kl_ : own ? own_divergence_ : draft_kl_).add(loss.divergence[i]);
+        (clean ? kl_ : own ? own_divergence_ : draft_kl_).add(scale * loss.divergence[i]);
       if (!targets.certainty_weights.empty() && targets.certainty_weights[i] != 0)
         certainty_.add(loss.certainty[i]);
     }
@@ -121,8 +125,10 @@ class PartSums {
 
 }  // namespace
 
-HybridObjective::HybridObjective(const HybridOptions& options, const LanguageModel* teacher)
-    : options_(options), teacher_(teacher) {
+HybridObjective::HybridObjective(const HybridOptions& options, const LanguageModel* teacher,
+                                 TokenlessRows tokenless)
+    : options_(options), teacher_(teacher), tokenless_(std::move(tokenless)) {
+  if (teacher_ != nullptr) tokenless_.teacher.push_back(teacher_->config().mask);
   const auto want = [](bool holds, const char* what) {
     if (!holds) fail(ErrorCode::kInvalidArgument, "[objective] {}", what);
   };
@@ -158,6 +164,7 @@ HeadTargets HybridObjective::given_targets(std::span<const ScoredRow> rows, Toke
   targets.beta = static_cast<float>(options_.beta);
   targets.temperature = static_cast<float>(options_.temperature);
   targets.excluded = mask;
+  targets.tokenless = tokenless_.student;
   return targets;
 }
 
@@ -175,6 +182,7 @@ HeadTargets HybridObjective::own_targets(std::span<const ScoredRow> rows, TokenI
   targets.divergence = options_.own.divergence;
   targets.beta = static_cast<float>(options_.beta);
   targets.excluded = mask;
+  targets.tokenless = tokenless_.student;
   return targets;
 }
 
@@ -210,6 +218,7 @@ Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, c
     DenseTeacher dense;
     if (options_.alpha > 0 && teacher_ != nullptr) {
       dense = dense_teacher(*teacher_, batch, given, mode.precision);
+      dense.tokenless = tokenless_.teacher;
       targets.dense = &dense;
     } else if (options_.alpha > 0) {
       sparse = sparse_teacher(given);
@@ -224,10 +233,8 @@ Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, c
     score(own, targets);
   }
   loss.parts = parts.parts();
-  for (const Sequence* s : batch) {
-    loss.count += static_cast<double>(s->tokens.size()) -
-                  std::max(options_.ar_weight > 0 ? 1 : 0, s->prompt_tokens);
-  }
+  // The first token of a text has nothing to its left that the causal half could predict it from.
+  for (const Sequence* s : batch) loss.count += s->learned_tokens(options_.ar_weight > 0 ? 1 : 0);
   return loss;
 }
 

@@ -24,6 +24,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "alambic/autograd/ops_head.h"
 #include "alambic/models/language_model.h"
@@ -58,11 +59,18 @@ struct HybridOptions {
   OwnOptions own;
 };
 
+// Ids of a model's head that no token stands for (vocabularies.h). They have probability 0.
+struct TokenlessRows {
+  std::vector<TokenId> student, teacher;
+};
+
 class HybridObjective final : public Objective {
  public:
   // `teacher` may be null: then the sequences' stored signals are the teacher, where they have any.
-  // A teacher in memory must share the student's token ids and outlive the objective.
-  explicit HybridObjective(const HybridOptions& options, const LanguageModel* teacher = nullptr);
+  // A teacher in memory must share the student's token ids and outlive the objective; its MASK has
+  // probability 0 too.
+  explicit HybridObjective(const HybridOptions& options, const LanguageModel* teacher = nullptr,
+                           TokenlessRows tokenless = {});
 
   Loss evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode,
                 Rng& rng) const override;
@@ -73,6 +81,7 @@ class HybridObjective final : public Objective {
 
   HybridOptions options_;
   const LanguageModel* teacher_;
+  TokenlessRows tokenless_;
 };
 
 }  // namespace alambic

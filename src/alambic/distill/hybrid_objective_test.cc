@@ -299,7 +299,7 @@ TEST(HybridObjective, LearnsBothHalvesOfAFewDocuments) {
   options.draft_weight = 0.5;
   options.block = 4;
   TrainOptions train_as;
-  train_as.steps = 400;
+  train_as.budget.steps = 400;
   train_as.tokens_per_step = 100;
   train_as.lr = 0.01;
   train(model, HybridObjective(options), data, {}, train_as);

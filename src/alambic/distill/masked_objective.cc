@@ -76,7 +76,8 @@ double time_weight(TimeWeight kind, int masked, int maskable) {
   return kind == TimeWeight::kInverse ? n / m : 6 * n * (n - m + 1) / ((n + 1) * (n + 2));
 }
 
-MaskedObjective::MaskedObjective(const MaskedOptions& options) : options_(options) {
+MaskedObjective::MaskedObjective(const MaskedOptions& options, std::vector<TokenId> tokenless)
+    : options_(options), tokenless_(std::move(tokenless)) {
   if (!(options.focal >= 0 && options.focal <= 10)) {
     fail(ErrorCode::kInvalidArgument, "[objective] focal = {}; want 0 to 10", options.focal);
   }
@@ -90,6 +91,7 @@ Loss MaskedObjective::evaluate(const LanguageModel& model, const Batch& batch, c
          "[objective] masked diffusion wants a model with a MASK token");
   }
   MaskedLayout layout = MaskedLayoutBuilder(options_.time_weight, config, rng).build(batch);
+  layout.targets.tokenless = tokenless_;
   const Forward forward{.groups = layout.groups,
                         .precision = mode.precision,
                         .dropout = mode.dropout,

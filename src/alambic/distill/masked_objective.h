@@ -15,6 +15,8 @@
 // and for a model without a MASK token.
 #pragma once
 
+#include <vector>
+
 #include "alambic/models/language_model.h"
 #include "alambic/train/objective.h"
 
@@ -29,13 +31,15 @@ struct MaskedOptions {
 
 class MaskedObjective final : public Objective {
  public:
-  explicit MaskedObjective(const MaskedOptions& options);
+  // `tokenless`: ids of the head that no token stands for; they have probability 0.
+  explicit MaskedObjective(const MaskedOptions& options, std::vector<TokenId> tokenless = {});
 
   Loss evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode,
                 Rng& rng) const override;
 
  private:
   MaskedOptions options_;
+  std::vector<TokenId> tokenless_;
 };
 
 // The weight of a masked token where `masked` of `maskable` are.

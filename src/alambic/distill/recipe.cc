@@ -422,6 +422,13 @@ std::string recipe_substance(const Recipe& recipe) {
   e.max_cost = usual.max_cost;
   e.price_per_million_in = usual.price_per_million_in;
   e.price_per_million_out = usual.price_per_million_out;
+  copy.eval = EvalRecipe();
+  // Test examples that are held out of the training files decide what is trained on.
+  if (!copy.data.test.empty()) {
+    copy.data.test = "a file";
+    copy.data.test_target.clear();
+    copy.data.test_limit = DataRecipe().test_limit;
+  }
   return recipe_to_toml(copy);
 }
 

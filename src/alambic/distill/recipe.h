@@ -3,6 +3,8 @@
 // recipe (every key written out) is stored with the run and reproduces it.
 #pragma once
 
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -70,9 +72,9 @@ struct LoraRecipe {
 };
 
 struct TrainRecipe {
-  int steps = 0;  // 0: from epochs
-  double epochs = 10;
-  int tokens_per_step = 512, accumulation = 1;
+  int steps = 0;                                // 0: from epochs
+  double epochs = 10;                           // how often every document is read: sampler.h
+  int tokens_per_step = 512, accumulation = 1;  // trainer.h
   double lr = 2e-3;
   std::string schedule = "linear";
   double warmup = 0.04;  // fraction of the steps
@@ -164,8 +166,8 @@ Recipe parse_recipe(std::string_view toml, std::string_view where,
                     const std::vector<std::string>& settings);
 // Every key with its value: parse_recipe() of it gives the same recipe.
 std::string recipe_to_toml(const Recipe& recipe);
-// The same, but for how fast and for how much an endpoint is asked: what may change when a run goes
-// on.
+// The same, but for what may change when a run goes on: how fast and for how much an endpoint is
+// asked, and what is only measured ([eval], and the test files where data.test names them).
 std::string recipe_substance(const Recipe& recipe);
 
 // Whether the student is a masked diffusion model: made as one, or so in its directory.
@@ -174,8 +176,16 @@ bool is_bidirectional(const Recipe& recipe);
 // Sizes of a model for `vocabulary` tokens, validated.
 ModelConfig model_config(const ModelRecipe& recipe, int vocabulary, int max_positions,
                          std::string_view where);
-// Of the student, with its attention and its positions.
+// Positions of a model made by a run, which can so read more than its longest training row: the
+// power of two from twice as many on, at least 2048. Rotary positions cost nothing.
+int rotary_positions(int max_tokens);
+// Of the student, with its attention and its positions. Learned ones are as many as
+// data.max_tokens: no row teaches those behind.
 ModelConfig student_config(const Recipe& recipe, int vocabulary);
-TrainOptions train_options(const TrainRecipe& recipe, int64_t tokens_per_epoch, uint64_t seed);
+Precision train_precision(const TrainRecipe& recipe);
+// How to train on `data`: for as many steps as the recipe says, or else until every document was
+// read `epochs` times; where `budget` is given, for that.
+TrainOptions train_options(const TrainRecipe& recipe, std::span<const Sequence> data, uint64_t seed,
+                           const std::optional<Budget>& budget = std::nullopt);
 
 }  // namespace alambic

@@ -1,5 +1,6 @@
 // What a recipe says of a model and of its training, in the terms of those who make and train it.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "alambic/base/error.h"
@@ -28,8 +29,16 @@ bool is_bidirectional(const Recipe& recipe) {
                                       : !read_model_config(recipe.student.model).causal;
 }
 
+int rotary_positions(int max_tokens) {
+  constexpr int64_t kFew = 2048, kMost = int64_t{1} << 24;
+  const auto twice = static_cast<int64_t>(std::bit_ceil(2 * static_cast<uint64_t>(max_tokens)));
+  return static_cast<int>(std::clamp(twice, kFew, kMost));
+}
+
 ModelConfig student_config(const Recipe& recipe, int vocabulary) {
-  ModelConfig c = model_config(recipe.student, vocabulary, recipe.data.max_tokens, "student");
+  const int positions = recipe.positions == "rotary" ? rotary_positions(recipe.data.max_tokens)
+                                                     : recipe.data.max_tokens;
+  ModelConfig c = model_config(recipe.student, vocabulary, positions, "student");
   c.causal = recipe.attention == "causal";
   if (!c.causal) c.family = "llada";
   if (recipe.positions == "rotary") return c;
@@ -52,32 +61,38 @@ ModelConfig student_config(const Recipe& recipe, int vocabulary) {
   return c;
 }
 
-TrainOptions train_options(const TrainRecipe& recipe, int64_t tokens_per_epoch, uint64_t seed) {
+Precision train_precision(const TrainRecipe& recipe) {
+  return recipe.precision == "fp32" ? Precision::kFp32 : Precision::kBf16;
+}
+
+TrainOptions train_options(const TrainRecipe& recipe, std::span<const Sequence> data, uint64_t seed,
+                           const std::optional<Budget>& budget) {
   TrainOptions o;
-  const double tokens = recipe.epochs * static_cast<double>(tokens_per_epoch);
-  o.steps = recipe.steps > 0 ? recipe.steps
-                             : std::max<int64_t>(1, std::llround(tokens / recipe.tokens_per_step));
+  o.budget = budget ? *budget
+             : recipe.steps > 0
+                 ? Budget{.steps = recipe.steps}
+                 : budget_of_epochs(data, recipe.epochs, recipe.tokens_per_step, seed);
+  const auto steps = static_cast<double>(o.budget.steps);
   o.tokens_per_step = recipe.tokens_per_step;
   o.accumulation = recipe.accumulation;
   o.lr = recipe.lr;
   o.schedule = schedule_from_name(recipe.schedule);
-  o.warmup = std::llround(recipe.warmup * static_cast<double>(o.steps));
+  o.warmup = std::llround(recipe.warmup * steps);
   o.lr_floor = recipe.lr_floor;
   o.cooldown = recipe.cooldown;
   o.adamw.beta1 = recipe.beta1;
-  const double half_life =
-      std::min(7e6 / recipe.tokens_per_step, 0.05 * static_cast<double>(o.steps));
+  const double half_life = std::min(7e6 / recipe.tokens_per_step, 0.05 * steps);
   o.adamw.beta2 = recipe.beta2 > 0
                       ? recipe.beta2
                       : std::clamp(std::exp2(-1 / std::max(1.0, half_life)), 0.9, 0.9999);
   o.adamw.weight_decay = recipe.weight_decay;
   o.adamw.clip = recipe.clip;
   o.dropout = recipe.dropout;
-  o.precision = recipe.precision == "fp32" ? Precision::kFp32 : Precision::kBf16;
+  o.precision = train_precision(recipe);
   o.seed = seed;
   o.checkpoint_seconds = recipe.checkpoint_seconds;
-  o.log_every = std::max<int64_t>(1, o.steps / 100);
-  o.validate_every = std::max<int64_t>(1, o.steps / 10);
+  o.log_every = std::max<int64_t>(1, o.budget.steps / 100);
+  o.validate_every = std::max<int64_t>(1, o.budget.steps / 10);
   return o;
 }
 

@@ -1,5 +1,6 @@
 #include "alambic/distill/recipe.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -139,6 +140,34 @@ TEST(Recipe, HowFastAnEndpointIsAskedIsNoPartOfItsSubstance) {
   };
   EXPECT_EQ(substance("teacher.concurrency=2"), substance("teacher.max_cost=9.5"));
   EXPECT_NE(substance("teacher.concurrency=2"), substance("teacher.system=x"));
+}
+
+TEST(Recipe, WhatIsOnlyMeasuredIsNoPartOfItsSubstance) {
+  const std::string files = "[data]\nsource = \"files\"\ntrain = \"a.jsonl\"\n";
+  const auto substance = [&](const std::vector<std::string>& settings) {
+    return recipe_substance(parse_recipe(files, "r.toml", settings));
+  };
+  EXPECT_EQ(substance({"eval.block=4", "eval.decode=[\"ar\"]"}), substance({"eval.samples=1"}));
+  EXPECT_EQ(substance({"data.test=b.jsonl"}),
+            substance({"data.test=c.jsonl", "data.test_limit=3"}));
+  // What is held out of the training file is no longer trained on.
+  EXPECT_NE(substance({"data.test_limit=3"}), substance({"data.test_limit=4"}));
+  EXPECT_NE(substance({}), substance({"data.test=c.jsonl"}));
+  EXPECT_NE(substance({}), substance({"student.train.lr=0.5"}));
+}
+
+TEST(Recipe, ModelsReadMoreThanTheLongestRowWhereTheirPositionsCostNothing) {
+  const auto positions = [](int max_tokens, const char* kind) {
+    return student_config(parse_recipe("", "r.toml",
+                                       {fmt::format("data.max_tokens={}", max_tokens),
+                                        fmt::format("student.positions={}", kind)}),
+                          500)
+        .max_positions;
+  };
+  EXPECT_EQ(positions(96, "rotary"), 2048);
+  EXPECT_EQ(positions(1024, "rotary"), 2048);
+  EXPECT_EQ(positions(1025, "rotary"), 4096);
+  EXPECT_EQ(positions(96, "learned"), 96);
 }
 
 TEST(Recipe, ImpossibleShapesAreRefusedBeforeTraining) {

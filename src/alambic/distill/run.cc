@@ -2,15 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
+#include <optional>
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
 #include "alambic/data/readers.h"
 #include "alambic/data/signal_store.h"
-#include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/run_parts.h"
+#include "alambic/distill/vocabularies.h"
+#include "alambic/train/fingerprint.h"
 
 namespace alambic {
 namespace {
@@ -28,6 +31,7 @@ constexpr const char* kProducts[] = {"teacher",
                                      "answers.sqlite",
                                      "answers.sqlite-wal",
                                      "answers.sqlite-shm",
+                                     "training_rows.json",
                                      "report.json",
                                      "report.html",
                                      "recipe.toml"};
@@ -42,9 +46,13 @@ void prepare_directory(const Recipe& recipe, const RunOptions& options) {
       fail(ErrorCode::kInvalidArgument,
            "[{}] holds a run already; go on with --resume or start anew with --overwrite",
            options.directory);
-    } else if (recipe_substance(read_recipe(stored, {})) != recipe_substance(recipe)) {
+    } else if (const std::string difference = first_setting_difference(
+                   recipe_substance(read_recipe(stored, {})), recipe_substance(recipe));
+               !difference.empty()) {
       fail(ErrorCode::kInvalidArgument,
-           "[{}] was run with another recipe; use that one, or another --run-dir", stored);
+           "[{}] was run with another recipe: {}, and what is trained depends on it; use that one, "
+           "or another --run-dir (what is only measured may change: [eval], data.test)",
+           stored, difference);
     }
   }
   make_directories(options.directory);
@@ -72,40 +80,129 @@ Tokenizer teacher_tokenizer(const Recipe& recipe, const RunData& data, const Run
                                            : Tokenizer::load(named);
 }
 
-Tokenizer student_tokenizer(const Recipe& recipe, const RunData& data, const RunOptions& options) {
+// `teachers`: of the teacher, where it is known already.
+Tokenizer student_tokenizer(const Recipe& recipe, const RunData& data, const RunOptions& options,
+                            const Tokenizer* teachers = nullptr) {
   const std::string named = named_for_student(recipe);
-  const Tokenizer tokenizer = named == "train" ? own_tokenizer(recipe, data, options)
-                              : named.empty()  ? teacher_tokenizer(recipe, data, options)
-                                               : Tokenizer::load(named);
+  const Tokenizer tokenizer = named == "train"      ? own_tokenizer(recipe, data, options)
+                              : !named.empty()      ? Tokenizer::load(named)
+                              : teachers != nullptr ? *teachers
+                                                    : teacher_tokenizer(recipe, data, options);
   return recipe.student.model.empty() ? tokenizer.with_special(kMaskToken) : tokenizer;
 }
 
-RunTokenizers run_tokenizers(const Recipe& recipe, const RunData& data, const RunOptions& options) {
-  RunTokenizers tokenizers{teacher_tokenizer(recipe, data, options),
-                           student_tokenizer(recipe, data, options)};
-  tokenizers.same = same_tokens(tokenizers.teacher, tokenizers.student);
+// Both, where what a teacher of the first says in this form can be learned by a student of the
+// second. `kind`: as signals.kind.
+RunTokenizers paired(const Recipe& recipe, std::string_view kind, Tokenizer teacher,
+                     Tokenizer student) {
+  const std::string difference = first_token_difference(teacher, student);
+  RunTokenizers tokenizers{std::move(teacher), std::move(student), difference.empty()};
   if (tokenizers.same) return tokenizers;
-  const SignalRecipe& s = recipe.signals;
-  if (s.kind == "memory" && recipe.objective.alpha > 0) {
+  if (kind == "memory" && recipe.objective.alpha > 0) {
     fail(ErrorCode::kInvalidArgument,
-         "[signals] the student's tokens are not the teacher's: probabilities from memory would be "
-         "wrong; set signals.kind = \"topk\" and signals.align = \"bytes\"");
+         "[signals] the student's tokens are not the teacher's ({}): probabilities from memory "
+         "would be wrong; set signals.kind = \"topk\" and signals.align = \"bytes\"",
+         difference);
   }
-  if (s.kind != "text" && s.align != "bytes") {
+  if (kind != "text" && recipe.signals.align != "bytes") {
     fail(ErrorCode::kInvalidArgument,
-         "[signals] the student's tokens are not the teacher's: its probabilities would be wrong; "
-         "set signals.align = \"bytes\", or learn from texts alone (signals.kind = \"text\", "
-         "objective.alpha = 0)");
+         "[signals] the student's tokens are not the teacher's ({}): its probabilities would be "
+         "wrong; set signals.align = \"bytes\", or learn from texts alone (signals.kind = "
+         "\"text\", objective.alpha = 0)",
+         difference);
   }
   if (recipe.student.init == "teacher" && recipe.student.model.empty()) {
     fail(ErrorCode::kInvalidArgument,
-         "[student] init = \"teacher\" wants the teacher's tokens; set student.init = \"random\"");
+         "[student] init = \"teacher\" wants the teacher's tokens ({}); set student.init = "
+         "\"random\"",
+         difference);
   }
   return tokenizers;
 }
 
-// The control sees no teacher: its own data, its own labels, the same shape, steps and tokens per
-// step.
+RunTokenizers run_tokenizers(const Recipe& recipe, const RunData& data, const RunOptions& options) {
+  Tokenizer teacher = teacher_tokenizer(recipe, data, options);
+  Tokenizer student = student_tokenizer(recipe, data, options, &teacher);
+  return paired(recipe, recipe.signals.kind, std::move(teacher), std::move(student));
+}
+
+// The vocabulary that a store was written in: what the recipe names for its teacher, or else that
+// of the run beside whose signals it lies, what the store itself names, or what the recipe makes
+// of the data. Nothing where it is none of them; `difference` then says in which token the first
+// one that was there differs.
+std::optional<Tokenizer> store_tokenizer(const Recipe& recipe, const RunData& data,
+                                         const std::string& signals, std::string& difference) {
+  const SignalStore store = SignalStore::open(signals);
+  const auto fits = [&](const Tokenizer& tokenizer, const std::string& name) {
+    if (tokenizer.hash() == store.header().tokenizer_hash) return true;
+    if (!difference.empty()) return false;
+    std::string token;
+    store.for_each([&](const SignalRow& row) {
+      if (token.empty()) token = first_token_difference(row, tokenizer);
+    });
+    difference = fmt::format("not that of {}{}{}", name, token.empty() ? "" : ": ", token);
+    return false;
+  };
+  std::string named = recipe.teacher.tokenizer;
+  if (named.empty())
+    named = recipe.has_endpoint() ? named_for_student(recipe) : recipe.teacher.model;
+  std::vector<std::string> places{named};
+  if (named.empty() || named == "train")
+    places = {(fs::path(signals).parent_path() / "tokenizer.json").string(),
+              store.header().tokenizer, store.header().teacher_id};
+  for (const std::string& place : places) {
+    if (!file_exists(place) && !fs::is_directory(place)) continue;
+    const Tokenizer tokenizer = Tokenizer::load(place);
+    if (fits(tokenizer, place)) return tokenizer;
+  }
+  if (named.empty() || named == "train") {
+    const Tokenizer made = train_run_tokenizer(recipe, data);
+    if (fits(made, "this recipe's data")) return made;
+  }
+  return std::nullopt;
+}
+
+// For a student that learns from a store alone.
+RunTokenizers store_tokenizers(const Recipe& recipe, const RunData& data,
+                               const std::string& signals, const RunOptions& options) {
+  const SignalHeader header = SignalStore::open(signals).header();
+  const HybridOptions& o = recipe.objective;
+  if (o.alpha > 0 && header.kind == SignalKind::kText) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] holds texts alone, and objective.alpha = {} learns from probabilities; set "
+         "objective.alpha = 0",
+         signals, o.alpha);
+  }
+  if (o.alpha > 0 && std::abs(header.temperature - o.temperature) > 1e-9) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] holds probabilities of temperature {}, and objective.temperature = {}; set it to "
+         "the store's",
+         signals, header.temperature, o.temperature);
+  }
+  if (o.alpha > 0 && header.kind == SignalKind::kDraws && o.divergence != Divergence::kForwardKl) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] holds draws, which support objective.divergence = \"forward_kl\" alone", signals);
+  }
+  std::string difference;
+  std::optional<Tokenizer> teacher = store_tokenizer(recipe, data, signals, difference);
+  if (!teacher && header.kind == SignalKind::kText && !named_for_student(recipe).empty()) {
+    // Of texts nobody needs the tokens that they were written in.
+    Tokenizer own = student_tokenizer(recipe, data, options);
+    return {own, own, false};
+  }
+  if (!teacher) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] was written in a vocabulary that is {}; name its teacher's with "
+         "teacher.tokenizer = \"DIRECTORY\"",
+         signals, difference);
+  }
+  Tokenizer student = student_tokenizer(recipe, data, options, &*teacher);
+  return paired(recipe, signal_kind_name(header.kind), *std::move(teacher), std::move(student));
+}
+
+// The control sees no teacher: its own data, its own labels, the same shape, and the student's
+// steps, each of as many tokens. Where the student learns the data's own texts both read the same
+// documents equally often.
 HybridOptions without_teacher(HybridOptions objective) {
   objective.alpha = 0;
   return objective;
@@ -165,6 +262,7 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   }
   prepare_directory(recipe, options);
   const RunData data = load_run_data(recipe);
+  keep_training_rows(data, options);
   const RunTokenizers tokenizers =
       timed("vocabulary", [&] { return run_tokenizers(recipe, data, options); });
   RunModels models;
@@ -196,19 +294,28 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   }
   taught.validation =
       encode_examples(tokenizers.student, card, data.validation, recipe.data.max_tokens);
-  int64_t tokens = 0;
-  for (const Sequence& s : taught.sequences) tokens += static_cast<int64_t>(s.tokens.size());
-  const int64_t steps = train_options(recipe.student_train, tokens, recipe.seed).steps;
+  const std::optional<Budget> budget =
+      train_options(recipe.student_train, taught.sequences, recipe.seed).budget;
   // A teacher that was taught to talk ends answers with tokens of its own, as its template does.
   std::vector<TokenId> ends;
   if (models.teacher.model && tokenizers.same) ends = models.teacher.model->config().eos;
-  StudentJob taught_job{"student", recipe.objective, nullptr, nullptr, steps, card, ends};
-  if (recipe.signals.kind == "memory") taught_job.speaker = models.teacher.model.get();
+  StudentJob taught_job{.name = "student",
+                        .objective = recipe.objective,
+                        .budget = budget,
+                        .card = card,
+                        .ends = ends};
+  if (recipe.signals.kind == "memory") {
+    taught_job.speaker = models.teacher.model.get();
+    taught_job.speaker_tokens = tokenizers.teacher;
+  }
   if (recipe.student.init == "teacher") taught_job.ancestor = models.teacher.model.get();
   taught_job.card.provenance = {
       {"made by", "alambic distill"}, {"teacher", teacher_name(recipe)}, {"recipe", recipe.name}};
-  StudentJob control_job{
-      "control", without_teacher(recipe.objective), nullptr, nullptr, steps, card, ends};
+  StudentJob control_job{.name = "control",
+                         .objective = without_teacher(recipe.objective),
+                         .budget = budget,
+                         .card = card,
+                         .ends = ends};
   control_job.card.provenance = {{"made by", "alambic distill, as the control: no teacher"},
                                  {"recipe", recipe.name}};
   models.student = timed("student", [&] {
@@ -272,7 +379,7 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   prepare_model_directory(options);
   // Without signals nobody asks the teacher's.
   const RunTokenizers tokenizers = [&]() -> RunTokenizers {
-    if (!signals.empty()) return run_tokenizers(recipe, data, options);
+    if (!signals.empty()) return store_tokenizers(recipe, data, signals, options);
     const Tokenizer own = student_tokenizer(recipe, data, options);
     return {own, own};
   }();
@@ -300,8 +407,8 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   const fs::path directory = fs::path(options.directory).lexically_normal();
   RunOptions inside = options;
   inside.directory = directory.has_parent_path() ? directory.parent_path().string() : ".";
-  make_student({directory.filename().string(), objective, nullptr, nullptr, 0, card}, recipe, set,
-               tokenizer, inside);
+  make_student({.name = directory.filename().string(), .objective = objective, .card = card},
+               recipe, set, tokenizer, inside);
 }
 
 }  // namespace alambic

@@ -1,44 +1,39 @@
-// Teacher, signals, student and control of a run.
-#include <fmt/chrono.h>
+// Teacher, student and control of a run.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <zlib.h>
 
 #include <algorithm>
-#include <ctime>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <optional>
 #include <set>
 
 #include "alambic/base/file.h"
 #include "alambic/base/sha256.h"
-#include "alambic/data/conversation.h"
-#include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
-#include "alambic/distill/endpoint_teacher.h"
 #include "alambic/distill/own_texts.h"
 #include "alambic/distill/run_parts.h"
+#include "alambic/distill/vocabularies.h"
 #include "alambic/models/adapters.h"
 #include "alambic/models/mask_token.h"
+#include "alambic/train/checkpoint.h"
 
 namespace alambic {
 namespace {
 
 constexpr int kMaxLabels = 1000;
 
-std::string checksum(const std::string& text) {
-  return fmt::format("{:08x}", ::crc32(0, reinterpret_cast<const Bytef*>(text.data()),
-                                       static_cast<uInt>(text.size())));
-}
-
-// What a checkpoint must agree with: the recipe and the amount of data.
+// What a checkpoint must agree with: the recipe and what is trained on.
 std::string fingerprint(const Recipe& recipe, const std::string& name, const TrainingSet& set) {
-  int64_t tokens = 0;
-  for (const Sequence& s : set.sequences) tokens += static_cast<int64_t>(s.tokens.size());
-  return fmt::format("{} {} {} {}", name, checksum(recipe_substance(recipe)), set.sequences.size(),
-                     tokens);
+  uLong sum = ::crc32(0, nullptr, 0);
+  for (const Sequence& s : set.sequences) {
+    sum = ::crc32(sum, reinterpret_cast<const Bytef*>(s.tokens.data()),
+                  static_cast<uInt>(s.tokens.size() * sizeof(TokenId)));
+  }
+  return fmt::format(
+      "{}\n[what is trained]\nmodel = \"{}\"\nrows = {}\ntokens = {}\nchecksum = \"{:08x}\"\n",
+      recipe_substance(recipe), name, set.sequences.size(), token_count(set.sequences), sum);
 }
 
 std::vector<CurvePoint> stored_curve(const std::string& directory) {
@@ -91,8 +86,7 @@ Start given_model(const Recipe& recipe, TokenId mask) {
     card.provenance["start"] = directory;
     if (recipe.adapts()) return with_mask_token(*load_model(directory).model, mask);
     if (recipe.lora.rank == 0) return load_model(directory).model;
-    const Precision precision =
-        recipe.student_train.precision == "fp32" ? Precision::kFp32 : Precision::kBf16;
+    const Precision precision = train_precision(recipe.student_train);
     // In floats too, which the gradients of inputs are made with.
     auto model = load_model(directory, Quantized::kMapped).model;
     freeze_for_inference(*model, precision);
@@ -105,13 +99,21 @@ bool is_trained(const std::string& directory) {
   return file_exists(directory + "/model.safetensors") || is_adapter_directory(directory);
 }
 
+// A finished model is gone on with only under the recipe that it was trained under.
+void check_finished(const std::string& directory, const std::string& fingerprint) {
+  const std::string checkpoint = directory + "/checkpoint.safetensors";
+  if (file_exists(checkpoint)) check_checkpoint(checkpoint, fingerprint);
+}
+
 // Trains into `directory` unless a finished model is there, and returns the model as it reads back
 // from disk.
 RunModel train_or_load(const std::string& name, const Start& start, ModelCard card,
                        const Objective& objective, const TrainingSet& set, TrainOptions train_as,
                        const Tokenizer& tokenizer, const std::string& directory,
                        const std::string& base = "") {
-  if (!is_trained(directory)) {
+  if (is_trained(directory)) {
+    if (train_as.resume) check_finished(directory, train_as.fingerprint);
+  } else {
     const std::unique_ptr<Transformer> model = start(card);
     train_as.label = name;
     train_as.directory = directory;
@@ -153,12 +155,6 @@ void check_given_model(const Recipe& recipe, const Tokenizer& tokenizer,
   }
 }
 
-int64_t token_count(const std::vector<Sequence>& sequences) {
-  int64_t tokens = 0;
-  for (const Sequence& s : sequences) tokens += static_cast<int64_t>(s.tokens.size());
-  return tokens;
-}
-
 ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer,
                      const std::vector<TokenId>& ends = {}) {
   config.bos = tokenizer.bos().value_or(-1);
@@ -170,34 +166,8 @@ ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer,
   return config;
 }
 
-EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind) {
-  const EndpointRecipe& e = recipe.endpoint;
-  EndpointOptions o;
-  o.url = e.url;
-  o.model = recipe.teacher.model;
-  o.api = e.api;
-  o.key = endpoint_key(e.api_key_env);
-  o.system = e.system;
-  o.prompt_template = e.prompt_template;
-  o.keep_reasoning = e.reasoning == "keep";
-  o.concurrency = e.concurrency;
-  o.requests_per_minute = e.requests_per_minute;
-  o.timeout_seconds = e.timeout;
-  o.max_total_tokens = static_cast<int64_t>(std::min<uint64_t>(e.max_total_tokens, INT64_MAX));
-  o.max_cost = e.max_cost;
-  o.price_in = e.price_per_million_in;
-  o.price_out = e.price_per_million_out;
-  o.kind = kind;
-  o.count = kind == SignalKind::kTopK ? recipe.signals.count : 0;
-  o.text_temperature = recipe.signals.text_temperature;
-  o.max_new_tokens = recipe.signals.max_new_tokens;
-  o.max_tokens = recipe.data.max_tokens;
-  o.seed = recipe.seed;
-  return o;
-}
+}  // namespace
 
-// SHA-256 of a model's weights; of several shards, that of the lines that `sha256sum` prints of
-// them.
 std::string weights_checksum(const std::string& model) {
   namespace fs = std::filesystem;
   if (fs::is_regular_file(model)) return sha256_of_file(model);
@@ -212,32 +182,6 @@ std::string weights_checksum(const std::string& model) {
     lines += sha256_of_file(file) + "  " + fs::path(file).filename().string() + "\n";
   return sha256_of(lines);
 }
-
-// What all stores of a run have in common, as stores of texts.
-SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
-                               const Tokenizer& tokenizer) {
-  SignalHeader header;
-  header.teacher_id = teacher_name(recipe);
-  header.tokenizer_hash = tokenizer.hash();
-  header.prompt_template = card.prompt_template;
-  header.vocab_size = tokenizer.vocab_size();
-  header.seed = recipe.seed;
-  header.licence = recipe.provenance.teacher_licence;
-  header.terms = recipe.provenance.teacher_terms;
-  header.revision = recipe.provenance.teacher_revision;
-  header.begun = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
-  const SignalRecipe& s = recipe.signals;
-  header.sampling = dump_json(OrderedJson{{"texts", s.texts},
-                                          {"samples", s.samples},
-                                          {"temperature", s.text_temperature},
-                                          {"max_new_tokens", s.max_new_tokens}});
-  if (!recipe.has_endpoint() && !recipe.teacher.model.empty())
-    header.weights = weights_checksum(recipe.teacher.model);
-  if (recipe.has_endpoint()) describe_endpoint(endpoint_options(recipe, SignalKind::kText), header);
-  return header;
-}
-
-}  // namespace
 
 std::string teacher_name(const Recipe& recipe) {
   if (recipe.has_endpoint()) {
@@ -308,173 +252,48 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
     fail(ErrorCode::kInvalidArgument, "[data] no example fits in data.max_tokens = {}",
          recipe.data.max_tokens);
   }
-  TrainOptions train_as =
-      train_options(recipe.teacher_train, token_count(set.sequences), recipe.seed);
+  TrainOptions train_as = train_options(recipe.teacher_train, set.sequences, recipe.seed);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, "teacher", set);
-  const ModelConfig config = with_ids(model_config(recipe.teacher, tokenizers.teacher.vocab_size(),
-                                                   recipe.data.max_tokens, "teacher"),
-                                      tokenizers.teacher);
+  const ModelConfig config =
+      with_ids(model_config(recipe.teacher, tokenizers.teacher.vocab_size(),
+                            rotary_positions(recipe.data.max_tokens), "teacher"),
+               tokenizers.teacher);
   return train_or_load("teacher", fresh_model(config, recipe.seed, nullptr), card,
-                       HybridObjective(HybridOptions{}), set, train_as, tokenizers.teacher,
-                       options.directory + "/teacher");
+                       HybridObjective(HybridOptions{}, nullptr,
+                                       {rows_without_token(tokenizers.teacher, config.vocab_size)}),
+                       set, train_as, tokenizers.teacher, options.directory + "/teacher");
 }
 
 namespace {
 
-// Conversations of several answers, by what a row calls its prompt and text.
-using ConversationMap = std::map<std::pair<std::string_view, std::string_view>, const Example*>;
-
-ConversationMap conversations_of(std::span<const Example> examples) {
-  ConversationMap map;
-  for (const Example& e : examples) {
-    if (answers_in(e) > 1)
-      map.emplace(std::pair<std::string_view, std::string_view>(e.prompt, e.completion), &e);
+TokenlessRows tokenless_rows(const StudentJob& job, const Recipe& recipe,
+                             const Tokenizer& tokenizer) {
+  TokenlessRows rows;
+  const int given =
+      recipe.student.model.empty() ? 0 : read_model_config(recipe.student.model).vocab_size;
+  rows.student = rows_without_token(tokenizer, std::max(given, tokenizer.vocab_size()));
+  if (job.speaker != nullptr) {
+    rows.teacher = rows_without_token(job.speaker_tokens ? *job.speaker_tokens : tokenizer,
+                                      job.speaker->config().vocab_size);
   }
-  return map;
+  return rows;
 }
-
-// Which tokens of a row are the assistant's, where a user speaks between its answers; empty: all.
-// A teacher on this machine says nothing about the others; of texts alone, their example tells.
-std::vector<bool> learned_tokens(const SignalRow& row, const SignalHeader& header,
-                                 const ConversationMap& conversations, const ModelCard& card,
-                                 const RunTokenizers& tokenizers, const std::string& path) {
-  if (row.sample != 0) return {};
-  std::vector<bool> learned;
-  if (!row.signals.empty() && header.endpoint.empty()) {
-    learned.reserve(row.signals.size());
-    for (const TokenSignal& signal : row.signals) learned.push_back(!signal.ids.empty());
-  } else if (const auto found = conversations.find({row.prompt, row.text});
-             found != conversations.end()) {
-    const auto s = encode_example(tokenizers.teacher, card, *found->second,
-                                  std::max(card.canvas, static_cast<int>(row.tokens.size())));
-    if (!s || s->tokens != row.tokens) {
-      fail(ErrorCode::kCorruptData, "[{}] row {} is not conversation {} of the data", path,
-           row.example, found->second->id);
-    }
-    learned = s->learned;
-  }
-  if (!tokenizers.same && has_several_answers(learned)) {
-    fail(ErrorCode::kUnsupported,
-         "[signals] row {} is a conversation of several answers; for a student with a tokenizer "
-         "of its own a teacher comments on one",
-         row.example);
-  }
-  return learned;
-}
-
-}  // namespace
-
-SignalSequences read_signal_sequences(const std::string& path, const ModelCard& card,
-                                      const RunTokenizers& tokenizers, int max_tokens,
-                                      std::span<const Example> examples) {
-  SignalSequences result;
-  std::vector<Sequence>& sequences = result.sequences;
-  std::optional<ByteAlignment> alignment;
-  if (!tokenizers.same) alignment.emplace(tokenizers.teacher, tokenizers.student);
-  const ConversationMap conversations = conversations_of(examples);
-  const SignalStore store = SignalStore::open(path);
-  store.for_each([&](const SignalRow& row) {
-    std::vector<bool> learned =
-        learned_tokens(row, store.header(), conversations, card, tokenizers, path);
-    if (alignment) {
-      if (auto s = alignment->sequence(row, card, max_tokens)) sequences.push_back(std::move(*s));
-    } else if (static_cast<int>(row.tokens.size()) <= max_tokens) {
-      sequences.push_back({row.tokens, row.prompt_tokens, row.signals, std::move(learned)});
-    }
-  });
-  if (alignment) result.aligned = alignment->share();
-  return result;
-}
-
-std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& card,
-                                      std::span<const Example> examples, const Tokenizer& tokenizer,
-                                      const RunOptions& options) {
-  const SignalHeader header = run_signal_header(recipe, card, tokenizer);
-  SignalStore store = SignalStore::create_or_resume(options.directory + "/answers.sqlite", header);
-  std::vector<SignalRequest> requests;
-  for (size_t i = 0; i < examples.size(); ++i) {
-    requests.push_back({static_cast<int64_t>(i), 0, &examples[i], true});
-  }
-  EndpointOptions ask = endpoint_options(recipe, SignalKind::kText);
-  // One cap for all that a run asks.
-  const Spending before = SignalStore::open(options.directory + "/signals.sqlite").spent();
-  if (ask.max_total_tokens > 0) {
-    ask.max_total_tokens = std::max<int64_t>(1, ask.max_total_tokens - before.tokens());
-  }
-  if (ask.max_cost > 0) ask.max_cost = std::max(1e-9, ask.max_cost - before.money);
-  EndpointTeacher endpoint(ask, tokenizer, card);
-  gather_signals(endpoint, requests, store);
-  std::vector<std::string> answers(examples.size());
-  store.for_each([&](const SignalRow& row) {
-    const auto index = static_cast<size_t>(row.example);
-    if (row.example >= 0 && index < answers.size()) answers[index] = row.text;
-  });
-  return answers;
-}
-
-SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
-                                   const RunModel& teacher, const RunTokenizers& tokenizers,
-                                   const RunOptions& options) {
-  const SignalRecipe& s = recipe.signals;
-  const Tokenizer& tokenizer = tokenizers.teacher;
-  const SignalKind kind = s.kind == "draws"  ? SignalKind::kDraws
-                          : s.kind == "topk" ? SignalKind::kTopK
-                                             : SignalKind::kText;
-  SignalHeader header = run_signal_header(recipe, teacher.card, tokenizer);
-  header.kind = kind;
-  header.draws_or_k = kind == SignalKind::kText ? 0 : s.count;
-  header.temperature = s.temperature;
-  const std::string path = options.directory + "/signals.sqlite";
-  SignalStore store = SignalStore::create_or_resume(path, header);
-  std::vector<SignalRequest> requests;
-  for (size_t i = 0; i < data.train.size(); ++i) {
-    const auto example = static_cast<int64_t>(i);
-    if (s.texts != "teacher") requests.push_back({example, 0, &data.train[i], false});
-    if (s.texts == "gold") continue;
-    for (int k = 0; k < s.samples; ++k) requests.push_back({example, 1 + k, &data.train[i], true});
-  }
-  for (size_t i = 0; i < data.prompts.size(); ++i) {
-    const auto example = static_cast<int64_t>(data.train.size() + i);
-    for (int k = 0; k < s.samples; ++k)
-      requests.push_back({example, 1 + k, &data.prompts[i], true});
-  }
-  if (recipe.has_endpoint()) {
-    EndpointTeacher endpoint(endpoint_options(recipe, kind), tokenizer, teacher.card);
-    gather_signals(endpoint, requests, store);
-    return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens,
-                                 data.train);
-  }
-  LocalTeacherOptions ask;
-  ask.kind = kind;
-  ask.count = s.count;
-  ask.temperature = s.temperature;
-  ask.text_temperature = s.text_temperature;
-  ask.max_new_tokens = s.max_new_tokens;
-  ask.max_tokens = recipe.data.max_tokens;
-  ask.seed = recipe.seed;
-  ask.precision = Precision::kFp32;
-  LocalTeacher local(*teacher.model, tokenizer, teacher.card, header.teacher_id, ask);
-  gather_signals(local, requests, store);
-  return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, data.train);
-}
-
-namespace {
 
 // Trains the student of a job into `directory`.
 RunModel trained_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                          const Tokenizer& tokenizer, const RunOptions& options,
                          const std::string& directory) {
-  TrainRecipe train_recipe = recipe.student_train;
-  if (job.steps > 0) train_recipe.steps = static_cast<int>(job.steps);
-  TrainOptions train_as = train_options(train_recipe, token_count(set.sequences), recipe.seed);
+  TrainOptions train_as =
+      train_options(recipe.student_train, set.sequences, recipe.seed, job.budget);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, job.name, set);
+  TokenlessRows tokenless = tokenless_rows(job, recipe, tokenizer);
   std::unique_ptr<Objective> objective;
   if (is_bidirectional(recipe)) {
-    objective = std::make_unique<MaskedObjective>(recipe.masked);
+    objective = std::make_unique<MaskedObjective>(recipe.masked, std::move(tokenless.student));
   } else {
-    objective = std::make_unique<HybridObjective>(job.objective, job.speaker);
+    objective = std::make_unique<HybridObjective>(job.objective, job.speaker, std::move(tokenless));
   }
   if (!recipe.student.model.empty()) {
     if (!recipe.adapts()) check_given_model(recipe, tokenizer, job.objective);
@@ -512,15 +331,16 @@ RunModel polished_student(const StudentJob& job, const Recipe& recipe, const Tra
   TrainRecipe train_recipe = recipe.student_train;
   train_recipe.steps = p.steps;
   train_recipe.lr = p.lr;
-  TrainOptions train_as =
-      train_options(train_recipe, token_count(mixed.sequences), recipe.seed + 2);
+  TrainOptions train_as = train_options(train_recipe, mixed.sequences, recipe.seed + 2);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, job.name + " polish", mixed);
   HybridOptions objective = job.objective;
   objective.own = {p.divergence, p.certainty, p.hold};
   const Start start = [&](ModelCard&) { return load_model(before).model; };
-  return train_or_load(job.name, start, card, HybridObjective(objective, job.speaker), mixed,
-                       train_as, tokenizer, directory);
+  return train_or_load(
+      job.name, start, card,
+      HybridObjective(objective, job.speaker, tokenless_rows(job, recipe, tokenizer)), mixed,
+      train_as, tokenizer, directory);
 }
 
 }  // namespace
@@ -532,8 +352,12 @@ RunModel make_student(const StudentJob& job, const Recipe& recipe, const Trainin
          job.name, recipe.data.max_tokens);
   }
   const std::string directory = options.directory + "/" + job.name;
-  if (recipe.polish.steps == 0 || is_trained(directory))
+  if (recipe.polish.steps == 0)
     return trained_student(job, recipe, set, tokenizer, options, directory);
+  if (is_trained(directory)) {
+    if (options.resume) check_finished(directory + kUnpolished, fingerprint(recipe, job.name, set));
+    return load_run_model(job.name, directory);
+  }
   if (!options.resume) {
     // Of a run that somebody gave up.
     namespace fs = std::filesystem;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -34,9 +35,15 @@ using Phases = std::vector<std::pair<std::string, double>>;
 // For a model that is trained alone: makes its directory, which must not hold one unless the
 // options say to go on or to start anew.
 void prepare_model_directory(const RunOptions& options);
+// Keeps in the run directory which rows a run is trained on. kInvalidArgument where it goes on and
+// they are others: a new test file may take rows out of the training data.
+void keep_training_rows(const RunData& data, const RunOptions& options);
 ModelCard run_card(const Recipe& recipe, const RunData& data);
 // The teacher, for people: what it is served as, its directory, or how it was made.
 std::string teacher_name(const Recipe& recipe);
+// SHA-256 of a model's weights; of several shards, that of the lines that `sha256sum` prints of
+// them.
+std::string weights_checksum(const std::string& model);
 
 // Loads the recipe's teacher, or trains one and keeps it in the run directory.
 RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
@@ -49,11 +56,12 @@ struct TrainingSet {
 struct StudentJob {
   std::string name;
   HybridOptions objective;
-  const LanguageModel* speaker = nullptr;  // a teacher that speaks in memory
-  const Transformer* ancestor = nullptr;   // a teacher that gives its weights to start from
-  int64_t steps = 0;                       // 0: as the recipe says
+  const LanguageModel* speaker = nullptr;                  // a teacher that speaks in memory
+  std::optional<Tokenizer> speaker_tokens = std::nullopt;  // none: the student's
+  const Transformer* ancestor = nullptr;        // a teacher that gives its weights to start from
+  std::optional<Budget> budget = std::nullopt;  // none: as the recipe says
   ModelCard card;
-  std::vector<TokenId> ends;  // where its texts end, beside its tokenizer's end-of-text token
+  std::vector<TokenId> ends = {};  // where its texts end, beside its tokenizer's end-of-text token
 };
 // Trains a hybrid model of the recipe's [student] shape into DIRECTORY/NAME, or loads what an
 // earlier attempt finished there.

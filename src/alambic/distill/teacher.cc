@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <limits>
 #include <numeric>
 
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
 #include "alambic/decode/decode.h"
 #include "alambic/distill/encoding.h"
+#include "alambic/distill/vocabularies.h"
 #include "alambic/tensor/product.h"
 
 namespace alambic {
@@ -220,13 +222,17 @@ void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows,
   const Tensor hidden = model_.hidden(tokens, forward);
   constexpr size_t kRows = 256;  // logits of so many rows at a time
   const int vocab = std::min(model_.config().vocab_size, tokenizer_.vocab_size());
+  // What no token stands for is no alternative, and no text holds MASK.
+  std::vector<TokenId> silent = rows_without_token(tokenizer_, vocab);
+  if (const TokenId mask = model_.config().mask; mask >= 0 && mask < vocab) silent.push_back(mask);
   for (size_t first = 0; first < index.size(); first += kRows) {
     const size_t last = std::min(index.size(), first + kRows);
-    const Tensor logits = model_.logits(
+    Tensor logits = model_.logits(
         gather_rows(hidden, std::span(index).subspan(first, last - first)), options_.precision);
     parallel_rows(static_cast<int64_t>(last - first), 4, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const Place& place = places[first + static_cast<size_t>(r)];
+        for (const TokenId id : silent) logits.row(r)[id] = -std::numeric_limits<float>::infinity();
         const std::span<const float> row(logits.row(r), static_cast<size_t>(vocab));
         Rng rng = Rng(options_.seed, static_cast<uint64_t>(place.row->example))
                       .fork(static_cast<uint64_t>(place.row->sample))

@@ -1,6 +1,7 @@
 #include "alambic/train/checkpoint.h"
 
 #include "alambic/formats/safetensors.h"
+#include "alambic/train/fingerprint.h"
 
 namespace alambic {
 namespace {
@@ -29,6 +30,20 @@ int64_t integer(const SafetensorsFile& file, const std::string& path, const char
   fail(ErrorCode::kCorruptData, "[{}] metadata \"{}\" is missing or not a number", path, key);
 }
 
+void check_fingerprint(const SafetensorsFile& file, const std::string& path,
+                       const std::string& fingerprint) {
+  const auto it = file.metadata().find("fingerprint");
+  if (it == file.metadata().end()) {
+    fail(ErrorCode::kCorruptData, "[{}] metadata \"fingerprint\" is missing", path);
+  }
+  const std::string difference = first_setting_difference(it->second, fingerprint);
+  if (difference.empty()) return;
+  fail(ErrorCode::kInvalidArgument,
+       "[{}] was written under another recipe: {}; go on with what it was, or start anew in "
+       "another directory",
+       path, difference);
+}
+
 }  // namespace
 
 void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
@@ -47,21 +62,21 @@ void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
        {"step", std::to_string(position.step)},
        {"optimizer_steps", std::to_string(optimizer.steps_taken())},
        {"tokens", std::to_string(position.tokens)},
+       {"learned_tokens", std::to_string(position.learned)},
        {"epoch", std::to_string(position.epoch)},
        {"document", std::to_string(position.document)},
        {"milliseconds", std::to_string(static_cast<int64_t>(position.seconds * 1000))},
        {"fingerprint", position.fingerprint}});
 }
 
+void check_checkpoint(const std::string& path, const std::string& fingerprint) {
+  check_fingerprint(SafetensorsFile(path), path, fingerprint);
+}
+
 TrainPosition load_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
                               const std::string& fingerprint) {
   const SafetensorsFile file(path);
-  const auto it = file.metadata().find("fingerprint");
-  if (it == file.metadata().end() || it->second != fingerprint) {
-    fail(ErrorCode::kInvalidArgument,
-         "[{}] was written under another recipe or on other data; start in a new run directory",
-         path);
-  }
+  check_fingerprint(file, path, fingerprint);
   for (auto& slot : optimizer.slots()) {
     read_tensor(file, path, "weight." + slot.parameter->name, slot.parameter->value);
     read_tensor(file, path, "m." + slot.parameter->name, slot.m);
@@ -71,6 +86,7 @@ TrainPosition load_checkpoint(const std::string& path, AdamWOptimizer& optimizer
   TrainPosition position;
   position.step = integer(file, path, "step");
   position.tokens = integer(file, path, "tokens");
+  position.learned = integer(file, path, "learned_tokens");
   position.epoch = integer(file, path, "epoch");
   position.document = integer(file, path, "document");
   position.seconds = static_cast<double>(integer(file, path, "milliseconds")) / 1000;

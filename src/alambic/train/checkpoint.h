@@ -10,18 +10,21 @@
 namespace alambic {
 
 struct TrainPosition {
-  int64_t step = 0;    // steps done
-  int64_t tokens = 0;  // tokens seen
+  int64_t step = 0;     // steps done
+  int64_t tokens = 0;   // tokens read
+  int64_t learned = 0;  // of them, those that the loss was taken on
   int64_t epoch = 0, document = 0;
   double seconds = 0;       // spent so far
-  std::string fingerprint;  // of the options and data that produced it
+  std::string fingerprint;  // of the options and data that produced it: fingerprint.h
 };
 
 void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
                      const TrainPosition& position);
 // Fills the model's weights and the moments. kCorruptData if the file is damaged or of another
-// model, kInvalidArgument if its fingerprint is not `fingerprint`.
+// model, kInvalidArgument, naming the setting, if its fingerprint is not `fingerprint`.
 TrainPosition load_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
                               const std::string& fingerprint);
+// The check of load_checkpoint() alone, without a model.
+void check_checkpoint(const std::string& path, const std::string& fingerprint);
 
 }  // namespace alambic

@@ -1,6 +1,7 @@
 // What training minimises, and what it is fed with.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,6 +24,13 @@ struct Sequence {
   bool learns(int token) const {
     return learned.empty() || learned[static_cast<size_t>(token - prompt_tokens)];
   }
+  // Tokens that are learned, from index `from` on.
+  int learned_tokens(int from = 0) const {
+    int count = 0;
+    for (int i = std::max(from, prompt_tokens); i < static_cast<int>(tokens.size()); ++i)
+      count += learns(i) ? 1 : 0;
+    return count;
+  }
 };
 
 // Documents packed one after another; they do not see each other.
@@ -37,7 +45,7 @@ struct LossPart {
 // Never a mean: sums add up exactly over micro-batches.
 struct Loss {
   Tensor sum;        // [1], in the graph where recording is on
-  double count = 0;  // what the sum is to be divided by
+  double count = 0;  // what the sum is to be divided by: the learned tokens of the batch
   int64_t rows = 0;  // rows the model computed, for the speed
   std::vector<LossPart> parts;
 };

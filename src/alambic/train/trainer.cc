@@ -13,7 +13,6 @@
 #include "alambic/base/progress.h"
 #include "alambic/tensor/ceilings.h"
 #include "alambic/train/checkpoint.h"
-#include "alambic/train/sampler.h"
 
 namespace alambic {
 namespace {
@@ -122,8 +121,13 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
                   std::span<const Sequence> validation, const TrainOptions& options) {
   set_trainable(model, true);
   AdamWOptimizer optimizer(model, options.adamw);
-  BatchSampler sampler(data, options.tokens_per_step / options.accumulation, options.seed);
-  const Schedule schedule{options.schedule, options.steps, options.warmup, options.lr_floor,
+  StepSampler sampler(data, options.seed);
+  if (std::none_of(data.begin(), data.end(), [](const auto& s) { return s.learned_tokens() > 0; }))
+    fail(ErrorCode::kInvalidArgument, "[{}] none of {} documents has a token to learn",
+         options.label, data.size());
+  const Budget& budget = options.budget;
+  const int64_t piece = std::max<int64_t>(1, options.tokens_per_step / options.accumulation);
+  const Schedule schedule{options.schedule, budget.steps, options.warmup, options.lr_floor,
                           options.cooldown};
   const std::string checkpoint = options.directory + "/checkpoint.safetensors";
   TrainPosition position;
@@ -138,7 +142,7 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
   Metrics metrics(options.directory, position.step);
   const double peak = machine_ceilings().product_flops;
   const double seconds_before = position.seconds;
-  Progress progress(options.label, options.steps);
+  Progress progress(options.label, budget.steps);
   const Stopwatch watch;
   double last_checkpoint = 0, window_loss = 0, window_count = 0;
   double validating = 0;  // seconds, which no speed of training counts
@@ -152,13 +156,16 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
     save_checkpoint(checkpoint, optimizer, position);
     last_checkpoint = watch.seconds();
   };
-  while (position.step < options.steps) {
+  while (position.step < budget.steps) {
+    const bool last = position.step + 1 == budget.steps;
+    const Batch documents = sampler.next(
+        last && budget.last_step_tokens > 0 ? budget.last_step_tokens : options.tokens_per_step);
+    const Rng of_step(options.seed, static_cast<uint64_t>(position.step) + 0x7a11);
+    const double done = static_cast<double>(position.step) / static_cast<double>(budget.steps);
     double count = 0, sum = 0;
-    for (int micro = 0; micro < options.accumulation; ++micro) {
-      const Batch batch = sampler.next();
-      Rng rng(options.seed,
-              static_cast<uint64_t>(position.step * options.accumulation + micro) + 0x7a11);
-      const double done = static_cast<double>(position.step) / static_cast<double>(options.steps);
+    uint64_t micro = 0;
+    for (const Batch& batch : micro_batches(documents, piece)) {
+      Rng rng = of_step.fork(micro++);
       const Loss loss =
           objective.evaluate(model, batch, {options.precision, options.dropout, done}, rng);
       backward(loss.sum);
@@ -166,8 +173,9 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
       count += loss.count;
       rows += loss.rows;
       parts.add(loss.parts);
-      for (const Sequence* s : batch) position.tokens += static_cast<int64_t>(s->tokens.size());
     }
+    position.tokens += token_count(documents);
+    position.learned += static_cast<int64_t>(count);
     const double lr = options.lr * schedule.factor(position.step);
     const double norm = optimizer.step(lr, std::max(1.0, count));
     ++position.step;
@@ -184,7 +192,6 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
            kMaxSkippedInARow, position.step);
     }
 
-    const bool last = position.step == options.steps;
     const double seconds = watch.seconds();
     const double training = seconds - validating;
     const double speed = static_cast<double>(position.tokens - first_tokens) / training;
@@ -200,10 +207,15 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
         held_out = mean_loss(model, objective, validation, options.precision);
         validating += validation_watch.seconds();
       }
-      Json line = {{"step", position.step},     {"tokens", position.tokens},
-                   {"epoch", position.epoch},   {"lr", lr},
-                   {"grad_norm", norm},         {"tokens_per_s", speed},
-                   {"peak_fraction", fraction}, {"seconds", seconds_before + seconds}};
+      Json line = {{"step", position.step},
+                   {"tokens", position.tokens},
+                   {"learned_tokens", position.learned},
+                   {"epoch", sampler.epochs()},
+                   {"lr", lr},
+                   {"grad_norm", norm},
+                   {"tokens_read_per_s", speed},
+                   {"peak_fraction", fraction},
+                   {"seconds", seconds_before + seconds}};
       if (std::isfinite(loss)) line["loss"] = loss;
       if (validate) line["validation"] = held_out;
       parts.write(line);
@@ -215,8 +227,9 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
     }
     const double shown =
         metrics.curve().empty() ? sum / std::max(1.0, count) : metrics.curve().back().train_loss;
-    progress.update(position.step, fmt::format("loss {:.3f} · {:.0f} tokens/s · {:.0f}% of peak",
-                                               shown, speed, 100 * fraction));
+    progress.update(position.step,
+                    fmt::format("loss {:.3f} · {:.0f} tokens read/s · {:.0f}% of peak", shown,
+                                speed, 100 * fraction));
     if (interrupted()) {
       store();
       throw_if_interrupted("train", "run the same command with --resume to go on");
@@ -227,6 +240,7 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
   const double seconds = watch.seconds();
   result.curve = metrics.curve();
   result.tokens = position.tokens;
+  result.learned = position.learned;
   result.rows = rows;
   result.seconds = seconds_before + seconds;
   const auto new_tokens = static_cast<double>(position.tokens - first_tokens);

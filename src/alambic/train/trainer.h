@@ -12,15 +12,18 @@
 
 #include "alambic/train/objective.h"
 #include "alambic/train/optimizer.h"
+#include "alambic/train/sampler.h"
 #include "alambic/train/schedule.h"
 
 namespace alambic {
 
 struct TrainOptions {
   std::string label = "train";  // on the progress line
-  int64_t steps = 100;
-  int64_t tokens_per_step = 4096;  // over all micro-batches
-  int accumulation = 1;            // micro-batches per step
+  Budget budget{.steps = 100};
+  int64_t tokens_per_step = 4096;  // of whole documents; a longer one is a step of its own
+  // Steps are computed in pieces of tokens_per_step / accumulation tokens, for the memory. Which
+  // documents a step holds does not depend on it.
+  int accumulation = 1;
   double lr = 1e-3;
   ScheduleKind schedule = ScheduleKind::kLinear;
   int64_t warmup = 50;
@@ -34,25 +37,33 @@ struct TrainOptions {
   bool resume = false;         // go on from directory's checkpoint if there is one
   int64_t log_every = 10;      // steps between lines of metrics.jsonl
   int64_t validate_every = 0;  // steps between validation losses; 0: only at the end
-  std::string fingerprint;     // what must match for a checkpoint to be resumed, the data included
+  // What must match for a checkpoint to be resumed, the data included: fingerprint.h.
+  std::string fingerprint;
 };
 
 struct CurvePoint {
-  int64_t step, tokens;
-  double train_loss, validation_loss;  // per counted token; validation NaN where not measured
+  int64_t step, tokens;                // tokens: read, prompts included
+  double train_loss, validation_loss;  // per learned token; validation NaN where not measured
 };
 
 struct TrainResult {
   std::vector<CurvePoint> curve;
-  int64_t tokens = 0, rows = 0;
+  int64_t tokens = 0;   // read, prompts included
+  int64_t learned = 0;  // of them, those that the loss is taken on
+  int64_t rows = 0;
   double seconds = 0;
-  double tokens_per_s = 0;   // without the time that validation took
+  double tokens_per_s = 0;   // read, without the time that validation took
   double peak_fraction = 0;  // of the machine's measured product peak, likewise
   double final_validation = 0;
   int64_t skipped = 0;  // steps whose gradient was not finite
 };
 
-// Trains every parameter of `model`. Throws kInterrupted after storing a checkpoint on Ctrl-C.
+// Trains every parameter of `model`. Losses and gradients are sums over a step divided by its
+// learned tokens, whatever its size. Throws kInterrupted after storing a checkpoint on Ctrl-C.
+//
+// metrics.jsonl, one object a line: step; tokens and learned_tokens so far; epoch, how often all
+// documents were read; lr; grad_norm before clipping; loss since the line before, and validation,
+// each per learned token; the objective's parts; tokens_read_per_s; peak_fraction; seconds.
 TrainResult train(LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
                   std::span<const Sequence> validation, const TrainOptions& options);
 

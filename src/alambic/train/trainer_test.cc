@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <numeric>
 
 #include "alambic/autograd/ops.h"
 #include "alambic/autograd/ops_head.h"
@@ -71,7 +72,7 @@ std::vector<Sequence> documents(int count) {
 
 TrainOptions options(int64_t steps) {
   TrainOptions o;
-  o.steps = steps;
+  o.budget.steps = steps;
   o.tokens_per_step = 40;
   o.lr = 0.01;
   o.warmup = 2;
@@ -107,20 +108,108 @@ TEST(Schedule, WarmsUpAndFallsToItsFloor) {
   EXPECT_THROW(schedule_from_name("step"), Error);
 }
 
-TEST(BatchSampler, MeetsEveryDocumentOnceAnEpochAndGoesOnFromItsPosition) {
+// How often each document is in the first `steps` steps.
+std::vector<int> times_met(const std::vector<Sequence>& data, const Budget& budget, int64_t tokens,
+                           uint64_t seed) {
+  StepSampler sampler(data, seed);
+  std::vector<int> met(data.size());
+  for (int64_t step = 0; step < budget.steps; ++step) {
+    const bool last = step + 1 == budget.steps;
+    const Batch batch = sampler.next(last ? budget.last_step_tokens : tokens);
+    EXPECT_TRUE(batch.size() == 1 || token_count(batch) <= tokens);
+    for (const Sequence* s : batch) ++met[static_cast<size_t>(s - data.data())];
+  }
+  return met;
+}
+
+TEST(StepSampler, MeetsEveryDocumentAsOftenAsThereAreEpochs) {
   const std::vector<Sequence> data = documents(23);
-  BatchSampler sampler(data, 30, 7), other(data, 30, 7);
-  std::vector<int> seen(data.size());
-  size_t met = 0;
-  while (met < data.size()) {
-    for (const Sequence* s : sampler.next()) {
-      if (met++ < data.size()) ++seen[static_cast<size_t>(s - data.data())];
+  for (const int64_t tokens : {1, 7, 10, 30, 100, 10000}) {
+    for (const int epochs : {1, 2, 7}) {
+      const Budget budget = budget_of_epochs(data, epochs, tokens, 7);
+      EXPECT_EQ(times_met(data, budget, tokens, 7), std::vector<int>(data.size(), epochs))
+          << tokens << " tokens a step, " << epochs << " epochs";
     }
   }
-  for (const int count : seen) EXPECT_EQ(count, 1);
-  other.restore(sampler.epoch(), sampler.position());
-  EXPECT_EQ(sampler.next(), other.next());
+}
+
+TEST(StepSampler, AFractionOfAnEpochIsThatManyDocuments) {
+  const std::vector<Sequence> data = documents(10);
+  const auto sum = [&](double epochs) {
+    const Budget budget = budget_of_epochs(data, epochs, 25, 3);
+    const std::vector<int> met = times_met(data, budget, 25, 3);
+    for (const int times : met) {
+      EXPECT_GE(times, std::floor(epochs));
+      EXPECT_LE(times, std::ceil(epochs));
+    }
+    return std::accumulate(met.begin(), met.end(), 0);
+  };
+  EXPECT_EQ(sum(0.01), 1);
+  EXPECT_EQ(sum(0.5), 5);
+  EXPECT_EQ(sum(2.3), 23);
+  EXPECT_THROW(budget_of_epochs(data, 1e300, 25, 3), Error);
+}
+
+TEST(StepSampler, GoesOnFromItsPosition) {
+  const std::vector<Sequence> data = documents(23);
+  StepSampler sampler(data, 7), other(data, 7);
+  for (int step = 0; step < 40; ++step) {
+    other.restore(sampler.epoch(), sampler.position());
+    EXPECT_EQ(sampler.epochs(), other.epochs());
+    EXPECT_EQ(sampler.next(30), other.next(30));
+  }
   EXPECT_THROW(other.restore(0, 1000), Error);
+}
+
+TEST(MicroBatches, CutAStepWithoutChangingWhatItHolds) {
+  const std::vector<Sequence> data = documents(12);
+  StepSampler sampler(data, 1);
+  const Batch step = sampler.next(80);
+  for (const int64_t tokens : {1, 9, 20, 80, 1000}) {
+    Batch joined;
+    for (const Batch& piece : micro_batches(step, tokens)) {
+      EXPECT_TRUE(piece.size() == 1 || token_count(piece) <= tokens);
+      joined.insert(joined.end(), piece.begin(), piece.end());
+    }
+    EXPECT_EQ(joined, step);
+  }
+}
+
+TEST(Trainer, ReadsEveryDocumentOnceAnEpochWhateverTheAccumulation) {
+  const std::vector<Sequence> data = documents(11);
+  for (const int accumulation : {1, 3, 8}) {
+    Transformer model(tiny());
+    model.initialise(1);
+    TrainOptions o = options(0);
+    o.accumulation = accumulation;
+    o.budget = budget_of_epochs(data, 3, o.tokens_per_step, o.seed);
+    EXPECT_EQ(train(model, NextToken(), data, {}, o).tokens, 3 * token_count(data));
+  }
+}
+
+// The same sum over the same documents, in another order of additions.
+TEST(Trainer, AccumulationHardlyChangesTheWeights) {
+  const std::vector<Sequence> data = documents(12);
+  std::vector<std::vector<float>> results;
+  for (const int accumulation : {1, 4}) {
+    Transformer model(tiny());
+    model.initialise(5);
+    TrainOptions o = options(3);
+    o.accumulation = accumulation;
+    o.precision = Precision::kFp32;
+    o.adamw.eps = 1e-3;
+    train(model, NextToken(), data, {}, o);
+    results.push_back(weights_of(model));
+  }
+  for (size_t i = 0; i < results[0].size(); ++i) EXPECT_NEAR(results[0][i], results[1][i], 1e-4);
+}
+
+TEST(Trainer, RefusesDocumentsOfWhichNothingIsLearned) {
+  std::vector<Sequence> data = documents(3);
+  for (Sequence& s : data) s.prompt_tokens = static_cast<int>(s.tokens.size());
+  Transformer model(tiny());
+  model.initialise(1);
+  EXPECT_THROW(train(model, NextToken(), data, {}, options(1)), Error);
 }
 
 TEST(Trainer, OverfitsOneBatch) {
@@ -176,9 +265,10 @@ TEST(Checkpoint, IsRefusedForAnotherRunAndWhenDamaged) {
   set_trainable(model, true);
   AdamWOptimizer optimizer(model, {});
   const std::string path = directory + "/c.safetensors";
-  save_checkpoint(path, optimizer, {3, 50, 0, 2, 1.5, "mine"});
+  save_checkpoint(path, optimizer, {3, 50, 40, 0, 2, 1.5, "mine"});
   const TrainPosition position = load_checkpoint(path, optimizer, "mine");
   EXPECT_EQ(position.step, 3);
+  EXPECT_EQ(position.learned, 40);
   EXPECT_EQ(position.document, 2);
   EXPECT_THROW(load_checkpoint(path, optimizer, "another"), Error);
   std::filesystem::resize_file(path, 1000);

@@ -1,0 +1,260 @@
+// What the teacher of a run says: the stores that a run keeps, and how students read them.
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <map>
+#include <optional>
+
+#include "alambic/data/conversation.h"
+#include "alambic/data/signal_store.h"
+#include "alambic/distill/byte_alignment.h"
+#include "alambic/distill/encoding.h"
+#include "alambic/distill/endpoint_teacher.h"
+#include "alambic/distill/run_parts.h"
+#include "alambic/distill/vocabularies.h"
+#include "alambic/models/mask_token.h"
+
+namespace alambic {
+namespace {
+
+EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind) {
+  const EndpointRecipe& e = recipe.endpoint;
+  EndpointOptions o;
+  o.url = e.url;
+  o.model = recipe.teacher.model;
+  o.api = e.api;
+  o.key = endpoint_key(e.api_key_env);
+  o.system = e.system;
+  o.prompt_template = e.prompt_template;
+  o.keep_reasoning = e.reasoning == "keep";
+  o.concurrency = e.concurrency;
+  o.requests_per_minute = e.requests_per_minute;
+  o.timeout_seconds = e.timeout;
+  o.max_total_tokens = static_cast<int64_t>(std::min<uint64_t>(e.max_total_tokens, INT64_MAX));
+  o.max_cost = e.max_cost;
+  o.price_in = e.price_per_million_in;
+  o.price_out = e.price_per_million_out;
+  o.kind = kind;
+  o.count = kind == SignalKind::kTopK ? recipe.signals.count : 0;
+  o.text_temperature = recipe.signals.text_temperature;
+  o.max_new_tokens = recipe.signals.max_new_tokens;
+  o.max_tokens = recipe.data.max_tokens;
+  o.seed = recipe.seed;
+  return o;
+}
+
+// What all stores of a run have in common, as stores of texts.
+SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
+                               const Tokenizer& tokenizer) {
+  SignalHeader header;
+  header.teacher_id = teacher_name(recipe);
+  header.tokenizer_hash = tokenizer.hash();
+  header.prompt_template = card.prompt_template;
+  header.vocab_size = tokenizer.vocab_size();
+  header.seed = recipe.seed;
+  header.licence = recipe.provenance.teacher_licence;
+  header.terms = recipe.provenance.teacher_terms;
+  header.revision = recipe.provenance.teacher_revision;
+  header.begun = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  const SignalRecipe& s = recipe.signals;
+  header.sampling = dump_json(OrderedJson{{"texts", s.texts},
+                                          {"samples", s.samples},
+                                          {"temperature", s.text_temperature},
+                                          {"max_new_tokens", s.max_new_tokens}});
+  if (!recipe.has_endpoint() && !recipe.teacher.model.empty())
+    header.weights = weights_checksum(recipe.teacher.model);
+  if (recipe.has_endpoint()) describe_endpoint(endpoint_options(recipe, SignalKind::kText), header);
+  return header;
+}
+
+// Conversations of several answers, by what a row calls its prompt and text.
+using ConversationMap = std::map<std::pair<std::string_view, std::string_view>, const Example*>;
+
+ConversationMap conversations_of(std::span<const Example> examples) {
+  ConversationMap map;
+  for (const Example& e : examples) {
+    if (answers_in(e) > 1)
+      map.emplace(std::pair<std::string_view, std::string_view>(e.prompt, e.completion), &e);
+  }
+  return map;
+}
+
+// Which tokens of a row are the assistant's, where a user speaks between its answers; empty: all.
+// A teacher on this machine says nothing about the others; of texts alone, their example tells.
+std::vector<bool> learned_tokens(const SignalRow& row, const SignalHeader& header,
+                                 const ConversationMap& conversations, const ModelCard& card,
+                                 const RunTokenizers& tokenizers, const std::string& path) {
+  if (row.sample != 0) return {};
+  std::vector<bool> learned;
+  if (!row.signals.empty() && header.endpoint.empty()) {
+    learned.reserve(row.signals.size());
+    for (const TokenSignal& signal : row.signals) learned.push_back(!signal.ids.empty());
+  } else if (const auto found = conversations.find({row.prompt, row.text});
+             found != conversations.end()) {
+    const auto s = encode_example(tokenizers.teacher, card, *found->second,
+                                  std::max(card.canvas, static_cast<int>(row.tokens.size())));
+    if (!s || s->tokens != row.tokens) {
+      fail(ErrorCode::kCorruptData, "[{}] row {} is not conversation {} of the data", path,
+           row.example, found->second->id);
+    }
+    learned = s->learned;
+  }
+  if (!tokenizers.same && has_several_answers(learned)) {
+    fail(ErrorCode::kUnsupported,
+         "[signals] row {} is a conversation of several answers; for a student with a tokenizer "
+         "of its own a teacher comments on one",
+         row.example);
+  }
+  return learned;
+}
+
+// What a signal says of tokens that the student has: the others, MASK among them, are no
+// alternatives for it, as in memory. Empty where nothing is left.
+void keep_tokens(TokenSignal& signal, const std::vector<bool>& has_token) {
+  TokenSignal kept;
+  double sum = signal.tail;
+  for (size_t i = 0; i < signal.ids.size(); ++i) {
+    const auto id = static_cast<size_t>(signal.ids[i]);
+    if (id >= has_token.size() || !has_token[id]) continue;
+    kept.ids.push_back(signal.ids[i]);
+    kept.probabilities.push_back(signal.probabilities[i]);
+    sum += double{signal.probabilities[i]};
+  }
+  if (kept.ids.size() == signal.ids.size()) return;
+  if (kept.ids.empty() || sum <= 0) {
+    signal = {};
+    return;
+  }
+  for (float& p : kept.probabilities) p = static_cast<float>(p / sum);
+  kept.tail = static_cast<float>(signal.tail / sum);
+  signal = std::move(kept);
+}
+
+std::vector<bool> tokens_of(const Tokenizer& tokenizer) {
+  std::vector<bool> has(static_cast<size_t>(tokenizer.vocab_size()), true);
+  for (const TokenId id : rows_without_token(tokenizer, tokenizer.vocab_size()))
+    has[static_cast<size_t>(id)] = false;
+  if (const auto mask = tokenizer.find(kMaskToken)) has[static_cast<size_t>(*mask)] = false;
+  return has;
+}
+
+// A row as a student reads it that has the teacher's tokens.
+Sequence same_sequence(const SignalRow& row, const std::vector<bool>& has_token,
+                       std::vector<bool> learned, const std::string& path) {
+  for (const TokenId id : row.tokens) {
+    if (static_cast<size_t>(id) < has_token.size() && has_token[static_cast<size_t>(id)]) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] row {} holds token {}, which the student's tokenizer does not have", path,
+         row.example, id);
+  }
+  Sequence s{row.tokens, row.prompt_tokens, row.signals, std::move(learned)};
+  for (TokenSignal& signal : s.signals) keep_tokens(signal, has_token);
+  return s;
+}
+
+}  // namespace
+
+SignalSequences read_signal_sequences(const std::string& path, const ModelCard& card,
+                                      const RunTokenizers& tokenizers, int max_tokens,
+                                      std::span<const Example> examples) {
+  SignalSequences result;
+  std::vector<Sequence>& sequences = result.sequences;
+  std::optional<ByteAlignment> alignment;
+  if (!tokenizers.same) alignment.emplace(tokenizers.teacher, tokenizers.student);
+  const ConversationMap conversations = conversations_of(examples);
+  const std::vector<bool> has_token = tokens_of(tokenizers.student);
+  const SignalStore store = SignalStore::open(path);
+  store.for_each([&](const SignalRow& row) {
+    std::vector<bool> learned =
+        learned_tokens(row, store.header(), conversations, card, tokenizers, path);
+    if (alignment) {
+      if (auto s = alignment->sequence(row, card, max_tokens)) sequences.push_back(std::move(*s));
+    } else if (static_cast<int>(row.tokens.size()) <= max_tokens) {
+      sequences.push_back(same_sequence(row, has_token, std::move(learned), path));
+    }
+  });
+  if (alignment) result.aligned = alignment->share();
+  return result;
+}
+
+std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& card,
+                                      std::span<const Example> examples, const Tokenizer& tokenizer,
+                                      const RunOptions& options) {
+  const SignalHeader header = run_signal_header(recipe, card, tokenizer);
+  SignalStore store = SignalStore::create_or_resume(options.directory + "/answers.sqlite", header);
+  // The test file may have been changed since: an answer counts where it is to this prompt. One to
+  // another prompt stays, and this example takes the next number.
+  std::vector<SignalRequest> requests;
+  for (size_t i = 0; i < examples.size(); ++i) {
+    const auto index = static_cast<int64_t>(i);
+    int sample = 0;
+    while (store.contains(index, sample) && store.read(index, sample).prompt != examples[i].prompt)
+      ++sample;
+    requests.push_back({index, sample, &examples[i], true});
+  }
+  EndpointOptions ask = endpoint_options(recipe, SignalKind::kText);
+  // One cap for all that a run asks.
+  const Spending before = SignalStore::open(options.directory + "/signals.sqlite").spent();
+  if (ask.max_total_tokens > 0) {
+    ask.max_total_tokens = std::max<int64_t>(1, ask.max_total_tokens - before.tokens());
+  }
+  if (ask.max_cost > 0) ask.max_cost = std::max(1e-9, ask.max_cost - before.money);
+  EndpointTeacher endpoint(ask, tokenizer, card);
+  gather_signals(endpoint, requests, store);
+  std::vector<std::string> answers(examples.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (store.contains(requests[i].example, requests[i].sample))
+      answers[i] = store.read(requests[i].example, requests[i].sample).text;
+  }
+  return answers;
+}
+
+SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
+                                   const RunModel& teacher, const RunTokenizers& tokenizers,
+                                   const RunOptions& options) {
+  const SignalRecipe& s = recipe.signals;
+  const Tokenizer& tokenizer = tokenizers.teacher;
+  const SignalKind kind = s.kind == "draws"  ? SignalKind::kDraws
+                          : s.kind == "topk" ? SignalKind::kTopK
+                                             : SignalKind::kText;
+  SignalHeader header = run_signal_header(recipe, teacher.card, tokenizer);
+  header.kind = kind;
+  header.draws_or_k = kind == SignalKind::kText ? 0 : s.count;
+  header.temperature = s.temperature;
+  const std::string path = options.directory + "/signals.sqlite";
+  SignalStore store = SignalStore::create_or_resume(path, header);
+  std::vector<SignalRequest> requests;
+  for (size_t i = 0; i < data.train.size(); ++i) {
+    const auto example = static_cast<int64_t>(i);
+    if (s.texts != "teacher") requests.push_back({example, 0, &data.train[i], false});
+    if (s.texts == "gold") continue;
+    for (int k = 0; k < s.samples; ++k) requests.push_back({example, 1 + k, &data.train[i], true});
+  }
+  for (size_t i = 0; i < data.prompts.size(); ++i) {
+    const auto example = static_cast<int64_t>(data.train.size() + i);
+    for (int k = 0; k < s.samples; ++k)
+      requests.push_back({example, 1 + k, &data.prompts[i], true});
+  }
+  if (recipe.has_endpoint()) {
+    EndpointTeacher endpoint(endpoint_options(recipe, kind), tokenizer, teacher.card);
+    gather_signals(endpoint, requests, store);
+    return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens,
+                                 data.train);
+  }
+  LocalTeacherOptions ask;
+  ask.kind = kind;
+  ask.count = s.count;
+  ask.temperature = s.temperature;
+  ask.text_temperature = s.text_temperature;
+  ask.max_new_tokens = s.max_new_tokens;
+  ask.max_tokens = recipe.data.max_tokens;
+  ask.seed = recipe.seed;
+  ask.precision = Precision::kFp32;
+  LocalTeacher local(*teacher.model, tokenizer, teacher.card, header.teacher_id, ask);
+  gather_signals(local, requests, store);
+  return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, data.train);
+}
+
+}  // namespace alambic
