@@ -1,4 +1,4 @@
-# make quickstart | test | build | deps | lint | sanitize | bench | clean. Each is safe to run again.
+# make quickstart | test | build | deps | lint | sanitize | oracles | oracles-torch | bench | clean. Each is safe to run again.
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -8,13 +8,17 @@ DEPS := g++ cmake ninja-build ccache pkg-config clang-format-14 clang-tidy-14 py
   libsqlite3-dev zlib1g-dev libssl-dev libboost1.81-dev libcurl4-openssl-dev libdnnl-dev libgtest-dev libbenchmark-dev
 
 # The program alone; `make test` builds the tests too.
-.PHONY: deps configure build test quickstart lint format sanitize bench clean
+.PHONY: deps configure build test quickstart lint format sanitize oracles oracles-torch bench clean
 
 # Installs only what dpkg does not know yet, so a second run needs neither network nor root.
-deps:
-	@missing=""; for p in $(DEPS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+define install
+	@missing=""; for p in $(1); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
 	if [ -n "$$missing" ]; then echo "installing:$$missing"; \
 	  $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endef
+
+deps:
+	$(call install,$(DEPS))
 
 configure: deps
 	@mkdir -p build
@@ -25,7 +29,7 @@ build: configure
 
 test: configure
 	@cmake --build --preset release -j $(JOBS)
-	@ctest --preset release -j $(JOBS)
+	@ctest --preset release -j $(JOBS) --output-junit tests.xml
 
 quickstart: build
 	@build/release/alambic distill examples/quickstart.toml --run-dir runs/quickstart --overwrite
@@ -41,6 +45,19 @@ sanitize: deps
 	@cmake --preset sanitize >/dev/null
 	@cmake --build --preset sanitize -j $(JOBS)
 	@ctest --preset sanitize -j $(JOBS)
+
+# Independent programs that tests compare with, by pip, in a Python of their own; `make test` uses it where it is there.
+# `installed` is the list that it was made of: a changed list makes it anew.
+build/oracles/installed: tests/golden/oracles.txt
+	$(call install,python3 python3-venv)
+	@echo "bringing the packages of $< to $(@D)"
+	@python3 -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@cp $< $@
+
+oracles: build/oracles/installed configure
+	@cmake --build --preset release -j $(JOBS) --target alambic text_test models_test
+	@ctest --preset release -j $(JOBS) -L oracle
 
 bench: build
 	@build/release/alambic bench

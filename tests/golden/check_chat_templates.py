@@ -1,11 +1,12 @@
-"""Compares alambic's rendering of real chat templates with Python jinja2's, byte for byte.
+"""Compares alambic's rendering of chat templates with Python jinja2's, byte for byte.
 
-The templates are other people's and are not stored here; point this at a folder of *.jinja files:
-    python3 tests/golden/check_chat_templates.py build/release/src/alambic/text/text_test FOLDER
+Run from the repository root with `jinja2` installed:
+    build/oracles/bin/python tests/golden/check_chat_templates.py build/release/src/alambic/text/text_test [FOLDER ...]
 
-Every template meets conversations with and without system message, several turns, tools, tool calls
-and results, content in parts, add_generation_prompt and enable_thinking. Where Python raises, alambic
-must refuse too. Wants `transformers` and `jinja2`.
+The built-in templates and those of tests/golden/templates take part. Published templates are other people's and are not
+stored here; name folders of *.jinja files to add them. Every template meets conversations with and without system message,
+several turns, tools, tool calls and results, content in parts, add_generation_prompt and enable_thinking. Where Python
+raises, alambic must refuse too.
 """
 
 import collections
@@ -19,6 +20,7 @@ import sys
 import tempfile
 
 from chat_oracle import NOW, render
+from oracle import HERE
 
 TOOLS = [
     {"type": "function", "function": {
@@ -91,23 +93,33 @@ def matrix():
                          "variables": variables, "now": NOW}
 
 
+def asked(program, test, **variables):
+    subprocess.run([program, f"--gtest_filter={test}"], check=True, stdout=subprocess.DEVNULL,
+                   env=os.environ | {"TZ": "UTC"} | variables)
+
+
 def main():
-    program, folder = sys.argv[1:3]
-    paths = sorted(pathlib.Path(folder).rglob("*.jinja"))
+    program, *folders = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as directory:
+        asked(program, "BuiltinTemplate.IsWrittenForThePythonCheck", ALAMBIC_EXPORT_DIR=directory)
+        paths = [path for folder in (directory, HERE / "templates", *folders)
+                 for path in sorted(pathlib.Path(folder).rglob("*.jinja"))]
+        compare(program, [(path.name, path.read_text(encoding="utf-8")) for path in paths])
+
+
+def compare(program, templates):
     cases = []
-    for path in paths:
-        source = path.read_text(encoding="utf-8")
+    for path, source in templates:
         for name, case in matrix():
             text, spans = render(source, copy.deepcopy(case))
-            cases.append((path.name, name, case | {"template": source}, text, spans))
+            cases.append((path, name, case | {"template": source}, text, spans))
     with tempfile.TemporaryDirectory() as directory:
         file = pathlib.Path(directory) / "cases.jsonl"
         file.write_text("".join(json.dumps(case[2]) + "\n" for case in cases))
-        subprocess.run([program, "--gtest_filter=ChatTemplate.RendersForThePythonCheck"], check=True,
-                       stdout=subprocess.DEVNULL, env=os.environ | {"ALAMBIC_CHAT_CASES": str(file), "TZ": "UTC"})
+        asked(program, "ChatTemplate.RendersForThePythonCheck", ALAMBIC_CHAT_CASES=str(file))
         results = [json.loads(line) for line in (file.parent / "cases.jsonl.out").read_text().splitlines()]
     count = collections.Counter()
-    whole = {path.name for path in paths}
+    whole = {path for path, _ in templates}
     for (path, name, case, text, spans), result in zip(cases, results, strict=True):
         same = text == result.get("text") and (text is None or spans == result["generated"])
         count["equal" if same and text is not None else "both refuse" if same else "different"] += 1
@@ -117,7 +129,7 @@ def main():
         print(f"{path}: {name}, tools {case['tools'] is not None}, prompt {case['add_generation_prompt']}, "
               f"thinking {case['variables'].get('enable_thinking')}:\n  python  {text if text is not None else spans!r}\n"
               f"  alambic {result.get('text', result.get('error'))!r}"[:1500])
-    print(f"{len(whole)} of {len(paths)} templates are right in every case; cases: {dict(count)}")
+    print(f"{len(whole)} of {len(templates)} templates are right in every case; cases: {dict(count)}")
     sys.exit(count["different"] > 0)
 
 

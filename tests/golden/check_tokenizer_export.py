@@ -1,7 +1,7 @@
 """Checks that Python's `tokenizers` opens what alambic trains and saves, and gives the same ids and texts.
 
 Run from the repository root with `tokenizers` installed:
-    python3 tests/golden/check_tokenizer_export.py build/release/src/alambic/text/text_test
+    build/oracles/bin/python tests/golden/check_tokenizer_export.py build/release/src/alambic/text/text_test
 """
 
 import json
@@ -11,9 +11,10 @@ import subprocess
 import sys
 import tempfile
 
-from tokenizers import Tokenizer
+from oracle import HERE, need
 
-HERE = pathlib.Path(__file__).parent
+need("tokenizers")
+from tokenizers import Tokenizer  # noqa: E402
 
 
 def main():

@@ -1,10 +1,10 @@
 """Compares alambic's tokenizers with Python's `tokenizers` and `sentencepiece` on a large mixed corpus.
 
-Run from the repository root with `tokenizers`, `sentencepiece`, `protobuf`, `gguf` and `numpy` installed
-(last run with 0.23.3, 0.2.3, 7.36, 0.19):
-    python3 tests/golden/check_tokenizers.py build/release/src/alambic/text/text_test DATA [LINES [NAME ...]]
+Run from the repository root with `tokenizers`, `sentencepiece`, `protobuf`, `gguf` and `numpy` installed:
+    build/oracles/bin/python tests/golden/check_tokenizers.py build/release/src/alambic/text/text_test [LINES [DATA [NAME ...]]]
 
-DATA is a folder of text files (txt, json, jsonl, gz), read recursively; if it holds tokenizer_vectors and
+DATA, the shared data unless told, is a folder of text files (txt, json, jsonl, gz), read recursively; if it holds
+tokenizer_vectors and
 weights_tinystories656K, the published vocabularies in them take part. LINES of it (100,000 unless told) and
 synthetic ones are encoded by a tokenizer of every kind, trained here on a sample; ids, decoded texts and the ids
 of the exported tokenizer.json are compared. Prints a line for each tokenizer, and the first differences.
@@ -21,10 +21,13 @@ import subprocess
 import sys
 import tempfile
 
-import numpy
-import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
-from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers,
+from oracle import DATA, need, need_data
+
+need("numpy", "tokenizers", "sentencepiece", "gguf")
+import numpy  # noqa: E402
+import sentencepiece  # noqa: E402
+from sentencepiece import sentencepiece_model_pb2  # noqa: E402
+from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers,  # noqa: E402
                         processors, trainers)
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -278,9 +281,12 @@ def differences(label, texts, want, got, shown=2):
 
 
 def main():
-    program, data = sys.argv[1], pathlib.Path(sys.argv[2])
-    count = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
+    program = sys.argv[1]
+    count = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
+    data = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else DATA
     only = set(sys.argv[4:])
+    if data == DATA:
+        need_data("tokenizer_vectors", "weights_tinystories656K")
     rng = random.Random(5)
     lines = real_lines(data, count * 4 // 5, rng)
     lines += synthetic_lines(count - len(lines), rng)

@@ -1,7 +1,7 @@
-"""Records what Python's jinja2, set up by transformers, makes of templates, for chat_template_test.cc.
+"""Records what Python's jinja2, set up as by transformers, makes of templates, for chat_template_test.cc.
 
-Run from the repository root with `transformers` and `jinja2` (recorded with 5.23 and 3.1.6):
-    python3 tests/golden/make_chat_goldens.py
+Run from the repository root with `jinja2` (recorded with 3.1.6):
+    build/oracles/bin/python tests/golden/make_chat_goldens.py
 
 Writes chat_templates.json beside itself: {"contexts": {name: input}, "cases": [...]}, a case being
 [context, template, text, spans], where text is null for a template that Python refuses, and spans, the

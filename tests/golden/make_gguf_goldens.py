@@ -1,8 +1,9 @@
 """Records tests/golden/gguf/: blocks of every type, and small models in GGUF files made by llama.cpp's own converter.
 
-Run: python3 tests/golden/make_gguf_goldens.py LLAMA_CPP
-Needs the PyPI packages numpy, torch and transformers (recorded with numpy 2.4, torch 2.15, transformers 5.23) and a source tree
-of llama.cpp for its package gguf and its converter (recorded with the one inside the source package of llama-cpp-python 0.3.36).
+Run: python3 tests/golden/make_gguf_goldens.py [LLAMA_CPP]
+Needs the PyPI packages numpy and gguf for the blocks; torch and transformers for mixed.gguf, which is left alone without them
+(recorded with numpy 2.4, torch 2.15, transformers 5.23); and for the models a source tree of llama.cpp, for its converter and its
+own package gguf (recorded with the one inside the source package of llama-cpp-python 0.3.36).
 
 blocks.bin: for each type of TYPES, 256 numbers as they lie in a file, then as floats; random bits in all places but
 the scales, which are random halves of ordinary size. rounded.bin: 512 floats, then those in Q8_0, Q4_0, F16 and BF16 as the
@@ -10,21 +11,20 @@ package gguf rounds them. NAME.gguf: the checkpoint tests/golden/families/NAME, 
 LLaMA with a type of its own in every place, made tensor by tensor; mixed.json: transformers' logits with its dequantised weights.
 """
 
+import importlib.util
 import json
 import pathlib
 import sys
 
-import numpy as np
-import torch
-import transformers as hf
+from oracle import HERE, need
 
-LLAMA_CPP = pathlib.Path(sys.argv[1])
-sys.path[:0] = [str(LLAMA_CPP), str(LLAMA_CPP / "gguf-py")]
-import gguf  # noqa: E402: the one of that tree
-from conversion import get_model_class  # noqa: E402
-from conversion.base import ModelBase  # noqa: E402
+LLAMA_CPP = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else None
+if LLAMA_CPP:
+    sys.path[:0] = [str(LLAMA_CPP), str(LLAMA_CPP / "gguf-py")]
+need("numpy", "gguf")
+import gguf  # noqa: E402: the one of that tree, if there is one
+import numpy as np  # noqa: E402
 
-HERE = pathlib.Path(__file__).parent
 OUT = HERE / "gguf"
 Type = gguf.GGMLQuantizationType
 TYPES = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"]
@@ -67,6 +67,8 @@ def record_blocks(rng):
 
 
 def convert(name, kind):
+    from conversion import get_model_class
+    from conversion.base import ModelBase
     folder = HERE / "families" / name
     hparams = ModelBase.load_hparams(folder, False)
     # What the converter expects of older files.
@@ -92,6 +94,8 @@ NAMES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "
 
 
 def record_mixed(rng):
+    import torch
+    import transformers as hf
     dim, ffn, heads, vocabulary = 32, 256, 4, 67
     config = hf.LlamaConfig(vocab_size=vocabulary, hidden_size=dim, intermediate_size=ffn, num_hidden_layers=3,
                             num_attention_heads=heads, num_key_value_heads=heads, max_position_embeddings=64,
@@ -152,6 +156,8 @@ def record_mixed(rng):
 OUT.mkdir(exist_ok=True)
 draws = np.random.default_rng(4)
 record_blocks(draws)
-record_mixed(draws)
-for model_name, file_type in CONVERTED.items():
-    convert(model_name, file_type)
+if importlib.util.find_spec("transformers"):
+    record_mixed(draws)
+if LLAMA_CPP:
+    for model_name, file_type in CONVERTED.items():
+        convert(model_name, file_type)

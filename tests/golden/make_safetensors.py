@@ -3,12 +3,12 @@
 Run: python3 tests/golden/make_safetensors.py   (needs the PyPI packages numpy and safetensors >= 0.8)
 """
 
-import pathlib
+from oracle import HERE, need
 
-import numpy as np
-from safetensors import TensorSpec, serialize
+need("numpy", "safetensors")
+import numpy as np  # noqa: E402
+from safetensors import TensorSpec, serialize  # noqa: E402
 
-HERE = pathlib.Path(__file__).parent
 ARRAYS = {
     "layers.0.weight": ("float32", (np.arange(6, dtype=np.float32) - 2.5).reshape(2, 3)),
     "half": ("float16", np.array([[1.0, -2.0], [65504.0, 2.0**-24]], dtype=np.float16)),

@@ -1,8 +1,9 @@
 """Records what Python's `tokenizers` makes of a varied corpus, for src/alambic/text/*_test.cc.
 
 Run from the repository root with `tokenizers` and `sentencepiece` installed (recorded with 0.23 and 0.2.3):
-    python3 tests/golden/make_tokenizer_goldens.py [DIRECTORY_WITH_TINYSTORIES_TOKENIZER]
+    python3 tests/golden/make_tokenizer_goldens.py [--kept] [DIRECTORY_WITH_TINYSTORIES_TOKENIZER]
 
+With --kept the tokenizers that lie here are read, not trained anew: `tokenizers` breaks ties of its training by chance.
 Writes beside itself:
     tokenizer_texts.json       the corpus: one list of strings
     tokenizer_NAME.json        small tokenizers made here, as `tokenizers` saves them
@@ -19,8 +20,11 @@ import random
 import sys
 import tempfile
 
-import sentencepiece
-from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers,
+from oracle import need
+
+need("tokenizers", "sentencepiece")
+import sentencepiece  # noqa: E402
+from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers,  # noqa: E402
                         processors, trainers)
 
 HERE = pathlib.Path(__file__).parent
@@ -181,7 +185,7 @@ def affixes(texts):
     return tokenizer
 
 
-def record_sentencepiece(texts):
+def record_sentencepiece(texts, kept):
     latin = [text for text in texts if text.isascii() and "<" not in text and "\n" not in text and "\0" not in text]
     with tempfile.TemporaryDirectory() as folder:
         sample, rules = pathlib.Path(folder) / "sample.txt", pathlib.Path(folder) / "rules.tsv"
@@ -193,9 +197,10 @@ def record_sentencepiece(texts):
                              remove_extra_whitespaces=False, user_defined_symbols="<|user|>")}
         for kind, options in kinds.items():
             stem = str(HERE / f"tokenizer_spm_{kind}")
-            sentencepiece.SentencePieceTrainer.train(input=str(sample), model_prefix=stem, hard_vocab_limit=False,
-                                                     minloglevel=2, num_threads=1, **options)
-            pathlib.Path(stem + ".vocab").unlink()
+            if not kept:
+                sentencepiece.SentencePieceTrainer.train(input=str(sample), model_prefix=stem, hard_vocab_limit=False,
+                                                         minloglevel=2, num_threads=1, **options)
+                pathlib.Path(stem + ".vocab").unlink()
             model = sentencepiece.SentencePieceProcessor(model_file=stem + ".model")
             rows = []
             for text in texts:
@@ -223,17 +228,21 @@ def record(name, tokenizer, texts):
 
 
 def main():
+    arguments = sys.argv[1:]
+    kept = "--kept" in arguments
+    folders = [argument for argument in arguments if argument != "--kept"]
     texts = corpus()
     (HERE / "tokenizer_texts.json").write_text(json.dumps(texts, indent=0) + "\n")
     # The same rule stands in train_bpe_test.cc.
     learn = [text for text in texts if len(text) < 600 and "<|" not in text]
     for make in (byte_level, metaspace, digits, words, unigram, wordpiece, affixes):
-        tokenizer = make(learn)
-        tokenizer.save(str(HERE / f"tokenizer_{make.__name__}.json"), pretty=False)
-        record(make.__name__, tokenizer, texts)
-    record_sentencepiece(texts)
-    if len(sys.argv) > 1:
-        record("tinystories", Tokenizer.from_file(sys.argv[1] + "/tokenizer.json"), texts)
+        path = str(HERE / f"tokenizer_{make.__name__}.json")
+        if not kept:
+            make(learn).save(path, pretty=False)
+        record(make.__name__, Tokenizer.from_file(path), texts)
+    record_sentencepiece(texts, kept)
+    for folder in folders:
+        record("tinystories", Tokenizer.from_file(folder + "/tokenizer.json"), texts)
 
 
 main()
