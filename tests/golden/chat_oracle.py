@@ -5,6 +5,7 @@ check_chat_oracle.py holds this against its own environment.
 """
 
 import datetime
+import functools
 import json
 import os
 import time
@@ -78,13 +79,14 @@ def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=Fa
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
-def environment():
+@functools.lru_cache(maxsize=16)
+def compiled(source):
     made = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
     made.filters["tojson"] = tojson
     made.globals.update(raise_exception=raise_exception, strftime_now=strftime_now, dict=Dictionary(), namespace=Namespace)
     made.written, made.spans = [], []
-    return made
+    return made.from_string(source)
 
 
 def variables_of(case):
@@ -105,9 +107,12 @@ def outcome(write, case):
 
 def render(source, case):
     def write(variables):
-        made = environment()
-        for block in made.from_string(source).generate(**variables):
-            made.written.append(block)
-        return "".join(made.written), made.spans
+        template = compiled(source)
+        written, spans = template.environment.written, template.environment.spans
+        written.clear()
+        spans.clear()
+        for block in template.generate(**variables):
+            written.append(block)
+        return "".join(written), list(spans)
 
     return outcome(write, case)
