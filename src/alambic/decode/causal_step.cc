@@ -78,8 +78,8 @@ void CausalStep::add_rows(CausalSession& running, int sessions, Part& part) {
   const GenerateOptions& options = session.options();
   const bool masks = running.source == DraftSource::kMasks;
   part.begin = static_cast<int64_t>(tokens_.size());
-  part.sure =
-      static_cast<int>(std::min<size_t>(session.pending.size(), static_cast<size_t>(budget_)));
+  part.sure = static_cast<int>(std::min<size_t>(
+      session.pending.size(), static_cast<size_t>(std::min(budget_, running.piece))));
   budget_ -= part.sure;
   part.settles = static_cast<size_t>(part.sure) == session.pending.size();
   part.plan = part.settles ? plan(running, sessions) : DraftPlan{};
@@ -214,9 +214,12 @@ void CausalStep::run(std::span<const std::unique_ptr<CausalSession>> sessions,
   renews_ = patience_.drafted >= Patience::kRenewal;
   bool steady = true;  // no prompt is read
   bool plain = true;   // nothing is verified or drafted
+  const auto taking_part =
+      std::count_if(sessions.begin(), sessions.end(), [](const auto& s) { return s->piece > 0; });
   for (size_t i = 0; i < sessions.size(); ++i) {
-    steady = steady && sessions[i]->session.pending.size() == 1;
-    add_rows(*sessions[i], static_cast<int>(sessions.size()), parts_[i]);
+    const size_t pending = sessions[i]->session.pending.size();
+    add_rows(*sessions[i], static_cast<int>(taking_part), parts_[i]);
+    steady = steady && (pending == 1 || parts_[i].sure == 0);
     plain = plain && parts_[i].rows == parts_[i].sure;
   }
   const auto rows = static_cast<int64_t>(tokens_.size());

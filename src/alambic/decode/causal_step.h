@@ -57,6 +57,8 @@ struct CausalSession {
   int plan_age = 0;           // steps since
   int planned_for = 0;        // sessions in the forward; 0: no plan was made
   bool news = false;          // drafts were judged since
+  // Of what is pending, at most so many tokens are read in a step; 0: the session waits.
+  int piece = kForwardRows;
 };
 
 class CausalStep {
@@ -68,9 +70,9 @@ class CausalStep {
   CausalStep(const LanguageModel& model, RowCost& cost, Patience patience)
       : model_(model), cost_(cost), patience_(patience) {}
 
-  // Sessions must not be done, and share one precision. Each reads a piece of what is pending, and
-  // those that have read it all settle tokens. Those beyond the row budget of a forward wait, which
-  // changes nothing that they write.
+  // Sessions must not be done, and share one precision; one at least must not wait. Each reads a
+  // piece of what is pending, and those that have read it all settle tokens. Those beyond the row
+  // budget of a forward wait. Neither pieces nor waiting change anything that is written.
   void run(std::span<const std::unique_ptr<CausalSession>> sessions, const Observer& observer = {},
            bool observes_logits = false);
   Patience patience() const { return patience_; }

@@ -17,6 +17,7 @@
 // this model was not trained for, kCorruptData for a model whose logits are not numbers.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -90,6 +91,8 @@ struct GenerateOptions {
   int remask_steps = 0;  // rounds in which the least sure tokens are written once more
   // Sees every state of the text; null: nobody does.
   const RefinementSink* watch = nullptr;
+  // Diffusion only. Looked at before each forward: once true, the generation throws kInterrupted.
+  const std::atomic<bool>* abandoned = nullptr;
 };
 
 // Drafts of one distance: the first stands behind the last settled token.

@@ -90,6 +90,7 @@ class BlockWriter {
   }
 
   View forward(std::span<const TokenId> clean, std::span<const TokenId> block) {
+    session_.require_reader();
     const auto clean_rows = static_cast<int>(clean.size());
     const auto block_rows = static_cast<int>(block.size());
     const int start = session_.cache.length();

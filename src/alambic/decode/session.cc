@@ -162,6 +162,12 @@ std::vector<Choice> Session::draft(const HeadRows& rows, int64_t first, int64_t 
   return drafts;
 }
 
+void Session::require_reader() const {
+  if (options_.abandoned != nullptr && *options_.abandoned) {
+    fail(ErrorCode::kInterrupted, "[decode] nobody waits for this text any more");
+  }
+}
+
 void Session::count_forward(int64_t rows) {
   ++result_.forwards;
   result_.rows += rows;
@@ -177,10 +183,13 @@ void Session::count_drafts(int judged, int accepted) {
 }
 
 void prefill(const LanguageModel& model, Session& session, size_t keep) {
+  constexpr size_t kAbandonedRows = 128;  // at most, before it is noticed
   const NoGrad no_grad;
-  while (session.pending.size() > keep) {
-    const auto rows =
-        static_cast<int>(std::min<size_t>(session.pending.size() - keep, kForwardRows));
+  const size_t piece = session.options().abandoned != nullptr ? kAbandonedRows : kForwardRows;
+  const size_t rest = std::min(keep, piece);
+  while (session.pending.size() > rest) {
+    session.require_reader();
+    const auto rows = static_cast<int>(std::min(session.pending.size() - rest, piece));
     const Forward forward{{{rows, session.cache.length(), true, {}, &session.cache}},
                           session.options().precision};
     model.hidden(std::span(session.pending).first(static_cast<size_t>(rows)), forward);

@@ -45,6 +45,8 @@ class Session {
   // nothing; ends early where the text would.
   std::vector<Choice> draft(const HeadRows& rows, int64_t first, int64_t count);
 
+  // Throws kInterrupted where nobody waits for this text any more.
+  void require_reader() const;
   void count_forward(int64_t rows);
   // Of `judged` drafts the first `accepted` stood.
   void count_drafts(int judged, int accepted);
@@ -76,7 +78,8 @@ void validate_prompt(const ModelConfig& config, const Prompt& prompt, int room);
 // Throws kInvalidArgument unless the model can write every choice within `room` tokens.
 void validate_choices(const TokenTrie& trie, const ModelConfig& config, int vocabulary, int room);
 
-// Reads pending tokens into the cache, all but the last `keep` of them.
+// Reads pending tokens into the cache, all but the last `keep` of them; in smaller pieces where the
+// generation may be abandoned.
 void prefill(const LanguageModel& model, Session& session, size_t keep);
 
 // Logits of `rows` hidden rows from `first` on: [rows, vocab]

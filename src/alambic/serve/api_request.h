@@ -1,9 +1,10 @@
 // The bodies of POST /v1/completions and POST /v1/chat/completions (the OpenAI API, as its clients
 // send them in 2026), read and bounded.
 //
-// Every list and number has a bound. A field that is known and cannot be honoured is refused by
-// name; a field that nobody knows is ignored. Null means absent. Thread safety: pure functions.
-// Errors: ApiError with status 400 that names the field.
+// Every list and number has a bound. A field that cannot be honoured is refused by name, whether
+// this server knows it or not, for it might have changed the answer; the known ones that change no
+// text pass, and so do values that ask for nothing. Null means absent. Thread safety: pure
+// functions. Errors: ApiError with status 400 that names the field.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +22,15 @@ namespace alambic {
 inline constexpr int kMaxTopLogprobs = 20;
 inline constexpr int kMaxChoices = 8;
 
+enum class ApiRoute { kCompletions, kChat };
+
 // What both routes have in common.
 struct SamplingRequest {
   std::string model;  // empty: whatever is served
   bool stream = false;
   bool include_usage = false;  // in a stream
   std::optional<int> max_tokens;
+  bool default_tokens = false;  // max_tokens is the API's, nobody asked for it
   double temperature = 1, top_p = 1;
   int top_k = 0;                 // 0: all
   std::optional<uint64_t> seed;  // absent: another one each time
@@ -47,7 +51,8 @@ struct CompletionRequest {
 
 struct ChatRequest {
   SamplingRequest sampling;
-  // [{"role": system, user or assistant, "content": text}, ...]; parts of text are joined.
+  // [{"role": system, user, assistant or tool, "content": text, ...}, ...]; parts of text are
+  // joined, arguments of tool calls are objects, and what else clients put there is kept.
   OrderedJson messages;
   OrderedJson variables = OrderedJson::object();  // "chat_template_kwargs", for the template
 };

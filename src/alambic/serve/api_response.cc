@@ -39,13 +39,14 @@ OrderedJson finish_or_null(const ChoiceResult& choice) {
 std::string sse_event(const OrderedJson& data) { return "data: " + dump_json(data) + "\n\n"; }
 
 ResponseFormat::ResponseFormat(ApiRoute route, Tokenizer tokenizer, std::string model,
-                               bool logprobs)
+                               const SamplingRequest& request)
     : route_(route),
       tokenizer_(std::move(tokenizer)),
       model_(std::move(model)),
       id_(random_name(route == ApiRoute::kChat ? "chatcmpl" : "cmpl")),
       created_(static_cast<int64_t>(std::time(nullptr))),
-      logprobs_(logprobs) {}
+      logprobs_(request.logprobs),
+      include_usage_(request.include_usage) {}
 
 OrderedJson ResponseFormat::envelope(const char* object) const {
   return {{"id", id_},
@@ -53,6 +54,13 @@ OrderedJson ResponseFormat::envelope(const char* object) const {
           {"created", created_},
           {"model", model_},
           {"choices", OrderedJson::array()}};
+}
+
+OrderedJson ResponseFormat::chunk_envelope() const {
+  OrderedJson body =
+      envelope(route_ == ApiRoute::kChat ? "chat.completion.chunk" : "text_completion");
+  if (include_usage_) body["usage"] = nullptr;
+  return body;
 }
 
 // A token that is part of a character has no text of its own; its bytes are spelled out.
@@ -139,7 +147,7 @@ OrderedJson ResponseFormat::whole(const std::vector<ChoiceResult>& choices,
 }
 
 OrderedJson ResponseFormat::opening(int choice) const {
-  OrderedJson body = envelope("chat.completion.chunk");
+  OrderedJson body = chunk_envelope();
   body["choices"].push_back({{"index", choice},
                              {"delta", {{"role", "assistant"}, {"content", ""}}},
                              {"logprobs", nullptr},
@@ -149,7 +157,7 @@ OrderedJson ResponseFormat::opening(int choice) const {
 
 OrderedJson ResponseFormat::chunk(int index, const ChoiceResult& part) const {
   const bool chat = route_ == ApiRoute::kChat;
-  OrderedJson body = envelope(chat ? "chat.completion.chunk" : "text_completion");
+  OrderedJson body = chunk_envelope();
   OrderedJson choice = {{"index", index}};
   if (chat) {
     choice["delta"] = OrderedJson::object();
@@ -164,8 +172,7 @@ OrderedJson ResponseFormat::chunk(int index, const ChoiceResult& part) const {
 }
 
 OrderedJson ResponseFormat::usage_chunk(const TokenUsage& usage) const {
-  OrderedJson body =
-      envelope(route_ == ApiRoute::kChat ? "chat.completion.chunk" : "text_completion");
+  OrderedJson body = chunk_envelope();
   body["usage"] = to_json(usage);
   return body;
 }

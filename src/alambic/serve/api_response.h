@@ -6,11 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "alambic/serve/api_request.h"
 #include "alambic/serve/choice_writer.h"
 
 namespace alambic {
-
-enum class ApiRoute { kCompletions, kChat };
 
 struct ChoiceResult {
   std::string text;
@@ -24,16 +23,19 @@ struct TokenUsage {
 
 class ResponseFormat {
  public:
-  ResponseFormat(ApiRoute route, Tokenizer tokenizer, std::string model, bool logprobs);
+  ResponseFormat(ApiRoute route, Tokenizer tokenizer, std::string model,
+                 const SamplingRequest& request);
 
   OrderedJson whole(const std::vector<ChoiceResult>& choices, const TokenUsage& usage) const;
-  // Stream chunks: the first one of a chat choice names the role; `part` holds what is new.
+  // Stream chunks: the first one of a chat choice names the role; `part` holds what is new. Where
+  // usage_chunk() is to come, those before it have a usage of null.
   OrderedJson opening(int choice) const;
   OrderedJson chunk(int choice, const ChoiceResult& part) const;
   OrderedJson usage_chunk(const TokenUsage& usage) const;
 
  private:
   OrderedJson envelope(const char* object) const;
+  OrderedJson chunk_envelope() const;
   OrderedJson logprobs(const std::vector<TokenRecord>& tokens) const;
   OrderedJson chat_entry(TokenId token, const std::string& bytes, double log_probability) const;
   std::string name_of(TokenId token, const std::string& bytes) const;
@@ -42,7 +44,7 @@ class ResponseFormat {
   Tokenizer tokenizer_;
   std::string model_, id_;
   int64_t created_;
-  bool logprobs_;
+  bool logprobs_, include_usage_;
 };
 
 // "data: {...}\n\n"

@@ -1,12 +1,11 @@
 #include "alambic/serve/engine.h"
 
 #include <algorithm>
-#include <new>
 #include <stdexcept>
 #include <utility>
 
-#include "alambic/autograd/ops.h"
 #include "alambic/base/error.h"
+#include "alambic/base/progress.h"
 
 namespace alambic {
 namespace {
@@ -19,37 +18,6 @@ DraftSource draft_source(DecodeMode mode) {
 }
 
 }  // namespace
-
-std::vector<ScoredToken> score_tokens(const LanguageModel& model, std::span<const TokenId> tokens,
-                                      const GenerateOptions& options, int top, KvCache& cache) {
-  constexpr size_t kRows = 128;  // logits of so many rows at a time
-  const NoGrad no_grad;
-  Sampler sampler(model.config(), options, 0);
-  std::vector<ScoredToken> scored;
-  scored.reserve(tokens.size());
-  for (size_t first = 0; first < tokens.size(); first += kRows) {
-    const size_t rows = std::min(kRows, tokens.size() - first);
-    const Tensor hidden = model.hidden(
-        tokens.subspan(first, rows),
-        {{{static_cast<int>(rows), cache.length(), true, {}, &cache}}, options.precision});
-    cache.commit(static_cast<int>(rows));
-    const size_t targets = std::min(rows, tokens.size() - 1 - first);
-    if (targets == 0) break;
-    const Tensor logits =
-        logits_of(model, hidden, 0, static_cast<int64_t>(targets), options.precision);
-    for (size_t row = 0; row < targets; ++row) {
-      const auto values = row_of(logits, static_cast<int64_t>(row));
-      const TokenId token = tokens[first + row + 1];
-      ScoredToken& item = scored.emplace_back();
-      item.token = token;
-      // A prompt may hold what the model never writes, such as a mask: it has probability 0.
-      item.log_probability = sampler.writable(token) ? sampler.judge(values, token).log_probability
-                                                     : -std::numeric_limits<double>::infinity();
-      if (top > 0) item.top = sampler.best(values, top);
-    }
-  }
-  return scored;
-}
 
 Engine::Engine(const LanguageModel& model, const EngineOptions& options)
     : model_(model),
@@ -92,7 +60,7 @@ bool Engine::stopping() {
 void Engine::run() {
   while (admit()) {
     drop_cancelled();
-    if (!sessions_.empty()) step();
+    step();
   }
 }
 
@@ -101,10 +69,10 @@ bool Engine::admit() {
   std::vector<std::shared_ptr<EngineTask>> fresh;
   {
     std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return stopping_ || waits(false) || !sessions_.empty(); });
+    wake_.wait(lock, [&] { return stopping_ || waits(false) || !running_.empty(); });
     if (stopping_) return false;
     for (auto at = waiting_.begin();
-         at != waiting_.end() && sessions_.size() + fresh.size() < options_.batch;) {
+         at != waiting_.end() && running_.size() + fresh.size() < options_.batch;) {
       if (writes_alone(**at)) {
         ++at;
       } else {
@@ -121,66 +89,143 @@ bool Engine::admit() {
 
 void Engine::start(const std::shared_ptr<EngineTask>& task) {
   try {
-    next_.emplace_back();
     auto sink = std::make_unique<TokenSink>([this, task = task.get()](TokenId) {
-      const auto at = std::find_if(tasks_.begin(), tasks_.end(),
-                                   [&](const auto& other) { return other.get() == task; });
-      return task->on_token(std::move(next_[static_cast<size_t>(at - tasks_.begin())]));
+      const auto at = std::find_if(running_.begin(), running_.end(),
+                                   [&](const Running& other) { return other.task.get() == task; });
+      return task->on_token(std::move(at->next));
     });
-    auto running = std::make_unique<CausalSession>(model_, task->prompt, task->options, *sink,
+    auto session = std::make_unique<CausalSession>(model_, task->prompt, task->options, *sink,
                                                    draft_source(task->mode));
-    running->acceptance = acceptance_;
-    Session* session = &running->session;
+    session->acceptance = acceptance_;
+    std::unique_ptr<PromptScorer> scorer;
     if (task->score_prompt) {
-      KvCache cache = make_cache(model_.config(), task->options.precision);
-      task->on_prompt(score_tokens(model_, task->prompt.tokens, task->options, task->top, cache));
-      if (!session->done() && cache.length() > 1) {
-        cache.truncate(cache.length() - 1);  // the last token is read again, to be continued
-        session->adopt(cache);
-      }
+      scorer =
+          std::make_unique<PromptScorer>(model_, task->prompt.tokens, task->options, task->top);
     }
-    if (session->done()) {  // no token was wanted
-      next_.pop_back();
-      task->on_end(false);
-      return;
-    }
-    tasks_.push_back(task);
-    sinks_.push_back(std::move(sink));
-    sessions_.push_back(std::move(running));
+    running_.push_back({task, std::move(sink), std::move(scorer), {}});
+    sessions_.push_back(std::move(session));
   } catch (const std::exception& error) {
-    next_.resize(tasks_.size());
+    running_.resize(sessions_.size());
     task->on_failure(error.what());
   }
 }
 
+// A piece of the prompts that are scored, then one of those that are read, in the same forward as
+// the next tokens of what is being written.
 void Engine::step() {
+  score();
+  end_finished();
+  write();
+  end_finished();
+}
+
+// What the texts that are being written take of a step.
+double Engine::writing_seconds() const {
+  const auto writers = std::count_if(sessions_.begin(), sessions_.end(), [](const auto& running) {
+    return running->session.pending.size() == 1;
+  });
+  return writers == 0 ? 0 : cost_.seconds(writers);
+}
+
+void Engine::score() {
+  std::vector<size_t> scored;
+  std::vector<int> left;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    if (running_[i].scorer == nullptr) continue;
+    scored.push_back(i);
+    left.push_back(running_[i].scorer->left());
+  }
+  if (scored.empty()) return;
+  const std::vector<int> shares = share_rows(left, scoring_.rows(writing_seconds()));
+  for (size_t k = scored.size(); k-- > 0;) {
+    if (shares[k] > 0) score(scored[k], shares[k]);
+  }
+}
+
+void Engine::score(size_t index, int rows) {
+  Running& running = running_[index];
+  PromptScorer& scorer = *running.scorer;
   try {
-    const bool logits_wanted =
-        std::any_of(tasks_.begin(), tasks_.end(), [](const auto& task) { return task->top > 0; });
+    const Stopwatch watch;
+    scorer.read(rows);
+    scoring_.observe(rows, watch.seconds());
+    if (!scorer.done()) return;
+    running.task->on_prompt(scorer.take());
+    Session& session = sessions_[index]->session;
+    KvCache& cache = scorer.cache();
+    if (!session.done() && cache.length() > 1) {
+      cache.truncate(cache.length() - 1);  // the last token is read again, to be continued
+      session.adopt(cache);
+    }
+    running.scorer.reset();
+  } catch (const std::exception& error) {
+    const std::shared_ptr<EngineTask> task = running.task;
+    remove(index);
+    task->on_failure(error.what());
+  }
+}
+
+// How much of its prompt each session reads in the next forward.
+void Engine::share_out_rows() {
+  std::vector<size_t> readers;
+  std::vector<int> left;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const size_t pending = sessions_[i]->session.pending.size();
+    sessions_[i]->piece = running_[i].scorer == nullptr ? 1 : 0;
+    if (running_[i].scorer != nullptr || pending == 1) continue;
+    readers.push_back(i);
+    left.push_back(static_cast<int>(pending));
+  }
+  if (readers.empty()) return;
+  const std::vector<int> shares = share_rows(left, reading_.rows(writing_seconds()));
+  for (size_t k = 0; k < readers.size(); ++k) sessions_[readers[k]]->piece = shares[k];
+}
+
+void Engine::write() {
+  share_out_rows();
+  const auto takes_part = [](const auto& running) { return running->piece > 0; };
+  if (std::none_of(sessions_.begin(), sessions_.end(), takes_part)) return;
+  int64_t reading = 0;
+  for (const auto& running : sessions_) {
+    if (running->session.pending.size() > 1) reading += running->piece;
+  }
+  const double writing = writing_seconds();
+  const bool logits_wanted = std::any_of(running_.begin(), running_.end(), [](const Running& r) {
+    return r.task->top > 0 && r.scorer == nullptr;
+  });
+  try {
+    const Stopwatch watch;
     step_.run(
         sessions_,
         [&](size_t i, std::span<const float> logits, Choice choice) {
-          next_[i] = {choice.token, choice.log_probability, {}};
-          if (tasks_[i]->top > 0) {
-            next_[i].top = sessions_[i]->session.sampler().best(logits, tasks_[i]->top);
+          running_[i].next = {choice.token, choice.log_probability, {}};
+          if (const int top = running_[i].task->top; top > 0) {
+            running_[i].next.top = sessions_[i]->session.sampler().best(logits, top);
           }
         },
         logits_wanted);
+    reading_.observe(reading, watch.seconds() - writing);
   } catch (const std::exception& error) {
-    // Nobody can say whose row it was, and no cache is whole: end them all.
-    for (const auto& task : tasks_) task->on_failure(error.what());
-    while (!tasks_.empty()) remove(tasks_.size() - 1);
-    return;
+    // Nobody can say whose row it was, and no cache is whole: end all that took part.
+    for (size_t i = running_.size(); i-- > 0;) {
+      if (!takes_part(sessions_[i])) continue;
+      const std::shared_ptr<EngineTask> task = running_[i].task;
+      remove(i);
+      task->on_failure(error.what());
+    }
   }
-  for (size_t i = 0; i < sessions_.size();) {
+}
+
+void Engine::end_finished() {
+  for (size_t i = 0; i < running_.size();) {
     Session& session = sessions_[i]->session;
-    if (!session.done()) {
+    if (!session.done() || running_[i].scorer != nullptr) {
       ++i;
       continue;
     }
     const bool stopped = session.finish().stopped;
     if (sessions_[i]->source == DraftSource::kMasks) acceptance_ = sessions_[i]->acceptance;
-    const std::shared_ptr<EngineTask> task = tasks_[i];
+    const std::shared_ptr<EngineTask> task = running_[i].task;
     remove(i);
     task->on_end(stopped);
   }
@@ -203,11 +248,17 @@ std::shared_ptr<EngineTask> Engine::next_alone() {
 }
 
 void Engine::write_alone(EngineTask& task) {
+  constexpr int kScoredRows = 128;
   try {
     if (task.cancelled()) return;
+    task.options.abandoned = &task.cancellation();
     if (task.score_prompt) {
-      KvCache cache = make_cache(model_.config(), task.options.precision);
-      task.on_prompt(score_tokens(model_, task.prompt.tokens, task.options, task.top, cache));
+      PromptScorer scorer(model_, task.prompt.tokens, task.options, task.top);
+      while (!scorer.done()) {
+        if (task.cancelled() || stopping()) return;
+        scorer.read(kScoredRows);
+      }
+      task.on_prompt(scorer.take());
     }
     bool dropped = false;
     const TokenSink sink = [&](TokenId token) {
@@ -218,22 +269,20 @@ void Engine::write_alone(EngineTask& task) {
         make_decoder(task.mode, model_)->generate(task.prompt, task.options, sink);
     if (!dropped) task.on_end(text.stopped);
   } catch (const std::exception& error) {
-    task.on_failure(error.what());
+    if (!task.cancelled()) task.on_failure(error.what());
   }
 }
 
 void Engine::drop_cancelled() {
-  for (size_t i = tasks_.size(); i-- > 0;) {
-    if (tasks_[i]->cancelled()) remove(i);
+  for (size_t i = running_.size(); i-- > 0;) {
+    if (running_[i].task->cancelled()) remove(i);
   }
 }
 
 void Engine::remove(size_t index) {
   const auto at = static_cast<std::ptrdiff_t>(index);
-  sessions_.erase(sessions_.begin() + at);
-  sinks_.erase(sinks_.begin() + at);
-  tasks_.erase(tasks_.begin() + at);
-  next_.erase(next_.begin() + at);
+  sessions_.erase(sessions_.begin() + at);  // looks at its sink
+  running_.erase(running_.begin() + at);
 }
 
 }  // namespace alambic

@@ -1,7 +1,9 @@
 // The engine: writes many texts at once with one model. Whatever waits is taken into the next
 // forward as soon as there is room, so that requests that arrive together run together, each with
-// the text it would have had alone. Texts by diffusion do not share forwards: they are written one
-// after the other, beside those from left to right, on a thread of their own.
+// the text it would have had alone. Prompts are read, and scored, in pieces between the steps of
+// what is being written (prompt_pacing.h); who leaves frees the place at the next step. Texts by
+// diffusion do not share forwards: they are written one after the other, beside those from left to
+// right, on a thread of their own.
 //
 // Ownership: looks at the model, which must outlive it; shares tasks until they have ended.
 // Thread safety: submit() and cancel() from any thread. A task is called on one of the engine's
@@ -20,16 +22,10 @@
 #include <vector>
 
 #include "alambic/decode/causal_step.h"
+#include "alambic/serve/prompt_pacing.h"
+#include "alambic/serve/prompt_scorer.h"
 
 namespace alambic {
-
-// A token of a text with its log-probability under the model (at temperature 1), and the most
-// probable tokens there.
-struct ScoredToken {
-  TokenId token = 0;
-  double log_probability = 0;
-  std::vector<Choice> top;
-};
 
 // One text to write.
 class EngineTask {
@@ -44,6 +40,7 @@ class EngineTask {
   DecodeMode mode = DecodeMode::kAutoregressive;
   int top = 0;                // so many most probable tokens beside each; not by diffusion
   bool score_prompt = false;  // on_prompt() is wanted
+  std::shared_ptr<const TokenTrie> labels;  // keeps what options.constraint looks at
 
   // Every token of the prompt but the first, which nothing predicts. Comes before all else.
   virtual void on_prompt(std::vector<ScoredToken> tokens) = 0;
@@ -56,6 +53,7 @@ class EngineTask {
   // The task is dropped between two forwards; it is called no more.
   void cancel() { cancelled_ = true; }
   bool cancelled() const { return cancelled_; }
+  const std::atomic<bool>& cancellation() const { return cancelled_; }
 
  private:
   std::atomic<bool> cancelled_ = false;
@@ -79,7 +77,15 @@ class Engine {
   const EngineOptions& options() const { return options_; }
 
  private:
-  // `tasks_` and `sessions_` stand side by side; `waiting_` and `stopping_` alone are shared.
+  // What runs, beside its session, in the order in which it came.
+  struct Running {
+    std::shared_ptr<EngineTask> task;
+    std::unique_ptr<TokenSink> sink;
+    std::unique_ptr<PromptScorer> scorer;  // while the prompt is scored
+    ScoredToken next;                      // what the session is about to settle
+  };
+
+  // `running_` and `sessions_` stand side by side; `waiting_` and `stopping_` alone are shared.
   void run();
   bool admit();
   void run_alone();
@@ -88,7 +94,13 @@ class Engine {
   bool waits(bool alone) const;
   bool stopping();
   void start(const std::shared_ptr<EngineTask>& task);
+  void score();
+  void score(size_t index, int rows);
+  void share_out_rows();
   void step();
+  void write();
+  double writing_seconds() const;
+  void end_finished();
   void drop_cancelled();
   void remove(size_t index);
 
@@ -100,19 +112,13 @@ class Engine {
   std::deque<std::shared_ptr<EngineTask>> waiting_;
   bool stopping_ = false;
 
-  std::vector<std::shared_ptr<EngineTask>> tasks_;
+  std::vector<Running> running_;
   std::vector<std::unique_ptr<CausalSession>> sessions_;
-  std::vector<std::unique_ptr<TokenSink>> sinks_;
-  std::vector<ScoredToken> next_;  // what each session is about to settle
+  PromptPacing reading_, scoring_;
   RowCost cost_;
   Acceptance acceptance_;  // of the last texts that drafted, for the next ones
   CausalStep step_;
   std::thread thread_, alone_;  // last: they use everything above
 };
-
-// Scores tokens[1..] given those before them. Leaves `cache`, which must be empty, with all tokens
-// read.
-std::vector<ScoredToken> score_tokens(const LanguageModel& model, std::span<const TokenId> tokens,
-                                      const GenerateOptions& options, int top, KvCache& cache);
 
 }  // namespace alambic

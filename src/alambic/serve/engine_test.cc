@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <thread>
@@ -51,10 +52,13 @@ class Recorder : public EngineTask {
   std::vector<ScoredToken> scored;
   std::vector<TokenId> written;
   std::string failure;
+  int ending = 0;  // a later one is larger
 
  private:
   void finish() {
+    static std::atomic<int> endings = 0;
     const std::lock_guard lock(mutex_);
+    ending = ++endings;
     ended_ = true;
     wake_.notify_all();
   }
@@ -134,6 +138,62 @@ TEST_F(EngineTest, PromptsBeyondTheRowBudgetWaitAndChangeNothing) {
   for (const auto& t : tasks) {
     t->wait();
     EXPECT_EQ(t->written, alone->generate(t->prompt, t->options).tokens);
+  }
+}
+
+std::vector<TokenId> long_prompt() {
+  std::vector<TokenId> prompt;
+  for (int i = 0; i < 240; ++i) prompt.push_back(3 + i * 37 % 247);
+  return prompt;
+}
+
+TEST_F(EngineTest, AShortPromptDoesNotWaitForALongOne) {
+  Engine engine(*model_);
+  const auto big = task(long_prompt(), 1), scored = task(long_prompt(), 1), small = task({1, 2}, 1);
+  scored->score_prompt = true;
+  ASSERT_TRUE(submit(engine, {big, scored, small}));
+  for (const auto& t : {big, scored, small}) t->wait();
+  EXPECT_LT(small->ending, big->ending);
+  EXPECT_LT(small->ending, scored->ending);
+  EXPECT_EQ(big->written, scored->written);
+}
+
+// Both are dropped while their prompts are read.
+TEST_F(EngineTest, WhoLeavesWhileAPromptIsReadIsNotAnswered) {
+  Engine engine(*model_);
+  const auto held = task({1}, 3), read = task(long_prompt(), 1), scored = task(long_prompt(), 1);
+  scored->score_prompt = true;
+  held->hold();
+  ASSERT_TRUE(submit(engine, {held, read, scored}));
+  held->wait_until_held();
+  read->cancel();
+  scored->cancel();
+  held->let_go();
+  held->wait();
+  const auto later = task({2}, 1);
+  ASSERT_TRUE(submit(engine, {later}));
+  later->wait();
+  EXPECT_EQ(held->written.size(), 3U);
+  EXPECT_TRUE(read->written.empty());
+  EXPECT_TRUE(scored->scored.empty());
+  EXPECT_EQ(read->ending + scored->ending, 0);
+}
+
+TEST_F(EngineTest, ScoresDoNotDependOnPieces) {
+  const std::vector<TokenId> tokens = long_prompt();
+  const GenerateOptions options;
+  std::vector<std::vector<ScoredToken>> scores;
+  for (const int piece : {1, 7, 64, 1000}) {
+    PromptScorer scorer(*model_, tokens, options, 2);
+    while (!scorer.done()) scorer.read(piece);
+    scores.push_back(scorer.take());
+  }
+  for (const auto& other : scores) {
+    ASSERT_EQ(other.size(), tokens.size() - 1);
+    for (size_t i = 0; i < other.size(); ++i) {
+      EXPECT_EQ(other[i].log_probability, scores[0][i].log_probability);
+      EXPECT_EQ(other[i].top[1].token, scores[0][i].top[1].token);
+    }
   }
 }
 

@@ -24,6 +24,11 @@ std::vector<TokenId> PromptMaker::from_text(const std::string& text) const {
   return {*start};
 }
 
+std::vector<TokenId> PromptMaker::from_prompt(const std::string& prompt) const {
+  if (card_.prompt_template == ModelCard{}.prompt_template) return from_text(prompt);
+  return guard_.encode(apply_template(card_, guard_.guard(prompt)), true);
+}
+
 size_t PromptMaker::prefix_tokens(const std::string& text) const {
   if (text.empty()) return from_text(text).size();
   const size_t bare = tokenizer_.encode(text, {.special_prefix = false}).size();

@@ -4,8 +4,9 @@
 // prompts in its card's template: the last user message takes the place of "{prompt}", with the
 // system message, if there is one, and any earlier turns in front of it, joined by blank lines
 // without role names. In both, the content of a special token in a message is text like any other:
-// no message can end its turn or forge another's role. A plain prompt is the client's own work, and
-// special tokens in it count.
+// no message can end its turn or forge another's role. A prompt that is no chat goes into the
+// card's template in the same way; where there is none, it is the client's own work, and special
+// tokens in it count.
 //
 // Thread safety: const. Errors: ApiError 400 where nothing is left to continue from or a template
 // refuses the messages.
@@ -28,6 +29,8 @@ class PromptMaker {
   PromptMaker(Tokenizer tokenizer, ModelCard card, std::optional<ChatTemplate> chat);
 
   std::vector<TokenId> from_text(const std::string& text) const;
+  // In the template of the model's card, where it has one; then special tokens in it are text.
+  std::vector<TokenId> from_prompt(const std::string& prompt) const;
   // Tokens that from_text() puts in front of every text, such as a beginning-of-text token.
   size_t prefix_tokens(const std::string& text) const;
   // No text of more bytes can be so few tokens: what is longer need not be cut into tokens at all.

@@ -12,6 +12,7 @@ namespace {
 constexpr const char* kCompletionsPath = "/v1/completions";
 constexpr const char* kChatPath = "/v1/chat/completions";
 constexpr const char* kModelsPath = "/v1/models";
+constexpr const char* kReading = "GET, HEAD";
 
 HttpReply json_reply(const OrderedJson& body) {
   HttpReply reply;
@@ -50,14 +51,47 @@ uint64_t fresh_seed() {
   return (static_cast<uint64_t>(device()) << 32U) | device();
 }
 
-void check_method(const HttpRequest& request, std::string_view wanted) {
-  if (request.method == wanted) return;
-  throw ApiError(405, fmt::format("{} {}: want {}", request.method, request.target, wanted));
+std::shared_ptr<const TokenTrie> label_set(const Tokenizer& tokenizer, const ModelCard& card) {
+  if (card.labels.empty()) return nullptr;
+  std::vector<std::vector<TokenId>> members;
+  for (const std::string& label : card.labels) {
+    members.push_back(tokenizer.encode(label, {.special_prefix = false, .parse_special = false}));
+  }
+  return std::make_shared<const TokenTrie>(std::move(members));
+}
+
+// A known path, in a way that it is not for.
+HttpReply wrong_method(const HttpRequest& request, const char* allowed) {
+  HttpReply reply = error_reply(
+      ApiError(405, fmt::format("{} {}: want {}", request.method, request.target, allowed)));
+  reply.headers.emplace_back("Allow", allowed);
+  return reply;
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t";
+  const size_t first = text.find_first_not_of(kBlanks);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
+}
+
+// Whether a page from `origin` came from `host`; a proxy may have taken TLS away in between.
+bool same_place(std::string_view origin, std::string_view host) {
+  for (const auto& [scheme, port] : {std::pair{"http://", ":80"}, std::pair{"https://", ":443"}}) {
+    if (!origin.starts_with(scheme)) continue;
+    origin.remove_prefix(std::string_view(scheme).size());
+    for (std::string_view* name : {&origin, &host}) {
+      if (name->ends_with(port)) name->remove_suffix(std::string_view(port).size());
+    }
+    return !host.empty() && origin == host;
+  }
+  return false;
 }
 
 // A page in a browser can send a form without asking anybody, but no JSON.
 void check_body_kind(const HttpRequest& request) {
-  const std::string type = lower(request.content_type.substr(0, request.content_type.find(';')));
+  const std::string_view kind = request.content_type;
+  const std::string type = lower(trimmed(kind.substr(0, kind.find(';'))));
   if (type != "application/json") {
     throw ApiError(415, "Content-Type: want application/json");
   }
@@ -72,6 +106,7 @@ Service::Service(ServedModel model, std::string api_key)
     : model_(std::move(model)),
       api_key_(std::move(api_key)),
       prompts_(model_.tokenizer, model_.card, model_.chat),
+      labels_(label_set(model_.tokenizer, model_.card)),
       engine_(*model_.model) {}
 
 // Against pages that reach a local server under a name of their own (DNS rebinding) or from
@@ -83,7 +118,9 @@ void Service::check_origin(const HttpRequest& request) const {
       throw ApiError(403, "Host: this server answers to localhost, 127.0.0.1 and [::1] only");
     }
   }
-  if (!request.origin.empty() && request.origin != "http://" + request.host) {
+  const std::string origin = lower(request.origin);
+  if (!origin.empty() && !same_place(origin, lower(request.host)) &&
+      !same_place(origin, lower(request.forwarded_host))) {
     throw ApiError(403, "Origin: this server answers no other site's pages");
   }
 }
@@ -112,23 +149,27 @@ OrderedJson Service::model_entry() const {
           {"meta", {{"n_ctx", model_.context}, {"n_vocab", model_.tokenizer.vocab_size()}}}};
 }
 
-std::variant<HttpReply, std::shared_ptr<Exchange>> Service::handle(const HttpRequest& request) {
-  const std::string path = request.target.substr(0, request.target.find('?'));
+std::string_view Service::path_of(const HttpRequest& request) {
+  return std::string_view(request.target).substr(0, request.target.find('?'));
+}
+
+std::variant<HttpReply, ApiRoute> Service::route(const HttpRequest& request) const {
+  const std::string_view path = path_of(request);
+  const bool get = request.method == "GET";
   const std::string model_prefix = std::string(kModelsPath) + "/";
   try {
     check_origin(request);
-    if (path == "/health") {
-      check_method(request, "GET");
-      return json_reply({{"status", "ok"}});
+    if (path == kHealthPath) {
+      return get ? json_reply({{"status", "ok"}}) : wrong_method(request, kReading);
     }
     check_key(request);
     if (path == kModelsPath) {
-      check_method(request, "GET");
+      if (!get) return wrong_method(request, kReading);
       return json_reply({{"object", "list"}, {"data", OrderedJson::array({model_entry()})}});
     }
     if (path.starts_with(model_prefix)) {
-      check_method(request, "GET");
-      check_model(path.substr(model_prefix.size()));
+      if (!get) return wrong_method(request, kReading);
+      check_model(std::string(path.substr(model_prefix.size())));
       return json_reply(model_entry());
     }
     if (path != kCompletionsPath && path != kChatPath) {
@@ -136,14 +177,28 @@ std::variant<HttpReply, std::shared_ptr<Exchange>> Service::handle(const HttpReq
                      "this server has /health, /v1/models, /v1/completions and "
                      "/v1/chat/completions");
     }
-    check_method(request, "POST");
+    if (request.method != "POST") return wrong_method(request, "POST");
     check_body_kind(request);
-    return path == kChatPath ? chat(request.body) : complete(request.body);
+    return path == kChatPath ? ApiRoute::kChat : ApiRoute::kCompletions;
+  } catch (const ApiError& error) {
+    return error_reply(error);
+  }
+}
+
+Service::Answer Service::prepare(ApiRoute route, const std::string& body) const {
+  try {
+    return route == ApiRoute::kChat ? chat(body) : complete(body);
   } catch (const ApiError& error) {
     return error_reply(error);
   } catch (const Error& error) {
     return error_reply(api_error_of(error));
   }
+}
+
+Service::Answer Service::handle(const HttpRequest& request) const {
+  auto routed = route(request);
+  if (auto* reply = std::get_if<HttpReply>(&routed)) return std::move(*reply);
+  return prepare(std::get<ApiRoute>(routed), request.body);
 }
 
 void Service::check_length(size_t prompt_tokens) const {
@@ -194,6 +249,25 @@ void Service::prepare(const SamplingRequest& request, size_t prompt_tokens,
   }
 }
 
+void Service::keep_to_labels(const SamplingRequest& request, size_t prompt_tokens,
+                             EngineTask& task) const {
+  if (labels_ == nullptr) return;
+  const auto longest = static_cast<int>(labels_->longest());
+  check_length(prompt_tokens + labels_->longest() - 1);
+  if (request.max_tokens && !request.default_tokens && *request.max_tokens < longest) {
+    throw ApiError(400,
+                   fmt::format("max_tokens: got {}; this model answers with one of its labels, "
+                               "which have up to {} tokens",
+                               *request.max_tokens, longest),
+                   "max_tokens");
+  }
+  task.labels = labels_;
+  task.options.constraint = labels_.get();
+  task.options.max_tokens = std::max(task.options.max_tokens, longest);
+  // Blocks of masks know no closed set.
+  if (task.mode == DecodeMode::kDiffusion) task.mode = DecodeMode::kAutoregressive;
+}
+
 std::shared_ptr<Exchange> Service::complete(const std::string& body) const {
   constexpr size_t kSeam = 4;  // tokens that decide about a space between prompt and answer
   CompletionRequest request = parse_completion_request(body);
@@ -211,9 +285,9 @@ std::shared_ptr<Exchange> Service::complete(const std::string& body) const {
   for (size_t i = 0; i < request.prompts.size(); ++i) {
     const auto* text = std::get_if<std::string>(&request.prompts[i]);
     if (text != nullptr) check_bytes(text->size());
-    const std::vector<TokenId> tokens = text != nullptr
-                                            ? prompts_.from_text(*text)
-                                            : std::get<std::vector<TokenId>>(request.prompts[i]);
+    const std::vector<TokenId> tokens =
+        text == nullptr ? std::get<std::vector<TokenId>>(request.prompts[i])
+                        : (request.echo ? prompts_.from_text(*text) : prompts_.from_prompt(*text));
     check_length(tokens.size());
     for (const TokenId token : tokens) {
       if (token >= model_.model->config().vocab_size) {
@@ -234,13 +308,14 @@ std::shared_ptr<Exchange> Service::complete(const std::string& body) const {
       auto task = std::make_shared<ChoiceTask>(number, model_.tokenizer, around);
       task->prompt = {tokens, static_cast<uint64_t>(k)};  // as if the prompt came alone
       prepare(sampling, tokens.size(), *task);
+      if (!request.echo) keep_to_labels(sampling, tokens.size(), *task);
       task->score_prompt = request.echo && sampling.logprobs;
       tasks.push_back(std::move(task));
     }
   }
   return std::make_shared<Exchange>(
       ApiRoute::kCompletions, sampling,
-      ResponseFormat(ApiRoute::kCompletions, model_.tokenizer, model_.name, sampling.logprobs),
+      ResponseFormat(ApiRoute::kCompletions, model_.tokenizer, model_.name, sampling),
       std::move(tasks), prompt_tokens);
 }
 
@@ -250,7 +325,14 @@ std::shared_ptr<Exchange> Service::chat(const std::string& body) const {
   check_model(sampling.model);
   if (!sampling.seed) sampling.seed = fresh_seed();
   size_t bytes = 0;
-  for (const auto& message : request.messages) {
+  for (size_t i = 0; i < request.messages.size(); ++i) {
+    const OrderedJson& message = request.messages[i];
+    if (!model_.chat && (message.contains("tool_calls") || message["role"] == "tool")) {
+      const std::string where = fmt::format("messages[{}]", i);
+      throw ApiError(400,
+                     where + ": this model has no chat template, and so no way to read tool calls",
+                     where);
+    }
     bytes += message.at("content").get_ref<const std::string&>().size();
   }
   check_bytes(bytes);
@@ -262,12 +344,13 @@ std::shared_ptr<Exchange> Service::chat(const std::string& body) const {
                                              ChoiceTask::Text{sampling.stop, {}, "", 0});
     task->prompt = {tokens, static_cast<uint64_t>(k)};
     prepare(sampling, tokens.size(), *task);
+    keep_to_labels(sampling, tokens.size(), *task);
     tasks.push_back(std::move(task));
   }
   return std::make_shared<Exchange>(
       ApiRoute::kChat, sampling,
-      ResponseFormat(ApiRoute::kChat, model_.tokenizer, model_.name, sampling.logprobs),
-      std::move(tasks), static_cast<int64_t>(tokens.size()));
+      ResponseFormat(ApiRoute::kChat, model_.tokenizer, model_.name, sampling), std::move(tasks),
+      static_cast<int64_t>(tokens.size()));
 }
 
 }  // namespace alambic

@@ -61,7 +61,8 @@ TEST(Service, AStreamedAnswerIsTheWholeOneByteForByte) {
 
 TEST(Service, ACompletionIsWhatTheDecoderWrites) {
   SmallServer server;
-  const Prompt prompt{server.tokenizer.encode("the quick")};
+  // A prompt goes into the card's template.
+  const Prompt prompt{server.tokenizer.encode("the quick<|answer|>")};
   GenerateOptions options;
   options.max_tokens = 12;
   options.stop = {*server.tokenizer.find("<|endoftext|>")};
@@ -94,7 +95,7 @@ TEST(Service, ARequestChoosesItsQuality) {
   GenerateOptions options;
   options.max_tokens = 30;
   options.stop = {*server.tokenizer.find("<|endoftext|>")};
-  const Prompt prompt{server.tokenizer.encode("the quick")};
+  const Prompt prompt{server.tokenizer.encode("the quick<|answer|>")};
   const auto written = [&](DecodeMode mode) {
     return text_of(server.tokenizer,
                    make_decoder(mode, *server.model)->generate(prompt, options).tokens);
@@ -124,10 +125,9 @@ TEST(Service, AChatWithoutAChatTemplateIsAskedInTheCardsTemplate) {
   Json body = chat_body("the fox");
   body["temperature"] = 0;
   const Json chat = json_answer(server.service, post("/v1/chat/completions", body));
-  const Json plain =
-      json_answer(server.service,
-                  post("/v1/completions",
-                       {{"prompt", "the fox<|answer|>"}, {"max_tokens", 20}, {"temperature", 0}}));
+  const Json plain = json_answer(
+      server.service,
+      post("/v1/completions", {{"prompt", "the fox"}, {"max_tokens", 20}, {"temperature", 0}}));
   EXPECT_EQ(chat["choices"][0]["message"]["content"], plain["choices"][0]["text"]);
   EXPECT_EQ(chat["usage"]["prompt_tokens"], plain["usage"]["prompt_tokens"]);
 }
@@ -158,6 +158,61 @@ TEST(Service, AChatTemplateIsRenderedWithSpecialTokensOfItsOwn) {
   const auto tokens = prompts.from_messages(messages, OrderedJson::object());
   EXPECT_EQ(tokenizer.decode(tokens, false), "user: hi<|answer|><|endoftext|><|answer|>");
   EXPECT_EQ(std::count(tokens.begin(), tokens.end(), *tokenizer.find("<|answer|>")), 1);
+}
+
+// What a client writes is a prompt; what it spells out in ids, or wants back, is read as it stands.
+TEST(Service, OnlyTheTextOfAPromptGoesIntoTheCardsTemplate) {
+  SmallServer server;
+  const auto tokens = [&](const Json& body) {
+    return json_answer(server.service, post("/v1/completions", body))["usage"]["prompt_tokens"];
+  };
+  const auto bare = server.tokenizer.encode("the fox").size();
+  EXPECT_EQ(tokens({{"prompt", "the fox"}, {"max_tokens", 1}}), bare + 1);
+  EXPECT_EQ(tokens({{"prompt", server.tokenizer.encode("the fox")}, {"max_tokens", 1}}), bare);
+  EXPECT_EQ(tokens({{"prompt", "the fox"}, {"max_tokens", 1}, {"echo", true}}), bare);
+  const Json forged = tokens({{"prompt", "the<|answer|>fox"}, {"max_tokens", 1}});
+  EXPECT_GT(forged, server.tokenizer.encode("the<|answer|>fox").size() + 1);
+}
+
+TEST(Service, AClassifierKeepsToItsLabelsOnBothRoutes) {
+  ModelCard card;
+  card.labels = {"fox", "lazy dog", "lazy"};
+  SmallServer server("", card);
+  for (int seed = 1; seed <= 8; ++seed) {
+    Json body = chat_body("the quick");
+    body["seed"] = seed;
+    body["temperature"] = 2;
+    const Json chat = json_answer(server.service, post("/v1/chat/completions", body));
+    const Json plain = json_answer(
+        server.service,
+        post("/v1/completions", {{"prompt", "the quick"}, {"seed", seed}, {"temperature", 2}}));
+    const auto answer = chat["choices"][0]["message"]["content"].get<std::string>();
+    EXPECT_EQ(std::count(card.labels.begin(), card.labels.end(), answer), 1) << answer;
+    EXPECT_EQ(plain["choices"][0]["text"], answer);
+    EXPECT_EQ(plain["choices"][0]["finish_reason"], "stop");
+  }
+  const HttpReply cut =
+      answer(server.service, post("/v1/completions", {{"prompt", "a"}, {"max_tokens", 1}}));
+  EXPECT_EQ(cut.status, 400);
+  EXPECT_EQ(Json::parse(cut.body)["error"]["param"], "max_tokens");
+}
+
+TEST(Service, UsageComesLastInAStreamAndIsNullBefore) {
+  SmallServer server;
+  for (const char* path : {"/v1/chat/completions", "/v1/completions"}) {
+    Json body = chat_body("the fox");
+    if (std::string_view(path) == "/v1/completions") body = {{"prompt", "the"}, {"max_tokens", 4}};
+    body["stream"] = true;
+    EXPECT_EQ(answer(server.service, post(path, body)).body.find("\"usage\""), std::string::npos);
+    body["stream_options"] = {{"include_usage", true}};
+    const std::string events = answer(server.service, post(path, body)).body;
+    size_t nulls = 0, chunks = 0;
+    for (size_t at = 0; (at = events.find("data: {", at)) != std::string::npos; ++at) ++chunks;
+    for (size_t at = 0; (at = events.find("\"usage\":null", at)) != std::string::npos; ++at)
+      ++nulls;
+    EXPECT_EQ(nulls + 1, chunks) << events;
+    EXPECT_NE(events.find("\"total_tokens\""), std::string::npos);
+  }
 }
 
 TEST(Service, LogProbabilitiesSpellTheText) {
@@ -212,13 +267,31 @@ TEST(Service, RoutesAndMethodsAndKindsOfBodiesAreChecked) {
   EXPECT_EQ(status("GET", "/v1/completions", "", ""), 405);
   EXPECT_EQ(status("POST", "/v1/models", "application/json", "{}"), 405);
   EXPECT_EQ(status("POST", "/v1/completions", "text/plain", R"({"prompt":"a"})"), 415);
-  EXPECT_EQ(status("POST", "/v1/completions", "Application/JSON; charset=utf-8",
-                   R"({"prompt":"a","max_tokens":1})"),
-            200);
+  for (const char* type : {"Application/JSON; charset=utf-8", "application/json ;charset=UTF-8",
+                           " application/json "}) {
+    EXPECT_EQ(status("POST", "/v1/completions", type, R"({"prompt":"a","max_tokens":1})"), 200);
+  }
   EXPECT_EQ(status("POST", "/v1/completions", "application/json", R"({"prompt":[100000]})"), 400);
   EXPECT_EQ(
       status("POST", "/v1/completions", "application/json", R"({"prompt":"a","model":"other"})"),
       404);
+}
+
+TEST(Service, AWrongMethodIsToldTheRightOnes) {
+  SmallServer server;
+  const auto allowed = [&](const char* method, const char* target) {
+    const HttpReply reply = answer(
+        server.service, {.method = method, .target = target, .host = "127.0.0.1", .body = ""});
+    EXPECT_EQ(reply.status, 405) << target;
+    for (const auto& [name, value] : reply.headers) {
+      if (name == "Allow") return value;
+    }
+    return std::string();
+  };
+  EXPECT_EQ(allowed("POST", "/health"), "GET, HEAD");
+  EXPECT_EQ(allowed("DELETE", "/v1/models/small"), "GET, HEAD");
+  EXPECT_EQ(allowed("GET", "/v1/completions"), "POST");
+  EXPECT_EQ(allowed("PUT", "/v1/chat/completions?x=1"), "POST");
 }
 
 TEST(Service, AnOverlongPromptIsRefusedWithBothCounts) {
@@ -248,6 +321,18 @@ TEST(Service, OtherNamesAndOtherOriginsAreRefusedWithoutAKey) {
   EXPECT_EQ(status("", ""), 403);
   EXPECT_EQ(status("localhost:8080", "https://evil.example"), 403);
   EXPECT_EQ(status("localhost:8080", "http://localhost:8080"), 200);
+  EXPECT_EQ(status("localhost:8080", "http://localhost:8081"), 403);
+  // A proxy that speaks TLS before the server.
+  EXPECT_EQ(status("localhost", "https://localhost"), 200);
+  EXPECT_EQ(status("localhost:443", "https://LOCALHOST"), 200);
+  EXPECT_EQ(status("localhost", "null"), 403);
+  EXPECT_EQ(answer(server.service, {.method = "GET",
+                                    .target = "/v1/models",
+                                    .host = "127.0.0.1:8080",
+                                    .origin = "https://texts.example",
+                                    .forwarded_host = "texts.example"})
+                .status,
+            200);
 }
 
 TEST(Service, AKeyGuardsEveryRouteButHealth) {
