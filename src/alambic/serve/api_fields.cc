@@ -6,6 +6,21 @@
 
 namespace alambic {
 
+namespace {
+
+// Not a number where the value is none.
+double number_of(const OrderedJson& value) {
+  if (is_written_number(value)) return written_value(number_text(value));
+  return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+// 0, 0.0 and 0e0 are equal.
+bool same(const OrderedJson& a, const OrderedJson& b) {
+  return is_any_number(a) && is_any_number(b) ? number_of(a) == number_of(b) : a == b;
+}
+
+}  // namespace
+
 std::string shown(const OrderedJson& value) {
   constexpr size_t kShown = 40;
   if (value.is_structured()) return value.is_array() ? "a list" : "an object";
@@ -15,8 +30,8 @@ std::string shown(const OrderedJson& value) {
 
 std::optional<int64_t> whole_number(const OrderedJson& value) {
   constexpr double kBeyond = 9223372036854775808.0;  // 2^63
-  if (value.is_number_float()) {
-    const double got = value.get<double>();
+  if (value.is_number_float() || is_written_number(value)) {
+    const double got = number_of(value);
     if (std::trunc(got) != got || got < -kBeyond || got >= kBeyond) return std::nullopt;
     return static_cast<int64_t>(got);
   }
@@ -47,8 +62,7 @@ std::optional<int64_t> Fields::integer(const char* key, int64_t low, int64_t hig
 double Fields::number(const char* key, double fallback, double low, double high) {
   const OrderedJson* value = find(key);
   if (value == nullptr) return fallback;
-  const double got =
-      value->is_number() ? value->get<double>() : std::numeric_limits<double>::quiet_NaN();
+  const double got = number_of(*value);
   if (!(got >= low && got <= high)) {
     refuse(name(key), "got {}, want a number from {} to {}", shown(*value), low, high);
   }
@@ -73,10 +87,9 @@ void Fields::refuse_unsupported(std::initializer_list<Unsupported> list) {
   for (const Unsupported& field : list) {
     const OrderedJson* value = find(field.key);
     if (value == nullptr) continue;
-    // 0 and 0.0 are equal.
     const bool nothing =
         std::any_of(field.neutral.begin(), field.neutral.end(),
-                    [&](const char* neutral) { return *value == OrderedJson::parse(neutral); });
+                    [&](const char* neutral) { return same(*value, OrderedJson::parse(neutral)); });
     if (!nothing) refuse(name(field.key), "is not supported by this server; leave it out");
   }
 }

@@ -1,6 +1,7 @@
 #include "alambic/serve/api_request.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "alambic/serve/api_fields.h"
@@ -22,14 +23,24 @@ constexpr std::string_view kReservedVariables[] = {"messages",
                                                    "raise_exception",
                                                    "strftime_now"};
 
+// NaN, Infinity and 1e999, which files may hold and requests may not.
+bool holds_endless_number(const OrderedJson& value) {
+  if (value.is_structured()) return std::any_of(value.begin(), value.end(), holds_endless_number);
+  return is_written_number(value) && !std::isfinite(written_value(number_text(value)));
+}
+
 OrderedJson parse_body(std::string_view body) {
+  OrderedJson value;
   try {
-    OrderedJson value = parse_ordered_json(body, "body");
-    if (value.is_object()) return value;
+    value = parse_ordered_json(body, "body");
   } catch (const Error& error) {
     throw ApiError(400, error.what());
   }
-  throw ApiError(400, "[body] want a JSON object");
+  if (!value.is_object()) throw ApiError(400, "[body] want a JSON object");
+  if (holds_endless_number(value)) {
+    throw ApiError(400, "[body] holds NaN, Infinity or a number as large; want finite numbers");
+  }
+  return value;
 }
 
 std::vector<std::string> parse_stop(Fields& fields) {
@@ -177,7 +188,7 @@ void parse_prompts(const OrderedJson* value, CompletionRequest& request) {
   if (!value->is_array() || value->empty()) {
     refuse("prompt", "got {}, want a string, strings or token ids", shown(*value));
   }
-  if (value->front().is_number()) {
+  if (is_any_number(value->front())) {
     request.prompts.emplace_back(token_list(*value));
     return;
   }

@@ -86,7 +86,7 @@ TEST(ApiRequest, WhatIsKnownAndNotDoneIsRefusedUnlessItAsksForNothing) {
     EXPECT_NE(refused_with(field, true), "") << field;
   }
   for (const char* field :
-       {R"("presence_penalty":0)", R"("frequency_penalty":0.0)", R"("logit_bias":{})",
+       {R"("presence_penalty":0)", R"("frequency_penalty":0.00)", R"("logit_bias":{})",
         R"("tools":[])", R"("tool_choice":"none")", R"("response_format":{"type":"text"})",
         R"("user":"me")", R"("grammar":"")", R"("nobody_knows_this":null)"}) {
     EXPECT_EQ(refused_with(field, true), "") << field;
@@ -126,9 +126,10 @@ TEST(ApiRequest, AConstraintIsNeverIgnored) {
 
 TEST(ApiRequest, WholeNumbersMayBeWrittenWithAPoint) {
   const CompletionRequest request = parse_completion_request(
-      R"({"prompt":[1.0,2],"max_tokens":1e3,"seed":7.0,"n":2.0,"top_k":-1.0})");
+      R"({"prompt":[1.0,2],"temperature":1.50,"top_p":1e0,"max_tokens":1e3,"seed":7.0,"n":2.0,"top_k":-1.0})");
   EXPECT_EQ(request.sampling.max_tokens, 1000);
   EXPECT_EQ(request.sampling.seed, 7U);
+  EXPECT_EQ(request.sampling.temperature, 1.5);
   EXPECT_EQ(request.sampling.choices, 2);
   EXPECT_EQ(std::get<std::vector<TokenId>>(request.prompts[0]), (std::vector<TokenId>{1, 2}));
   EXPECT_EQ(refused_with(R"("max_tokens":1000.5)", true), "max_tokens");

@@ -147,8 +147,8 @@ void Engine::score(size_t index, int rows) {
   PromptScorer& scorer = *running.scorer;
   try {
     const Stopwatch watch;
-    scorer.read(rows);
-    scoring_.observe(rows, watch.seconds());
+    const int read = scorer.read(rows);
+    scoring_.observe(read, watch.seconds());
     if (!scorer.done()) return;
     running.task->on_prompt(scorer.take());
     Session& session = sessions_[index]->session;

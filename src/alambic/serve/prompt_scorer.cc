@@ -19,7 +19,7 @@ PromptScorer::PromptScorer(const LanguageModel& model, std::span<const TokenId> 
   scored_.reserve(tokens.size());
 }
 
-void PromptScorer::read(int rows) {
+int PromptScorer::read(int rows) {
   constexpr int kMostRows = 128;  // logits of a large vocabulary are wide
   const NoGrad no_grad;
   const auto first = static_cast<size_t>(cache_.length());
@@ -28,7 +28,7 @@ void PromptScorer::read(int rows) {
                                       {{{rows, cache_.length(), true, {}, &cache_}}, precision_});
   cache_.commit(rows);
   const size_t targets = std::min(static_cast<size_t>(rows), tokens_.size() - 1 - first);
-  if (targets == 0) return;
+  if (targets == 0) return rows;
   const Tensor logits = logits_of(model_, hidden, 0, static_cast<int64_t>(targets), precision_);
   for (size_t row = 0; row < targets; ++row) {
     const auto values = row_of(logits, static_cast<int64_t>(row));
@@ -40,6 +40,7 @@ void PromptScorer::read(int rows) {
                                                     : -std::numeric_limits<double>::infinity();
     if (top_ > 0) item.top = sampler_.best(values, top_);
   }
+  return rows;
 }
 
 }  // namespace alambic

@@ -28,8 +28,9 @@ class PromptScorer {
 
   int left() const { return static_cast<int>(tokens_.size()) - cache_.length(); }
   bool done() const { return left() == 0; }
-  // Reads the next tokens, `rows` at most, at least one. Pieces do not change the scores.
-  void read(int rows);
+  // Reads the next tokens, `rows` at most, at least one, and says how many. Pieces do not change
+  // the scores.
+  int read(int rows);
 
   // Of every token but the first, which nothing predicts. Once, when done.
   std::vector<ScoredToken> take() { return std::move(scored_); }
