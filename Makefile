@@ -47,17 +47,25 @@ sanitize: deps
 	@ctest --preset sanitize -j $(JOBS)
 
 # Independent programs that tests compare with, by pip, in a Python of their own; `make test` uses it where it is there.
-# `installed` is the list that it was made of: a changed list makes it anew.
+# `installed` holds the lists that it was made of: changed lists make it anew.
 build/oracles/installed: tests/golden/oracles.txt
+build/oracles-torch/installed: tests/golden/oracles-torch.txt tests/golden/oracles.txt
+build/oracles/installed build/oracles-torch/installed:
 	$(call install,python3 python3-venv)
-	@echo "bringing the packages of $< to $(@D)"
-	@python3 -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
-	@cp $< $@
+	@if cat $^ | cmp -s - $@; then touch $@; else \
+	  echo "bringing the packages of $< to $(@D)"; \
+	  python3 -m venv --clear $(@D) && \
+	  $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $< && \
+	  cat $^ >$@; fi
 
 oracles: build/oracles/installed configure
 	@cmake --build --preset release -j $(JOBS) --target alambic text_test models_test
 	@ctest --preset release -j $(JOBS) -L oracle
+
+# Before a release: what needs torch, too (5.6 GB). Its table, with date and versions, belongs in docs/oracles.md.
+oracles-torch: build/oracles-torch/installed configure
+	@cmake --build --preset release -j $(JOBS) --target alambic text_test models_test
+	@build/oracles-torch/bin/python tests/golden/release_checks.py build/release
 
 bench: build
 	@build/release/alambic bench
