@@ -1,8 +1,8 @@
 """Records goldens afresh, in a copy of this folder, and says where they differ from those that are kept.
 
     build/oracles/bin/python tests/golden/check_recorded.py make_chat_goldens.py [ARGUMENT ...]
-Numbers may differ by 1e-5 of the largest in their list; what says which release wrote a file is not compared. Ends with
-status 1 if something differs.
+Numbers may differ by 1e-5 of the largest in their list; what says which release wrote a file is not compared, nor the order
+of a set. Ends with status 1 if something differs.
 """
 
 import filecmp
@@ -17,6 +17,7 @@ from oracle import HERE, SKIPPED
 
 TOLERANCE = 1e-5
 VERSIONS = ("transformers_version", "made_by", "peft_version")
+SETS = ("target_modules",)
 
 
 def is_number(value):
@@ -27,7 +28,7 @@ def differences(kept, fresh, at=""):
     """Lines that say where two JSON values differ."""
     if isinstance(kept, dict) and isinstance(fresh, dict):
         for key in sorted(kept.keys() | fresh.keys()):
-            if key in VERSIONS:
+            if key in VERSIONS or (key in SETS and sorted(kept.get(key, [])) == sorted(fresh.get(key, []))):
                 continue
             if key not in kept or key not in fresh:
                 yield f"{at}/{key} is only in the {'fresh' if key not in kept else 'kept'} file"
