@@ -7,7 +7,10 @@
 
 namespace alambic {
 
-// --data, --target, --format, --prompt-field, --completion-field, --limit
+// --data, --target, --format, --encoding, --prompt-field, --completion-field, --limit
 void add_data_options(CLI::App& verb, DataSource& source);
+
+// The examples of a source; rows that its reader leaves out are named on standard error.
+std::vector<Example> read_examples_aloud(const DataSource& source);
 
 }  // namespace alambic

@@ -7,6 +7,7 @@
 #include "alambic/cli/model.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
+#include "alambic/data/trained_on.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/task.h"
 
@@ -91,12 +92,20 @@ void act(const EvalArguments& o, const Invocation&) {
     fail(ErrorCode::kInvalidArgument,
          "[--outputs] perplexity writes no answers; leave --outputs out");
   }
-  const std::vector<Example> examples = read_examples(o.data);
+  const std::vector<Example> examples = read_examples_aloud(o.data);
   for (const Example& example : examples) {
     if (!example.completion.empty()) continue;
     fail(ErrorCode::kInvalidArgument,
          "[{}] example {} has no answer to compare with; name its field with {}", o.data.path,
          example.id, "--completion-field");
+  }
+  const std::optional<SeenInTraining> seen = seen_in_training(o.model, o.data.path, examples);
+  if (seen && (seen->same_file || seen->rows > 0)) {
+    print_remark(fmt::format(
+        "[{}] {}{} of {} rows were among what this model was trained on: the score says little "
+        "about new ones",
+        o.data.path, seen->same_file ? "is a file of the training data; " : "", seen->rows,
+        examples.size()));
   }
   TaskOptions options;
   const Precision precision = precision_from_name(o.precision, o.model);
@@ -126,6 +135,7 @@ void act(const EvalArguments& o, const Invocation&) {
                    {"forwards", result.forwards},
                    {"tokens_per_s", result.tokens_per_s()},
                    {"tokens_per_forward", result.tokens_per_forward()}};
+  if (seen) json["seen_in_training"] = seen->rows;
   if (const OrderedJson drafts = drafts_json(result.drafts); !drafts.empty())
     json["drafts"] = drafts;
   print_json(json);

@@ -13,6 +13,7 @@
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/data/conversation.h"
+#include "alambic/data/data_report.h"
 #include "alambic/distill/endpoint_teacher.h"
 
 namespace alambic {
@@ -134,15 +135,16 @@ void check_stored_rows(const SignalStore& store, std::span<const Example> exampl
   });
 }
 
-std::vector<SignalRequest> requests_for(std::span<const Example> examples,
-                                        const TeachArguments& o) {
+// `left_out` gets the rows without anything to comment on.
+std::vector<SignalRequest> requests_for(std::span<const Example> examples, const TeachArguments& o,
+                                        std::vector<LeftOut>& left_out) {
   const bool write = o.texts == "teacher";
   std::vector<SignalRequest> requests;
   for (size_t i = 0; i < examples.size(); ++i) {
     if (!write && examples[i].completion.empty()) {
-      fail(ErrorCode::kInvalidArgument,
-           "[{}] example {} has no answer; use --texts teacher, or name its field", o.data.path,
-           examples[i].id);
+      left_out.push_back({LeftOut::Reason::kNoAnswer, place_of(examples[i]),
+                          examples[i].messages.is_null() ? "" : "no assistant turn"});
+      continue;
     }
     if (!write && o.kind == "text" && answers_in(examples[i]) > 1) {
       fail(ErrorCode::kUnsupported,
@@ -221,8 +223,19 @@ Source endpoint_source(const TeachArguments& o, const LocalTeacherOptions& optio
 }
 
 void act(const TeachArguments& o, const Invocation&) {
-  const std::vector<Example> examples = read_examples(o.data);
-  const std::vector<SignalRequest> requests = requests_for(examples, o);
+  std::vector<LeftOut> not_asked;
+  DataSource wanted = o.data;
+  wanted.prompts_only = o.texts == "teacher";
+  const std::vector<Example> examples = read_examples(wanted, &not_asked);
+  const std::vector<SignalRequest> requests = requests_for(examples, o, not_asked);
+  LeftOutCounts counts;
+  counts.add(not_asked);
+  for (const std::string& line : counts.in_words()) print_remark("left out: " + line);
+  if (requests.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] nothing to teach: {}; use --texts teacher, or name the answer's field", o.data.path,
+         fmt::join(counts.in_words(), "; "));
+  }
   LocalTeacherOptions options = o.teacher;
   options.kind = signal_kind_from_name(o.kind, "--kind");
   Source source = o.endpoint.url.empty() ? local_source(o, options) : endpoint_source(o, options);
@@ -249,11 +262,17 @@ void act(const TeachArguments& o, const Invocation&) {
   const int64_t tokens = answer_tokens(store);
   const double speed = static_cast<double>(tokens - tokens_before) / std::max(seconds, 1e-9);
   const auto left_out = static_cast<int64_t>(requests.size()) - store.size();
+  if (store.size() == 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] nothing was stored: {} texts were longer than {} tokens; want a larger --max-length",
+         o.data.path, left_out, options.max_tokens);
+  }
   if (o.json) {
     print_json(OrderedJson{{"out", o.out},
                            {"rows", store.size()},
                            {"new_rows", store.size() - rows_before},
                            {"left_out", left_out},
+                           {"rows_left_out", OrderedJson(counts.to_json())},
                            {"tokens", tokens},
                            {"bytes_per_token", store.bytes_per_token()},
                            {"tokens_per_s", speed},

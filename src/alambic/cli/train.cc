@@ -83,11 +83,13 @@ void act(const TrainArguments& o, const Invocation& invocation) {
                     format_duration(watch.seconds()), options.program, shell_quoted(o.directory)));
     return;
   }
-  run_training(recipe, o.signals, options);
+  const DataReport data = run_training(recipe, o.signals, options);
   const int64_t parameters = read_model_config(o.directory).parameters();
   if (o.json) {
-    print_json(OrderedJson{
-        {"model", o.directory}, {"parameters", parameters}, {"seconds", watch.seconds()}});
+    print_json(OrderedJson{{"model", o.directory},
+                           {"parameters", parameters},
+                           {"seconds", watch.seconds()},
+                           {"data", OrderedJson(to_json(data))}});
     return;
   }
   print_result(

@@ -15,6 +15,8 @@ struct LeftOut {
     kNoAnswer,     // nothing in it is to be learned
     kEmptyPrompt,  // asks nothing where something must be asked
     kNotValid,     // the template refuses it, or it contradicts the card
+    kDuplicate,    // said before, word for word
+    kHeldOut,      // the test or validation set asks the same
   };
   Reason reason;
   std::string where;   // file and line, else "row ID"
@@ -23,7 +25,7 @@ struct LeftOut {
   bool operator==(const LeftOut&) const = default;
 };
 
-// "too long", "no answer", "empty prompt", "not valid".
+// "too long", "no answer", "empty prompt", "not valid", "duplicate", "held by the test set".
 constexpr const char* reason_name(LeftOut::Reason reason) {
   switch (reason) {
     case LeftOut::Reason::kTooLong:
@@ -34,6 +36,10 @@ constexpr const char* reason_name(LeftOut::Reason reason) {
       return "empty prompt";
     case LeftOut::Reason::kNotValid:
       return "not valid";
+    case LeftOut::Reason::kDuplicate:
+      return "duplicate";
+    case LeftOut::Reason::kHeldOut:
+      return "held by the test set";
   }
   return "";
 }

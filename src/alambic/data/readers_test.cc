@@ -121,10 +121,13 @@ TEST_F(Files, ParallelLinesPairUpPlainOrGzip) {
   gzFile gz = gzopen(target.c_str(), "wb");
   gzputs(gz, "un\ndeux\ntrois\nquatre\n");
   gzclose(gz);
+  std::vector<LeftOut> left_out;
   EXPECT_EQ(
-      read_parallel(source, target),
+      read_examples({.path = source, .target_path = target}, &left_out),
       (std::vector<Example>{{"one", "un", "1"}, {"two", "deux", "2"}, {"four", "quatre", "4"}}));
-  EXPECT_REFUSED(read_parallel(source, file("b", "x\n")), "has 1 lines; want 4");
+  EXPECT_EQ(left_out, (std::vector<LeftOut>{{LeftOut::Reason::kEmptyPrompt, source + ":3", ""}}));
+  EXPECT_REFUSED(read_examples({.path = source, .target_path = file("b", "x\n")}),
+                 "has 1 lines; want 4");
 }
 
 TEST_F(Files, TaggedWordsBecomeCompactJson) {
@@ -139,9 +142,9 @@ TEST_F(Files, TaggedWordsBecomeCompactJson) {
   EXPECT_EQ(rows[1].completion, R"({"intent":"Greet","slots":{}})");
   EXPECT_EQ(rows[2].completion, R"({"intent":"I","slots":{"b":"x","a":"y"}})");
   file("t.seq.out", "O B-artist O\nO\nO O\n");
-  EXPECT_REFUSED(read_snips(path("t")), "t.seq.out:1] has 3 tags for 5 words");
+  EXPECT_REFUSED(read_examples({.path = path("t")}), "t.seq.out:1] has 3 tags for 5 words");
   file("t.seq.out", "O O O O Z\nO\nO O\n");
-  EXPECT_REFUSED(read_snips(path("t")), "tag \"Z\"");
+  EXPECT_REFUSED(read_examples({.path = path("t")}), "tag \"Z\"");
 }
 
 TEST_F(Files, FormatFollowsTheNameAndLimitCuts) {
@@ -218,9 +221,12 @@ TEST(Split, APartDoesNotDependOnOtherRowsButOnTheSeed) {
 }
 
 TEST(Split, ExactDuplicatesGoAndTheFirstStays) {
+  std::vector<LeftOut> left_out;
   const auto rows = remove_duplicates(
-      {{"a", "b", "1"}, {"a", "b", "2"}, {"a", "c", "3"}, {"ab", "", "4"}, {"", "ab", "5"}});
+      {{"a", "b", "1"}, {"a", "b", "2"}, {"a", "c", "3"}, {"ab", "", "4"}, {"", "ab", "5"}},
+      left_out);
   ASSERT_EQ(rows.size(), 4U);
+  EXPECT_EQ(left_out, (std::vector<LeftOut>{{LeftOut::Reason::kDuplicate, "row 2", "of row 1"}}));
   EXPECT_EQ(rows[0].id, "1");
 }
 

@@ -2,7 +2,7 @@
 
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 
 #include "alambic/base/error.h"
@@ -49,13 +49,18 @@ Splits split_by_prompt(std::vector<Example> examples, const SplitOptions& option
   return splits;
 }
 
-std::vector<Example> remove_duplicates(std::vector<Example> examples) {
-  std::unordered_set<std::string> seen;
-  std::erase_if(examples, [&seen](const Example& example) {
+std::vector<Example> remove_duplicates(std::vector<Example> examples,
+                                       std::vector<LeftOut>& left_out) {
+  std::unordered_map<std::string, std::string> seen;  // where
+  std::erase_if(examples, [&](const Example& example) {
     // The length keeps ("ab", "c") and ("a", "bc") apart.
-    return !seen.insert(fmt::format("{}:{}{}", example.prompt.size(), example.prompt,
-                                    example.completion))
-                .second;
+    const auto [first, fresh] = seen.try_emplace(
+        fmt::format("{}:{}{}", example.prompt.size(), example.prompt, example.completion),
+        place_of(example));
+    if (!fresh) {
+      left_out.push_back({LeftOut::Reason::kDuplicate, place_of(example), "of " + first->second});
+    }
+    return !fresh;
   });
   return examples;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "alambic/data/example.h"
+#include "alambic/data/left_out.h"
 
 namespace alambic {
 
@@ -25,7 +26,8 @@ struct Splits {
 // prompt is placed by its completion.
 Splits split_by_prompt(std::vector<Example> examples, const SplitOptions& options);
 
-// Keeps the first of examples that are equal in prompt and completion.
-std::vector<Example> remove_duplicates(std::vector<Example> examples);
+// Keeps the first of examples that are equal in prompt and completion; the others go to `left_out`.
+std::vector<Example> remove_duplicates(std::vector<Example> examples,
+                                       std::vector<LeftOut>& left_out);
 
 }  // namespace alambic

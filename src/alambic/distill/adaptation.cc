@@ -101,7 +101,7 @@ AdaptationReport run_adaptation(const Recipe& recipe, const RunOptions& options)
                            Tokenizer::load(model).with_special(kMaskToken)};
   const Tokenizer& tokenizer = tokenizers.student;
   check_adaptable(model, config, tokenizer, recipe.data.max_tokens);
-  const RunData data = load_run_data(recipe);
+  RunData data = load_run_data(recipe);
   prepare_model_directory(options);
   write_jsonl(options.directory + "/held_out.jsonl", data.test);
   StudentJob job;
@@ -113,9 +113,12 @@ AdaptationReport run_adaptation(const Recipe& recipe, const RunOptions& options)
   const LoadedModel original = load_model(model);
   freeze_for_inference(*original.model, train_precision(recipe.student_train));
   if (recipe.objective.alpha > 0) job.speaker = original.model.get();
+  std::vector<LeftOut> left_out;
   const TrainingSet set{
-      encode_examples(tokenizer, job.card, data.train, recipe.data.max_tokens),
+      encode_examples(tokenizer, job.card, data.train, recipe.data.max_tokens, &left_out),
       encode_examples(tokenizer, job.card, data.validation, recipe.data.max_tokens)};
+  leave_out(data, left_out);
+  say_data(data);
   std::vector<Sequence> held_out =
       encode_examples(tokenizer, job.card, data.test, recipe.data.max_tokens);
   if (held_out.empty()) {
@@ -132,6 +135,7 @@ AdaptationReport run_adaptation(const Recipe& recipe, const RunOptions& options)
   inside.directory = directory.has_parent_path() ? directory.parent_path().string() : ".";
   job.name = directory.filename().string();
   const RunModel student = make_student(job, recipe, set, tokenizer, inside);
+  note_training_data(recipe, data, options.directory);
   const auto start = with_mask_token(*load_model(model).model, *tokenizer.find(kMaskToken));
   freeze_for_inference(*start, Precision::kFp32);
   AdaptationReport report;

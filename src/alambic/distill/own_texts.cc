@@ -1,7 +1,10 @@
 #include "alambic/distill/own_texts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <ctime>
 #include <numeric>
 
@@ -97,17 +100,34 @@ std::vector<Sequence> write_own_texts(const LanguageModel& model, const Tokenize
     progress.update(static_cast<int64_t>(last));
   }
   std::vector<Sequence> own;
+  int64_t empty = 0, too_long = 0, unfinished = 0;
   store.for_each([&](const SignalRow& row) {
     const auto size = static_cast<int>(row.tokens.size());
     const auto example = static_cast<size_t>(row.example);
-    if (size <= row.prompt_tokens || size > o.max_tokens || example >= data.size()) return;
-    if (answers(data[example]) && row.tokens.back() != end) return;
+    if (size <= row.prompt_tokens || example >= data.size()) {
+      ++empty;
+      return;
+    }
+    if (size > o.max_tokens) {
+      ++too_long;
+      return;
+    }
+    if (answers(data[example]) && row.tokens.back() != end) {
+      ++unfinished;
+      return;
+    }
     own.push_back({.tokens = row.tokens,
                    .prompt_tokens = row.prompt_tokens,
                    .signals = {},
                    .learned = {},
                    .own = true});
   });
+  if (empty + too_long + unfinished > 0) {
+    fmt::print(stderr,
+               "own texts: {} are learned from; left out: {} that did not end, {} longer than {} "
+               "tokens, {} empty\n",
+               own.size(), unfinished, too_long, o.max_tokens, empty);
+  }
   return own;
 }
 

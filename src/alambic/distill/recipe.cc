@@ -105,6 +105,7 @@ void visit(V& v, Recipe& r) {
   v("digits", r.data.puzzle.digits);
   v("blank", r.data.blank);
   v("format", r.data.format);
+  v("encoding", r.data.encoding);
   v("train", r.data.train);
   v("train_target", r.data.train_target);
   v("test", r.data.test);

@@ -25,6 +25,7 @@ struct DataRecipe {
   // template is not used then. A causal one writes the whole answer behind the prompt all the same.
   std::string blank;
   std::string format = "auto";      // of files: as DataSource
+  std::string encoding = "utf-8";   // of files: latin-1, windows-1252, utf-16 and so on
   std::string train, train_target;  // paths, several with commas between; a target only for
                                     // parallel text
   std::string test, test_target;    // empty: held out from train

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "alambic/data/text_encoding.h"
+
 namespace alambic {
 namespace {
 
@@ -159,6 +161,7 @@ void check_recipe(const Recipe& r, std::string_view where) {
     if (t->beta1 >= 1 || t->beta2 >= 1)
       fail(ErrorCode::kInvalidArgument, "[{}] train.beta1, beta2 must be below 1", where);
   }
+  check_encoding(r.data.encoding, fmt::format("{}: data", where));
   if (r.data.source == "files" && r.data.train.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "[{}] data.train names no file; set it, or --set data.train=PATH", where);

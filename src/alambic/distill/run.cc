@@ -10,6 +10,7 @@
 #include "alambic/base/progress.h"
 #include "alambic/data/readers.h"
 #include "alambic/data/signal_store.h"
+#include "alambic/data/trained_on.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/distill/vocabularies.h"
@@ -245,6 +246,21 @@ ModelCard student_card(const Recipe& recipe, const RunData& data, const RunModel
   return card;
 }
 
+// Rows that do not fit teach nobody. Where the teacher writes anew, they are questions to it.
+void leave_out_unfit(const Recipe& recipe, const RunTokenizers& tokenizers, RunData& data) {
+  ModelCard card = run_card(recipe, data);
+  if (is_bidirectional(recipe)) prepare_form(recipe, card);
+  std::vector<LeftOut> left_out;
+  encode_examples(tokenizers.student, card, data.train, recipe.data.max_tokens, &left_out);
+  if (left_out.empty() && !tokenizers.same) {
+    encode_examples(tokenizers.teacher, card, data.train, recipe.data.max_tokens, &left_out);
+  }
+  const std::vector<Example> asked = leave_out(data, left_out);
+  if (recipe.signals.texts == "gold") return;
+  for (const Example& row : asked) data.prompts.push_back(row);
+  data.report.prompts = static_cast<int64_t>(data.prompts.size());
+}
+
 }  // namespace
 
 RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
@@ -261,10 +277,13 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
          "[student] init = \"adapt\" is no distillation from a teacher; use alambic train");
   }
   prepare_directory(recipe, options);
-  const RunData data = load_run_data(recipe);
-  keep_training_rows(data, options);
+  RunData loaded = load_run_data(recipe, Unanswered::kTeacherAnswers);
   const RunTokenizers tokenizers =
-      timed("vocabulary", [&] { return run_tokenizers(recipe, data, options); });
+      timed("vocabulary", [&] { return run_tokenizers(recipe, loaded, options); });
+  leave_out_unfit(recipe, tokenizers, loaded);
+  const RunData data = std::move(loaded);
+  say_data(data);
+  keep_training_rows(data, options);
   RunModels models;
   if (recipe.has_endpoint()) {
     models.teacher.name = "teacher";
@@ -327,8 +346,13 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   models.control = timed("control", [&] {
     return make_student(control_job, recipe, gold, tokenizers.student, options);
   });
+  for (const char* model : {"student", "control"})
+    note_training_data(recipe, data, options.directory + "/" + model);
+  if (!recipe.has_endpoint() && recipe.teacher.model.empty())
+    note_training_data(recipe, data, options.directory + "/teacher");
   RunReport report =
       timed("evaluation", [&] { return measure_run(recipe, data, tokenizers, models, options); });
+  report.data = data.report;
   report.seconds = total.seconds();
   report.phases = phases;
   if (!tokenizers.same) {
@@ -358,6 +382,7 @@ void prepare_model_directory(const RunOptions& options) {
                                    "tokenizer_config.json",
                                    "held_out.jsonl",
                                    "adaptation.json",
+                                   kTrainedOnFile,
                                    "unpolished",
                                    "own_texts.sqlite",
                                    "own_texts.sqlite-wal",
@@ -374,8 +399,9 @@ void prepare_model_directory(const RunOptions& options) {
   make_directories(options.directory);
 }
 
-void run_training(const Recipe& recipe, const std::string& signals, const RunOptions& options) {
-  const RunData data = load_run_data(recipe);
+DataReport run_training(const Recipe& recipe, const std::string& signals,
+                        const RunOptions& options) {
+  RunData data = load_run_data(recipe);
   prepare_model_directory(options);
   // Without signals nobody asks the teacher's.
   const RunTokenizers tokenizers = [&]() -> RunTokenizers {
@@ -393,13 +419,16 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   const bool bidirectional = is_bidirectional(recipe);
   if (bidirectional) prepare_form(recipe, card);
   if (signals.empty()) {
-    set.sequences = encode_examples(tokenizer, card, data.train, max_tokens);
+    std::vector<LeftOut> left_out;
+    set.sequences = encode_examples(tokenizer, card, data.train, max_tokens, &left_out);
+    leave_out(data, left_out);
   } else if (bidirectional) {
     set.sequences = read_texts(signals, card, tokenizer, max_tokens);
   } else {
     set.sequences =
         read_signal_sequences(signals, card, tokenizers, max_tokens, data.train).sequences;
   }
+  say_data(data);
   if (bidirectional) fit_canvas(tokenizer, card, set.sequences);
   set.validation = encode_examples(tokenizer, card, data.validation, max_tokens);
   const HybridOptions objective =
@@ -409,6 +438,8 @@ void run_training(const Recipe& recipe, const std::string& signals, const RunOpt
   inside.directory = directory.has_parent_path() ? directory.parent_path().string() : ".";
   make_student({.name = directory.filename().string(), .objective = objective, .card = card},
                recipe, set, tokenizer, inside);
+  note_training_data(recipe, data, options.directory);
+  return data.report;
 }
 
 }  // namespace alambic

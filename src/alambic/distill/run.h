@@ -7,9 +7,11 @@
 // result.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
+#include "alambic/data/data_report.h"
 #include "alambic/data/example.h"
 #include "alambic/distill/recipe.h"
 #include "alambic/eval/report.h"
@@ -30,17 +32,30 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options);
 
 struct RunData {
   std::vector<Example> train, validation, test;
-  std::vector<Example> prompts;  // extra prompts for the teacher alone
+  std::vector<Example> prompts;  // prompts for the teacher alone
+  DataReport report;             // what became of every row
 };
-// The recipe's data, split. Every path is checked here.
-RunData load_run_data(const Recipe& recipe);
+// What happens to training rows without an answer.
+enum class Unanswered { kLeftOut, kTeacherAnswers };
+// The recipe's data, split. Every path is checked here. Rows that teach nothing and rows that the
+// test or validation set holds are left out, counted in `report`; kInvalidArgument, with the
+// reasons, where nothing to learn from stays.
+RunData load_run_data(const Recipe& recipe, Unanswered unanswered = Unanswered::kLeftOut);
+// Takes out of data.train, counts and returns what `encode_examples` found not to fit;
+// kInvalidArgument where nothing stays.
+std::vector<Example> leave_out(RunData& data, std::span<const LeftOut> rows);
+// Prints what became of the rows, on standard error.
+void say_data(const RunData& data);
+// Notes beside a finished model what it was trained on: trained_on.h.
+void note_training_data(const Recipe& recipe, const RunData& data, const std::string& directory);
 
 // A vocabulary for the data, with the special tokens that alambic's students use.
 Tokenizer train_run_tokenizer(const Recipe& recipe, const RunData& data);
 
 // Trains one model on the data without a teacher (the recipe's [student] and [student.train]; alpha
 // is taken as 0), or on the rows of a signal store where `signals` names one. Writes a model
-// directory to options.directory.
-void run_training(const Recipe& recipe, const std::string& signals, const RunOptions& options);
+// directory to options.directory. Returns what became of the data.
+DataReport run_training(const Recipe& recipe, const std::string& signals,
+                        const RunOptions& options);
 
 }  // namespace alambic

@@ -1,5 +1,8 @@
 // The data of a run and the vocabulary made for it.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <iterator>
 #include <set>
 
@@ -7,6 +10,7 @@
 #include "alambic/data/readers.h"
 #include "alambic/data/split.h"
 #include "alambic/data/support_mail.h"
+#include "alambic/data/trained_on.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/run.h"
 #include "alambic/text/train_bpe.h"
@@ -18,81 +22,203 @@ constexpr int kPuzzles = 20000;      // training puzzles where the recipe sets n
 constexpr int kSupportMails = 4000;  // training mails where the recipe sets no limit
 
 // `paths`: one, or several with commas between.
-std::vector<Example> read(const DataRecipe& data, const std::string& paths,
-                          const std::string& target) {
-  std::vector<Example> all;
+std::vector<std::string> paths_in(const std::string& paths) {
+  if (file_exists(paths)) return {paths};
+  std::vector<std::string> all;
   for (size_t begin = 0; begin <= paths.size();) {
-    const size_t end =
-        file_exists(paths) ? paths.size() : std::min(paths.find(',', begin), paths.size());
+    const size_t end = std::min(paths.find(',', begin), paths.size());
     std::string path = paths.substr(begin, end - begin);
     path.erase(0, path.find_first_not_of(' '));
-    std::vector<Example> some = read_examples({.format = data.format,
-                                               .path = path,
-                                               .target_path = target,
-                                               .prompt_field = data.prompt_field,
-                                               .completion_field = data.completion_field});
-    all.insert(all.end(), std::make_move_iterator(some.begin()),
-               std::make_move_iterator(some.end()));
+    all.push_back(std::move(path));
     begin = end + 1;
   }
   return all;
 }
 
-void truncate(std::vector<Example>& examples, int limit) {
-  if (limit > 0 && examples.size() > static_cast<size_t>(limit))
-    examples.resize(static_cast<size_t>(limit));
+std::vector<Example> read(const DataRecipe& data, const std::string& paths,
+                          const std::string& target, std::vector<LeftOut>& left_out) {
+  std::vector<Example> all;
+  for (const std::string& path : paths_in(paths)) {
+    std::vector<Example> some = read_examples({.format = data.format,
+                                               .path = path,
+                                               .target_path = target,
+                                               .prompt_field = data.prompt_field,
+                                               .completion_field = data.completion_field,
+                                               .encoding = data.encoding},
+                                              &left_out);
+    all.insert(all.end(), std::make_move_iterator(some.begin()),
+               std::make_move_iterator(some.end()));
+  }
+  return all;
 }
 
-// Rows of `examples` whose prompt (or, without one, whose text) does not occur in `seen`.
-std::vector<Example> unseen(std::vector<Example> examples, const std::vector<Example>& seen) {
-  const auto key = [](const Example& e) -> const std::string& {
-    return e.prompt.empty() ? e.completion : e.prompt;
-  };
-  std::set<std::string_view> known;
-  for (const Example& e : seen) known.insert(key(e));
-  std::erase_if(examples, [&](const Example& e) { return known.contains(key(e)); });
-  return examples;
+int64_t truncate(std::vector<Example>& examples, int limit) {
+  if (limit <= 0 || examples.size() <= static_cast<size_t>(limit)) return 0;
+  const auto beyond = static_cast<int64_t>(examples.size()) - limit;
+  examples.resize(static_cast<size_t>(limit));
+  return beyond;
+}
+
+// Rows that nobody answers, taken out of `examples`.
+std::vector<Example> take_unanswered(std::vector<Example>& examples) {
+  const auto unanswered = std::stable_partition(
+      examples.begin(), examples.end(), [](const Example& e) { return !e.completion.empty(); });
+  std::vector<Example> prompts(std::make_move_iterator(unanswered),
+                               std::make_move_iterator(examples.end()));
+  examples.erase(unanswered, examples.end());
+  return prompts;
+}
+
+void no_answers(const std::vector<Example>& rows, std::vector<LeftOut>& left_out) {
+  for (const Example& row : rows) {
+    left_out.push_back({LeftOut::Reason::kNoAnswer, place_of(row),
+                        row.messages.is_null() ? "" : "no assistant turn"});
+  }
+}
+
+RunData files_data(const DataRecipe& d, Unanswered unanswered) {
+  RunData data;
+  std::vector<LeftOut> left_out;
+  std::vector<Example> all = read(d, d.train, d.train_target, left_out);
+  data.report.read = static_cast<int64_t>(all.size() + left_out.size());
+  all = remove_duplicates(std::move(all), left_out);
+  std::vector<Example> prompts = take_unanswered(all);
+  if (unanswered == Unanswered::kTeacherAnswers) {
+    data.prompts = std::move(prompts);
+  } else {
+    no_answers(prompts, left_out);
+  }
+  const double size = std::max<double>(1, static_cast<double>(all.size()));
+  SplitOptions split{.validation = std::min(0.2, d.validation / size), .test = 0, .seed = d.seed};
+  if (d.test.empty()) split.test = std::min(0.3, d.test_limit / size);
+  Splits splits = split_by_prompt(std::move(all), split);
+  data.train = std::move(splits.train);
+  data.validation = std::move(splits.validation);
+  data.test = std::move(splits.test);
+  if (!d.test.empty()) {
+    std::vector<LeftOut> unused;
+    data.test = read(d, d.test, d.test_target, unused);
+    no_answers(take_unanswered(data.test), unused);
+    data.report.test_left_out.add(unused);
+  }
+  data.report.left_out.add(left_out);
+  return data;
+}
+
+// What the test or validation set asks is not learned from, neither as a row nor as a prompt.
+void keep_apart(RunData& data) {
+  std::vector<LeftOut> left_out;
+  HeldOutPrompts test(data.test);
+  test.take_out(data.train, left_out);
+  test.take_out(data.prompts, left_out);
+  test.take_out(data.validation, left_out);
+  HeldOutPrompts validation(data.validation);
+  validation.take_out(data.train, left_out);
+  validation.take_out(data.prompts, left_out);
+  data.report.left_out.add(left_out);
+  data.report.in_test = test.found();
+  data.report.in_validation = validation.found();
+}
+
+// For an error line.
+std::string reasons(const DataReport& report) {
+  std::string text;
+  for (const std::string& line : report.left_out.in_words()) text += "; " + line;
+  return text;
+}
+
+void count(RunData& data) {
+  data.report.train = static_cast<int64_t>(data.train.size());
+  data.report.prompts = static_cast<int64_t>(data.prompts.size());
+  data.report.validation = static_cast<int64_t>(data.validation.size());
+  data.report.test = static_cast<int64_t>(data.test.size());
 }
 
 }  // namespace
 
-RunData load_run_data(const Recipe& recipe) {
+RunData load_run_data(const Recipe& recipe, Unanswered unanswered) {
   const DataRecipe& d = recipe.data;
   RunData data;
+  const auto made = [&data](Splits splits) {
+    data.train = std::move(splits.train);
+    data.validation = std::move(splits.validation);
+    data.test = std::move(splits.test);
+    data.report.read = static_cast<int64_t>(data.train.size());
+  };
+  const bool files = d.source == "files";
   if (d.source == "support-mail") {
-    Splits splits = support_mail_splits(d.limit > 0 ? d.limit : kSupportMails, d.validation,
-                                        d.test_limit, d.seed);
-    data = {std::move(splits.train), std::move(splits.validation), std::move(splits.test), {}};
-  } else if (is_puzzle_source(d.source)) {
-    Splits splits = puzzle_splits(d.source, d.puzzle, d.limit > 0 ? d.limit : kPuzzles,
-                                  d.validation, d.test_limit, d.seed);
-    data = {std::move(splits.train), std::move(splits.validation), std::move(splits.test), {}};
+    made(support_mail_splits(d.limit > 0 ? d.limit : kSupportMails, d.validation, d.test_limit,
+                             d.seed));
+  } else if (!files) {
+    made(puzzle_splits(d.source, d.puzzle, d.limit > 0 ? d.limit : kPuzzles, d.validation,
+                       d.test_limit, d.seed));
   } else {
-    std::vector<Example> all = remove_duplicates(read(d, d.train, d.train_target));
-    const auto size = static_cast<double>(all.size());
-    SplitOptions split{.validation = std::min(0.2, d.validation / size), .test = 0, .seed = d.seed};
-    if (d.test.empty()) split.test = std::min(0.3, d.test_limit / size);
-    Splits splits = split_by_prompt(std::move(all), split);
-    data = {std::move(splits.train), std::move(splits.validation), std::move(splits.test), {}};
-    if (!d.test.empty()) {
-      data.test = read(d, d.test, d.test_target);
-      data.train = unseen(std::move(data.train), data.test);
+    data = files_data(d, unanswered);
+  }
+  if (!d.prompts.empty()) {
+    std::vector<LeftOut> left_out;
+    std::vector<Example> more =
+        read_examples({.path = d.prompts, .encoding = d.encoding, .prompts_only = true}, &left_out);
+    data.report.read += static_cast<int64_t>(more.size() + left_out.size());
+    for (Example& e : more) {
+      // A row that holds only text is a prompt here.
+      if (e.prompt.empty()) std::swap(e.prompt, e.completion);
     }
-    truncate(data.train, d.limit);
-    truncate(data.test, d.test_limit);
-    truncate(data.validation, d.validation);
+    data.report.left_out.add(left_out);
+    data.prompts.insert(data.prompts.end(), std::make_move_iterator(more.begin()),
+                        std::make_move_iterator(more.end()));
   }
-  if (!d.prompts.empty()) data.prompts = read_examples({.path = d.prompts});
-  for (Example& e : data.prompts) {
-    // A row that holds only text is a prompt here.
-    if (e.prompt.empty()) std::swap(e.prompt, e.completion);
+  // What is generated never repeats itself by its own rules, though it is much alike.
+  if (files) {
+    keep_apart(data);
+    data.report.beyond_limit = truncate(data.train, d.limit) + truncate(data.test, d.test_limit) +
+                               truncate(data.validation, d.validation);
   }
-  if (data.train.empty() || data.test.empty()) {
+  count(data);
+  if (data.train.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: {} rows read{}",
+         data.report.read, reasons(data.report));
+  }
+  if (data.test.empty()) {
+    std::string why;
+    for (const std::string& line : data.report.test_left_out.in_words()) why += "; " + line;
     fail(ErrorCode::kInvalidArgument,
-         "[data] {} training and {} test examples; a run needs some of both", data.train.size(),
-         data.test.size());
+         "[data] {} training and 0 test examples; a run needs some of both{}", data.train.size(),
+         why);
   }
   return data;
+}
+
+std::vector<Example> leave_out(RunData& data, std::span<const LeftOut> rows) {
+  std::set<std::string_view> places;
+  for (const LeftOut& row : rows) places.insert(row.where);
+  const auto out =
+      std::stable_partition(data.train.begin(), data.train.end(),
+                            [&places](const Example& e) { return !places.contains(place_of(e)); });
+  std::vector<Example> taken(std::make_move_iterator(out),
+                             std::make_move_iterator(data.train.end()));
+  data.train.erase(out, data.train.end());
+  data.report.left_out.add(rows);
+  count(data);
+  if (data.train.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: {} rows read{}",
+         data.report.read, reasons(data.report));
+  }
+  return taken;
+}
+
+void say_data(const RunData& data) {
+  for (const std::string& line : in_words(data.report)) fmt::print(stderr, "{}\n", line);
+  std::fflush(stderr);
+}
+
+void note_training_data(const Recipe& recipe, const RunData& data, const std::string& directory) {
+  std::vector<std::string> files;
+  if (recipe.data.source == "files") files = paths_in(recipe.data.train);
+  if (!recipe.data.prompts.empty()) files.push_back(recipe.data.prompts);
+  std::vector<Example> learned = data.train;
+  learned.insert(learned.end(), data.prompts.begin(), data.prompts.end());
+  save_trained_on(directory, files, learned);
 }
 
 Tokenizer train_run_tokenizer(const Recipe& recipe, const RunData& data) {

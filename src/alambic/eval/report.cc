@@ -235,6 +235,7 @@ Json to_json(const RunReport& report) {
       {"machine", report.machine},
       {"created", report.created},
       {"try_command", report.try_command},
+      {"data", to_json(report.data)},
       {"notes", report.notes},
       {"licences", report.licences}};
   json["baselines"] = Json::array();
@@ -314,6 +315,7 @@ RunReport report_from_json(const Json& json, std::string_view where) {
   report.machine = text_at(json, "machine", where);
   report.created = text_at(json, "created", where);
   report.try_command = text_at(json, "try_command", where);
+  report.data = data_report_from_json(at_or_null(json, "data"), where);
   report.notes = texts_at(json, "notes", where);
   report.licences = texts_at(json, "licences", where);
   for (const Json& item : list_at(json, "baselines", where)) {
@@ -408,6 +410,7 @@ std::string to_terminal(const RunReport& report) {
     out += '\n';
   }
   out += "took " + format_duration(std::isfinite(report.seconds) ? report.seconds : 0) + '\n';
+  for (const std::string& line : in_words(report.data)) out += wrapped(line, 0);
   for (const std::string& note : report.notes) out += wrapped("note: " + note, 0);
   if (!report.try_command.empty()) out += "\nTry it:\n  " + report.try_command + '\n';
   return out;

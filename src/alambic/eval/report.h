@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "alambic/base/json.h"
+#include "alambic/data/data_report.h"
 #include "alambic/decode/replay.h"
 #include "alambic/eval/interval.h"
 
@@ -89,6 +90,7 @@ struct RunReport {
 
   std::string command, machine, created;  // created: a date and time for people
   std::string try_command;                // what to type to try the student; empty: not shown
+  DataReport data;                        // what became of every row
   std::vector<std::string> notes;
   std::vector<std::string> licences;
   std::vector<std::pair<std::string, std::string>> versions;  // name, version

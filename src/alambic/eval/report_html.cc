@@ -429,6 +429,7 @@ std::string to_html(const RunReport& report) {
   page += section("Gap closed", gap(report));
   page += section("Speed by way of decoding", speed(report) + quality_curve_html(report));
   page += section("Step by step", replays_html(report));
+  page += section("Data", bullets(in_words(report.data)));
   page += section("Training", losses(report));
   page += section("Where the time went", phases(report));
   page += section("Side by side", samples(report));

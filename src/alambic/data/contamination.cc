@@ -1,0 +1,236 @@
+#include "alambic/data/contamination.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "alambic/text/unicode.h"
+
+namespace alambic {
+namespace {
+
+constexpr size_t kSequence = 13;
+constexpr size_t kShortestSequence = 8;
+constexpr uint64_t kBase = 0x9e3779b97f4a7c15ULL;  // of the rolling hash; odd
+
+uint64_t mixed(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31);
+}
+
+struct Range {
+  char32_t first, last;
+};
+
+template <size_t N>
+bool within(char32_t code, const Range (&ranges)[N]) {
+  return std::any_of(std::begin(ranges), std::end(ranges),
+                     [code](Range r) { return code >= r.first && code <= r.last; });
+}
+
+// Scripts written without blanks: each character is a word.
+bool stands_alone(char32_t code) {
+  static constexpr Range kRanges[] = {
+      {0x0e00, 0x0eff},    // Thai, Lao
+      {0x1000, 0x109f},    // Burmese
+      {0x1780, 0x17ff},    // Khmer
+      {0x3040, 0x30ff},    // Hiragana, Katakana
+      {0x3400, 0x4dbf},    // Han
+      {0x4e00, 0x9fff},    //
+      {0xf900, 0xfaff},    //
+      {0x20000, 0x3ffff},  //
+  };
+  return code >= 0x0e00 && within(code, kRanges);
+}
+
+// Apostrophes inside words, and marks that nobody sees.
+bool vanishes(char32_t code) {
+  static constexpr Range kRanges[] = {
+      {'\'', '\''},     {'`', '`'},       {0xad, 0xad},     {0x2018, 0x201b},
+      {0x02bc, 0x02bc}, {0x200b, 0x200f}, {0x2060, 0x2064}, {0xfeff, 0xfeff},
+  };
+  return within(code, kRanges);
+}
+
+bool is_ascii_digit(char c) { return c >= '0' && c <= '9'; }
+
+// Whether the sign at `at` has a digit for its neighbour, blanks aside.
+bool beside_a_digit(std::string_view text, size_t at) {
+  const size_t before = at == 0 ? std::string_view::npos : text.find_last_not_of(" \t", at - 1);
+  if (before != std::string_view::npos && is_ascii_digit(text[before])) return true;
+  const size_t behind = text.find_first_not_of(" \t", at + 1);
+  return behind != std::string_view::npos && is_ascii_digit(text[behind]);
+}
+
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+}
+
+// Collects words as hashes, character by character.
+class Words {
+ public:
+  void add(char32_t code) {
+    word_ = (word_ ^ code) * 0x100000001b3ULL;
+    open_ = true;
+  }
+  void end() {
+    if (open_) hashes_.push_back(mixed(word_));
+    word_ = kStart;
+    open_ = false;
+  }
+  std::vector<uint64_t> take() {
+    end();
+    return std::move(hashes_);
+  }
+
+ private:
+  static constexpr uint64_t kStart = 0xcbf29ce484222325ULL;
+  uint64_t word_ = kStart;
+  bool open_ = false;
+  std::vector<uint64_t> hashes_;
+};
+
+void add_ascii(std::string_view text, size_t at, Words& words) {
+  const char c = text[at];
+  if ((c >= 'a' && c <= 'z') || is_ascii_digit(c)) return words.add(static_cast<char32_t>(c));
+  if (c >= 'A' && c <= 'Z') return words.add(static_cast<char32_t>(c - 'A' + 'a'));
+  if (c == '\'' || c == '`') return;
+  const bool between_digits = at > 0 && at + 1 < text.size() && is_ascii_digit(text[at - 1]) &&
+                              is_ascii_digit(text[at + 1]);
+  if ((c == '.' || c == ',') && between_digits) return words.add(static_cast<char32_t>(c));
+  words.end();
+  constexpr std::string_view kArithmetic = "+-*/=<>^%";
+  if (kArithmetic.find(c) != std::string_view::npos && beside_a_digit(text, at)) {
+    words.add(static_cast<char32_t>(c));
+    words.end();
+  }
+}
+
+// Calls `use` with the hash of each sequence of `length` words.
+template <class Use>
+void each_sequence(std::span<const uint64_t> words, size_t length, const Use& use) {
+  if (words.size() < length) return;
+  uint64_t leading = 1;  // what the word that leaves was multiplied with
+  for (size_t i = 1; i < length; ++i) leading *= kBase;
+  uint64_t hash = 0;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (i >= length) hash -= words[i - length] * leading;
+    hash = hash * kBase + words[i];
+    if (i + 1 >= length) use(mixed(hash + length));
+  }
+}
+
+uint64_t key_of(std::span<const uint64_t> words) {
+  uint64_t hash = words.size();
+  for (const uint64_t word : words) hash = hash * kBase + word;
+  return mixed(hash);
+}
+
+}  // namespace
+
+std::vector<uint64_t> word_hashes(std::string_view text) {
+  Words words;
+  if (is_ascii(text)) {
+    for (size_t at = 0; at < text.size(); ++at) add_ascii(text, at, words);
+    return words.take();
+  }
+  const std::string folded = lowercase(normalize_unicode(text, NormalForm::kNfkc));
+  for (size_t at = 0; at < folded.size();) {
+    const Utf8Step step = decode_utf8(folded, at);
+    if (step.code < 0x80) {
+      add_ascii(folded, at, words);
+    } else if (vanishes(step.code)) {
+    } else if (is_white_space(step.code) || is_punctuation(step.code)) {
+      words.end();
+    } else if (stands_alone(step.code)) {
+      words.end();
+      words.add(step.code);
+      words.end();
+    } else {
+      words.add(step.code);
+    }
+    at += step.length;
+  }
+  return words.take();
+}
+
+uint64_t words_key(std::string_view text) { return key_of(word_hashes(text)); }
+
+HeldOutPrompts::HeldOutPrompts(std::span<const Example> held_out) {
+  std::vector<std::vector<uint64_t>> sequences;  // by prompt
+  std::set<size_t> lengths;
+  for (const Example& example : held_out) {
+    const std::vector<uint64_t> words = word_hashes(compared_text(example));
+    if (words.empty() || !whole_.try_emplace(key_of(words), prompts_.size()).second) continue;
+    prompts_.push_back({0, false, place_of(example)});
+    std::vector<uint64_t>& own = sequences.emplace_back();
+    if (words.size() < kShortestSequence) continue;
+    const size_t length = std::min(words.size(), kSequence);
+    lengths.insert(length);
+    each_sequence(words, length, [&own](uint64_t hash) { own.push_back(hash); });
+    std::sort(own.begin(), own.end());
+    own.erase(std::unique(own.begin(), own.end()), own.end());
+  }
+  for (size_t i = 0; i < sequences.size(); ++i) {
+    for (const uint64_t hash : sequences[i]) holders_[hash].push_back(static_cast<uint32_t>(i));
+  }
+  const size_t common = std::max<size_t>(4, std::min<size_t>(prompts_.size() / 2, 100));
+  std::erase_if(holders_, [common](const auto& entry) { return entry.second.size() >= common; });
+  for (const auto& [hash, holders] : holders_) {
+    for (const uint32_t holder : holders) ++prompts_[holder].sequences;
+  }
+  lengths_.assign(lengths.begin(), lengths.end());
+  shared_.assign(prompts_.size(), 0);
+  found_.prompts = static_cast<int64_t>(prompts_.size());
+}
+
+HeldOutPrompts::Match HeldOutPrompts::look(std::string_view text) {
+  Match match;
+  const auto meet = [&](Prompt& prompt) {
+    match.any = true;
+    if (!prompt.found) ++found_.found;
+    prompt.found = true;
+  };
+  const std::vector<uint64_t> words = word_hashes(text);
+  if (words.empty()) return match;
+  if (const auto same = whole_.find(key_of(words)); same != whole_.end()) {
+    meet(prompts_[same->second]);
+    match.held = &prompts_[same->second];
+  }
+  std::unordered_set<uint64_t> seen;
+  std::vector<uint32_t> touched;
+  for (const size_t length : lengths_) {
+    each_sequence(words, length, [&](uint64_t hash) {
+      const auto holders = holders_.find(hash);
+      if (holders == holders_.end() || !seen.insert(hash).second) return;
+      for (const uint32_t holder : holders->second) {
+        if (shared_[holder]++ == 0) touched.push_back(holder);
+      }
+    });
+  }
+  for (const uint32_t holder : touched) {
+    Prompt& prompt = prompts_[holder];
+    meet(prompt);
+    if (match.held == nullptr && 2 * int64_t{shared_[holder]} >= prompt.sequences) {
+      match.held = &prompt;
+    }
+    shared_[holder] = 0;
+  }
+  return match;
+}
+
+void HeldOutPrompts::take_out(std::vector<Example>& rows, std::vector<LeftOut>& left_out) {
+  if (prompts_.empty()) return;
+  std::erase_if(rows, [&](const Example& row) {
+    const Match match = look(compared_text(row));
+    found_.rows_overlapping += match.any ? 1 : 0;
+    if (match.held == nullptr) return false;
+    ++found_.rows_removed;
+    left_out.push_back({LeftOut::Reason::kHeldOut, place_of(row), "as " + match.held->where});
+    return true;
+  });
+}
+
+}  // namespace alambic
