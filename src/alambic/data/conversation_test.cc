@@ -85,7 +85,7 @@ TEST(Conversation, BrokenRowsNameLineAndTurn) {
               "function_call] not valid JSON");
   EXPECT_SAYS(one("{\"prompt\": \"a\", \"prompt\": \"b\"}"),
               "[x.jsonl:1] key \"prompt\" occurs twice");
-  EXPECT_SAYS(one("{\"prompt\": \"a\xff\"}"), "[x.jsonl:1] is not UTF-8 at byte 13");
+  EXPECT_SAYS(one("{\"prompt\": \"a\xff\"}"), "[x.jsonl:1] not valid JSON at byte 14: not UTF-8");
 }
 
 TEST(Conversation, SelfInstructTasksGiveAnExampleForEachInstance) {
