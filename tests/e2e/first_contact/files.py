@@ -74,7 +74,7 @@ class Files(Dialogue):
         for line, mention in [('{"prompt": "half \\ud83d"}', "surrogate"), ("[" * 5000, "deep"),
                               ('{"prompt": "p" "completion": "c"}', "not valid JSON"),
                               ('{"prompt": "a", "prompt": "b"}', "occurs twice")]:
-            self.refuses(["t.jsonl:3]", mention], "t.jsonl", head + line + "\n")
+            self.refuses(["t.jsonl:3", mention], "t.jsonl", head + line + "\n")
         self.refuses(["t.jsonl:1]", "several lines"], "t.jsonl", json.dumps(good(3), indent=1))
         self.learns(5, "t.jsonl", "\ufeff" + lines(good(5)).replace("\n", "\r\n\r\n"))
 
