@@ -424,12 +424,10 @@ std::string recipe_substance(const Recipe& recipe) {
   e.price_per_million_in = usual.price_per_million_in;
   e.price_per_million_out = usual.price_per_million_out;
   copy.eval = EvalRecipe();
-  // Test examples that are held out of the training files decide what is trained on.
-  if (!copy.data.test.empty()) {
-    copy.data.test = "a file";
-    copy.data.test_target.clear();
-    copy.data.test_limit = DataRecipe().test_limit;
-  }
+  const DataRecipe data;
+  copy.data.test = data.test;
+  copy.data.test_target = data.test_target;
+  copy.data.test_limit = data.test_limit;
   return recipe_to_toml(copy);
 }
 

@@ -168,7 +168,8 @@ Recipe parse_recipe(std::string_view toml, std::string_view where,
 // Every key with its value: parse_recipe() of it gives the same recipe.
 std::string recipe_to_toml(const Recipe& recipe);
 // The same, but for what may change when a run goes on: how fast and for how much an endpoint is
-// asked, and what is only measured ([eval], and the test files where data.test names them).
+// asked, and what is only measured: [eval], data.test, data.test_target and data.test_limit. Test
+// rows may be taken out of the training rows: whoever goes on with a run compares those.
 std::string recipe_substance(const Recipe& recipe);
 
 // Whether the student is a masked diffusion model: made as one, or so in its directory.

@@ -187,6 +187,12 @@ void check_recipe(const Recipe& r, std::string_view where) {
          where, r.signals.temperature, r.objective.temperature);
   }
   if (r.has_endpoint()) check_endpoint(r, where);
+  if (r.signals.kind == "text" && r.objective.alpha > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] objective.alpha = {} learns from probabilities, and signals.kind = \"text\" has "
+         "none; set alpha = 0, or another kind",
+         where, r.objective.alpha);
+  }
   check_polish(r, where);
   check_adaptation(r, where);
   check_provenance(r.provenance, where);

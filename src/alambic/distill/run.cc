@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <optional>
 
@@ -366,6 +367,21 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   return report;
 }
 
+namespace {
+
+// A student is asked as the texts that it learned from were.
+void adopt_prompts(const std::string& signals, ModelCard& card) {
+  const std::string asked = SignalStore::open(signals).header().prompt_template;
+  if (!card.chat_template.empty() || asked.empty() || asked == card.prompt_template) return;
+  fmt::print(stderr,
+             "signals: their prompts stand in \"{}\", and so do the student's; the recipe's "
+             "data.prompt_template, \"{}\", is not used\n",
+             asked, card.prompt_template);
+  card.prompt_template = asked;
+}
+
+}  // namespace
+
 void prepare_model_directory(const RunOptions& options) {
   // What training leaves in a model's directory; --overwrite removes these and nothing else.
   constexpr const char* kLeft[] = {"model.safetensors",
@@ -418,6 +434,7 @@ DataReport run_training(const Recipe& recipe, const std::string& signals,
   TrainingSet set;
   const bool bidirectional = is_bidirectional(recipe);
   if (bidirectional) prepare_form(recipe, card);
+  if (!signals.empty() && !bidirectional && tokenizers.same) adopt_prompts(signals, card);
   if (signals.empty()) {
     std::vector<LeftOut> left_out;
     set.sequences = encode_examples(tokenizer, card, data.train, max_tokens, &left_out);

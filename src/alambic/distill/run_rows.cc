@@ -29,8 +29,8 @@ void keep_training_rows(const RunData& data, const RunOptions& options) {
     if (before == now) return;
     fail(ErrorCode::kInvalidArgument,
          "[data] the training rows are no longer those that {} was begun with ({} rows then, {} "
-         "now): a data file changed, or rows of another test file were taken out of them; go on "
-         "with the old files, or start in another --run-dir",
+         "now): a data file changed, or data.test and data.test_limit hold other rows out of "
+         "them; go on with the old ones, or start in another --run-dir",
          options.directory, before.is_object() ? before.value("rows", Json()).dump() : "other",
          data.train.size());
   }

@@ -4,6 +4,7 @@ import program  # first: it skips where the interpreter lacks what the others ne
 import json
 import pathlib
 import random
+import struct
 import tempfile
 
 from program import Dialogue, write
@@ -92,7 +93,7 @@ class Counts(Dialogue):
     def teach(self, teacher, name, *options):
         store = self.path / name
         self.succeeds("teach", self.path / teacher, "--data", self.data, "--kind", "topk",
-                      "--count", 4, "--out", store, *options)
+                      "--out", store, *options)
         return store
 
 
@@ -150,6 +151,59 @@ class Losses(Counts):
                                    more=("--signals", store)):
                 self.assertAlmostEqual(line["loss"], 0.75 * line["ar"] + 0.25 * line["kl"],
                                        places=4)
+
+
+def pad_head(model, rows):
+    """Gives a model with a tied head so many rows more, which no token stands for."""
+    file = model / "model.safetensors"
+    data = file.read_bytes()
+    size, = struct.unpack("<Q", data[:8])
+    header, body = json.loads(data[8:8 + size]), data[8 + size:]
+    noise, packed, tensors = random.Random(3), b"", {}
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    for name, tensor in header.items():
+        if name == "__metadata__":
+            tensors[name] = tensor
+            continue
+        begin, end = tensor["data_offsets"]
+        content, shape = body[begin:end], tensor["shape"]
+        if shape[0] == config["vocab_size"]:
+            shape = [shape[0] + rows, shape[1]]
+            content += b"".join(struct.pack("<f", noise.gauss(0, 1))[2:]  # bf16
+                                for _ in range(rows * shape[1]))
+        offsets = [len(packed), len(packed) + len(content)]
+        tensors[name] = {**tensor, "shape": shape, "data_offsets": offsets}
+        packed += content
+    text = json.dumps(tensors).encode()
+    text += b" " * (-len(text) % 8)
+    file.write_bytes(struct.pack("<Q", len(text)) + text + packed)
+    config["vocab_size"] += rows
+    write(model / "config.json", json.dumps(config))
+
+
+class Itself(Counts):
+    """A student that starts as its teacher, whose head has rows without a token."""
+
+    def setUp(self):
+        super().setUp()
+        self.train("model", "student.train.epochs=1")
+        pad_head(self.path / "model", 60)
+        model = self.path / "model"
+        self.settings = [f"teacher.model={model}", f"student.model={model}", "objective.alpha=1.0",
+                         "student.train.steps=1", "student.train.tokens_per_step=5000"]
+
+    def test_has_nothing_to_learn_from_a_store(self):
+        for count in (3, 300):
+            store = self.teach("model", f"s{count}", "--precision", "fp32", "--count", count)
+            first = self.train(f"from{count}", *self.settings, more=("--signals", store))[0]
+            self.assertLess(first["grad_norm"], 1e-4)
+            self.assertLess(abs(first["kl"]), 1e-5)
+
+    def test_has_nothing_to_learn_in_memory(self):
+        run = self.path / "run"
+        self.succeeds("--threads", 1, "distill", self.recipe, "--run-dir", run,
+                      *set_all([*self.settings, "signals.kind=memory"]))
+        self.assertLess(metrics(run / "student")[0]["grad_norm"], 1e-4)
 
 
 class Vocabularies(Counts):
