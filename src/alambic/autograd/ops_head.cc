@@ -45,13 +45,20 @@ Term term(const HeadTargets& t, float p, float log_p, float q, float log_q) {
                   (q > 0 ? (1 - t.beta) * q * from_q : 0.0F),
               (1 - t.beta) * from_q};
     }
-    case Divergence::kTotalVariation: {
-      const float same = kSameProbability * (p + q);
-      return {0.5F * std::abs(p - q),
-              same > kTiny ? 0.5F * std::clamp((q - p) / same, -1.0F, 1.0F) : 0.0F};
-    }
+    case Divergence::kTotalVariation:
+      return {0.5F * std::abs(p - q), q > p ? 0.5F : -0.5F};
   }
   return {0, 0};
+}
+
+// The same for a probability that was rounded where it is stored: the total variation has no slope
+// where both sides are equal but for that.
+Term stored_term(const HeadTargets& t, float p, float q, float log_q) {
+  Term c = term(t, p, std::log(std::max(p, kTiny)), q, log_q);
+  const float same = kSameProbability * (p + q);
+  if (t.divergence == Divergence::kTotalVariation)
+    c.slope = same > kTiny ? 0.5F * std::clamp((q - p) / same, -1.0F, 1.0F) : 0.0F;
+  return c;
 }
 
 // A student row at the divergence's temperature.
@@ -109,14 +116,14 @@ float sparse_divergence(const HeadTargets& t, const StudentRow& s, int64_t row, 
   for (int64_t i = begin; i < end; ++i) covered += s.q[teacher.ids[i]];
   const auto q_tail = static_cast<float>(std::max(1e-9, 1 - covered));
   const float p_tail = std::max(0.0F, teacher.tails[row]);
-  const Term tail = term(t, p_tail, std::log(std::max(p_tail, kTiny)), q_tail, std::log(q_tail));
+  const Term tail = stored_term(t, p_tail, q_tail, std::log(q_tail));
   double value = tail.value, mean = q_tail * tail.slope;
   std::vector<float>& slopes = scratch(1, end - begin);
   for (int64_t i = begin; i < end; ++i) {
     const TokenId id = teacher.ids[i];
     const float p = teacher.probabilities[i];
     const Term c = s.q[id] > 0 || t.divergence == Divergence::kTotalVariation
-                       ? term(t, p, std::log(std::max(p, kTiny)), s.q[id], s.log_q(id))
+                       ? stored_term(t, p, s.q[id], s.log_q(id))
                        : Term{0, 0};
     slopes[i - begin] = c.slope;
     value += c.value;

@@ -13,7 +13,7 @@
 // The teacher is dense (its own hidden rows and head, computed chunk by chunk) or sparse (stored
 // signals). A sparse row lists ids with probabilities and a tail: the mass of all other tokens,
 // which then form one more category, of the student as of the teacher. Stored probabilities are
-// rounded, so where p and q are within kSameProbability of each other, relatively, the slope of the
+// rounded, so where theirs are within kSameProbability of each other, relatively, the slope of the
 // total variation falls to 0 linearly instead of jumping from one sign to the other.
 #pragma once
 
