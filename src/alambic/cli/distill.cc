@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "alambic/base/shell.h"
+#include "alambic/cli/model_notes.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/distill/run.h"
@@ -63,6 +64,8 @@ void act(const DistillArguments& o, const Invocation& invocation) {
   for (const std::string& argument : invocation.arguments) {
     options.command += (options.command.empty() ? "" : " ") + shell_quoted(argument);
   }
+  if (!recipe.has_endpoint()) remark_on_model(recipe.teacher.model);
+  remark_on_model(recipe.student.model);
   const RunReport report = run_distillation(recipe, options);
   if (o.json) {
     print_json(to_json(report), 2);

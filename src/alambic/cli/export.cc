@@ -44,7 +44,8 @@ void bind(CLI::App& verb, ExportArguments& o) {
 }
 
 // How far the logits of a copy may be from the original's, as a share of their spread: several
-// times what was seen on trained models, and a fraction of what a misplaced tensor does.
+// times what was seen on trained students, and a fraction of what a misplaced tensor does. Types
+// that round may go beyond it on larger models, and that is said.
 struct TypeBound {
   const char* name;
   GgmlType type;
@@ -81,7 +82,7 @@ std::string exported_template(const OpenModel& open) {
 }
 
 CopyOrder gguf_order(const ExportArguments& o, const TypeBound& type) {
-  return {"export", o.out, type.bound,
+  return {"export", o.out, type.bound, type.type != GgmlType::kF32,
           [&type](OpenModel& open, const std::string& path,
                   const std::function<void(double)>& progress) {
             GgufMetadata metadata;
@@ -97,7 +98,7 @@ CopyOrder gguf_order(const ExportArguments& o, const TypeBound& type) {
 
 CopyOrder directory_order(const ExportArguments& o, const TypeBound& type) {
   const DType dtype = float_type_from_name(type.name);
-  return {"export", o.out, dtype == DType::kF32 ? 0 : type.bound,
+  return {"export", o.out, dtype == DType::kF32 ? 0 : type.bound, dtype != DType::kF32,
           [&o, dtype](OpenModel& open, const std::string& path,
                       const std::function<void(double)>& progress) {
             progress(0);
@@ -109,7 +110,7 @@ CopyOrder directory_order(const ExportArguments& o, const TypeBound& type) {
 CopyOrder adapter_order(const ExportArguments& o) {
   constexpr double kMerged = 1e-4;  // sums in another order
   return {
-      "export", o.out, kMerged,
+      "export", o.out, kMerged, false,
       [&o](OpenModel& open, const std::string& path, const std::function<void(double)>& progress) {
         progress(0);
         const std::string base = adapter_base(o.model);
@@ -121,19 +122,35 @@ CopyOrder adapter_order(const ExportArguments& o) {
       }};
 }
 
-// SentencePiece's own meaning of a Unigram vocabulary lies in keys that other readers pass over.
+// llama.cpp gives these architectures no window, whatever the file says.
+void remark_on_window(const ModelConfig& config, const std::string& out) {
+  if (config.window == 0 || config.window >= config.max_positions) return;
+  print_remark(
+      fmt::format("note: [{}] a sliding window of {} positions is written; programs that know none "
+                  "for this architecture see everything, and differ beyond {} positions",
+                  out, config.window, config.window));
+}
+
+// SentencePiece's own meaning of a vocabulary lies in keys that other readers pass over.
 void remark_on_tokenizer(const std::string& directory) {
   const std::string path = directory + "/tokenizer.json";
   if (!file_exists(path)) return;
   const Json tokenizer = read_json_file(path);
   const auto model = tokenizer.find("model");
-  if (model == tokenizer.end() || !model->is_object() || model->value("precision", "") != "single")
-    return;
-  print_remark(fmt::format(
-      "{}: alambic reads the original's ids back; Python's tokenizers, which has neither the "
-      "longest match in the character map nor sums in single precision, cuts up to 2 texts in 100 "
-      "differently",
-      path));
+  if (model == tokenizer.end() || !model->is_object()) return;
+  if (model->value("precision", "") == "single") {
+    print_remark(fmt::format(
+        "{}: alambic reads the original's ids back; Python's tokenizers, which has neither the "
+        "longest match in the character map nor sums in single precision, cuts up to 2 texts in "
+        "100 differently",
+        path));
+  }
+  if (const auto pieces = model->find("user_defined"); pieces != model->end() && !pieces->empty()) {
+    print_remark(
+        fmt::format("{}: alambic reads the original's ids back; Python's tokenizers may cut "
+                    "differently around its {} user-defined pieces",
+                    path, pieces->size()));
+  }
 }
 
 void act(const ExportArguments& o, const Invocation&) {
@@ -148,7 +165,9 @@ void act(const ExportArguments& o, const Invocation&) {
   const CopyOrder order = peft   ? adapter_order(o)
                           : gguf ? gguf_order(o, type)
                                  : directory_order(o, type);
-  const CopyReport report = copy_model(open_model_in_floats(o.model), order);
+  OpenModel open = open_model_in_floats(o.model);
+  if (gguf) remark_on_window(open.model().config(), o.out);
+  const CopyReport report = copy_model(std::move(open), order);
   if (!gguf) remark_on_tokenizer(o.out);
   if (o.json) {
     OrderedJson result = {{"model", o.model}, {"out", o.out}, {"to", o.to}, {"type", type.name}};

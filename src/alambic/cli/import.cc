@@ -41,7 +41,7 @@ void act(const ImportArguments& o, const Invocation&) {
   const bool rounds = type != exact && type != DType::kF32;
   const CopyReport report = copy_model(
       std::move(open),
-      {"import", o.out, rounds ? kRounded : 0,
+      {"import", o.out, rounds ? kRounded : 0, rounds,
        [&](OpenModel& model, const std::string& path, const std::function<void(double)>& progress) {
          progress(0);
          write_directory(model, o.model, type, path);

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <filesystem>
 #include <limits>
+#include <optional>
 
 #include "alambic/base/file.h"
 #include "alambic/cli/output.h"
@@ -21,6 +22,7 @@
 #include "alambic/models/gguf_model.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/models/memory_needs.h"
+#include "alambic/models/model_files.h"
 #include "alambic/text/tokenizer.h"
 
 namespace alambic {
@@ -205,10 +207,21 @@ int table_bytes(const OrderedJson& weights, const std::string& path) {
   return GgufFile(path).find_tensor("token_embd.weight")->type == GgmlType::kBf16 ? 2 : 4;
 }
 
+// Nullopt where the model has none.
+std::optional<Tokenizer> tokenizer_of(const std::string& model) {
+  try {
+    return Tokenizer::load(model);
+  } catch (const Error& error) {
+    if (error.code() == ErrorCode::kNotFound) return std::nullopt;
+    throw;
+  }
+}
+
 OrderedJson inspect_model(const std::string& directory, const InspectArguments& o) {
   ModelCard card;
   const ModelConfig config = read_model_config(directory, &card);
   OrderedJson unusual = OrderedJson::array();
+  for (const std::string& note : model_notes(directory)) unusual.push_back(note);
   OrderedJson result = {{"what", "model"}, {"path", directory}};
   result["model"] = config_json(config);
   const auto format = stored_format(directory);
@@ -220,19 +233,18 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
     result["adapters_of"] = base;
     unusual.push_back("adapters beside a base: alambic import merges them into a model of its own");
   }
-  const std::string weights = base + "/model.safetensors";
   const bool gguf = is_gguf(directory);
-  const bool there = gguf || file_exists(weights) || file_exists(weights + ".index.json");
+  const bool there = gguf || holds_weights(base);
   if (there) {
     const WeightSums sums = gguf ? sums_of(GgufFile(directory)) : sums_of(SafetensorsSet(base));
     result["weights"] = weights_json(sums, unusual);
   } else {
     unusual.push_back("there is no model.safetensors: nothing can run");
   }
-  const bool words = gguf ? GgufFile(directory).find("tokenizer.ggml.model") != nullptr
-                          : file_exists(directory + "/tokenizer.json");
-  if (words) {
-    const Tokenizer tokenizer = Tokenizer::load(directory);
+  const bool words = !gguf || GgufFile(directory).find("tokenizer.ggml.model") != nullptr;
+  const std::optional<Tokenizer> found = words ? tokenizer_of(directory) : std::nullopt;
+  if (found) {
+    const Tokenizer& tokenizer = *found;
     result["tokenizer"] = {{"kind", tokenizer_kind(tokenizer)},
                            {"size", tokenizer.vocab_size()},
                            {"hash", tokenizer.hash()},
@@ -246,7 +258,7 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
       unusual.push_back("no end-of-text token: texts end at their longest only");
   } else {
     unusual.push_back(fmt::format("there is no {}: the model cannot be prompted with text",
-                                  gguf ? "vocabulary" : "tokenizer.json"));
+                                  gguf ? "vocabulary" : "tokenizer"));
   }
   result["card"] = {{"task", card.task},     {"prompt_template", card.prompt_template},
                     {"labels", card.labels}, {"block", card.block},

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "alambic/base/file.h"
+#include "alambic/cli/model_notes.h"
 #include "alambic/decode/prompting.h"
 
 namespace alambic {
@@ -13,6 +14,7 @@ namespace alambic {
 namespace {
 
 OpenModel with_tokenizer(LoadedModel loaded, const std::string& directory) {
+  remark_on_model(directory);
   OpenModel open{std::move(loaded), Tokenizer::load(directory)};
   if (open.tokenizer.vocab_size() > open.model().config().vocab_size) {
     fail(ErrorCode::kCorruptData, "[{}] the tokenizer has {} tokens; the model was made for {}",

@@ -14,9 +14,11 @@
 namespace alambic {
 
 struct CopyOrder {
-  std::string verb;  // for error lines
-  std::string out;   // the final name
-  double bound = 0;  // of the logits' difference; 0: none at all
+  std::string verb;     // for error lines
+  std::string out;      // the final name
+  double bound = 0;     // of the logits' difference; 0: none at all
+  bool rounds = false;  // the form rounds the weights: a copy beyond the bound is written with a
+                        // remark; else it is refused
   // Writes the model under the name given; `progress` is told the share done and may throw.
   std::function<void(OpenModel& model, const std::string& path,
                      const std::function<void(double)>& progress)>

@@ -15,6 +15,7 @@
 #include "alambic/data/conversation.h"
 #include "alambic/data/data_report.h"
 #include "alambic/distill/endpoint_teacher.h"
+#include "alambic/models/model_files.h"
 
 namespace alambic {
 namespace {
@@ -114,13 +115,17 @@ void bind(CLI::App& verb, TeachArguments& o) {
 
 // Changes with the weights: signals of two teachers must not end up in one store.
 std::string teacher_id(const std::string& directory) {
-  const MappedFile weights(directory + "/model.safetensors");
-  const auto bytes = weights.bytes();
-  const auto sum = ::crc32_z(::crc32_z(0, nullptr, 0), reinterpret_cast<const Bytef*>(bytes.data()),
-                             bytes.size());
+  size_t size = 0;
+  uLong sum = ::crc32_z(0, nullptr, 0);
+  for (const std::string& path : weight_files(directory)) {
+    const MappedFile weights(path);
+    const auto bytes = weights.bytes();
+    sum = ::crc32_z(sum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+    size += bytes.size();
+  }
   const auto path = std::filesystem::path(directory).lexically_normal();
   const auto name = path.has_filename() ? path.filename() : path.parent_path().filename();
-  return fmt::format("{} (crc32 {:08x}, {} bytes)", name.string(), sum, bytes.size());
+  return fmt::format("{} (crc32 {:08x}, {} bytes)", name.string(), sum, size);
 }
 
 // What is stored must be about the data that is given now.

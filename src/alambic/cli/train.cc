@@ -4,6 +4,7 @@
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
 #include "alambic/base/shell.h"
+#include "alambic/cli/model_notes.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/distill/adaptation.h"
@@ -63,6 +64,7 @@ void act(const TrainArguments& o, const Invocation& invocation) {
   for (const std::string& argument : invocation.arguments) {
     options.command += (options.command.empty() ? "" : " ") + shell_quoted(argument);
   }
+  remark_on_model(recipe.student.model);
   const Stopwatch watch;
   if (recipe.adapts()) {
     if (!o.signals.empty()) {

@@ -12,8 +12,6 @@
 #include "alambic/distill/run_parts.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/task.h"
-#include "alambic/models/adapters.h"
-#include "alambic/models/gguf_model.h"
 #include "alambic/models/mask_token.h"
 
 namespace alambic {
@@ -22,15 +20,6 @@ namespace {
 // What cannot be adapted is refused before anything is loaded.
 void check_adaptable(const std::string& model, const ModelConfig& config,
                      const Tokenizer& tokenizer, int max_tokens) {
-  if (is_gguf(model)) {
-    fail(ErrorCode::kUnsupported,
-         "[{}] a GGUF file; make a model directory of it first: alambic import {} DIR", model,
-         model);
-  }
-  if (is_adapter_directory(model)) {
-    fail(ErrorCode::kUnsupported,
-         "[{}] are adapters; merge them into a model first: alambic import {} DIR", model, model);
-  }
   if (stored_format(model)) {
     fail(ErrorCode::kUnsupported,
          "[{}] is quantised; adapt the model that it was made of, and quantise the result", model);

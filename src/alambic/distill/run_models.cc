@@ -10,13 +10,13 @@
 #include <set>
 
 #include "alambic/base/file.h"
-#include "alambic/base/sha256.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/own_texts.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/distill/vocabularies.h"
 #include "alambic/models/adapters.h"
 #include "alambic/models/mask_token.h"
+#include "alambic/models/model_files.h"
 #include "alambic/train/checkpoint.h"
 
 namespace alambic {
@@ -167,21 +167,6 @@ ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer,
 }
 
 }  // namespace
-
-std::string weights_checksum(const std::string& model) {
-  namespace fs = std::filesystem;
-  if (fs::is_regular_file(model)) return sha256_of_file(model);
-  std::vector<std::string> files;
-  for (const auto& entry : fs::directory_iterator(model)) {
-    if (entry.path().extension() == ".safetensors") files.push_back(entry.path().string());
-  }
-  if (files.size() == 1) return sha256_of_file(files.front());
-  std::sort(files.begin(), files.end());
-  std::string lines;
-  for (const std::string& file : files)
-    lines += sha256_of_file(file) + "  " + fs::path(file).filename().string() + "\n";
-  return sha256_of(lines);
-}
 
 std::string teacher_name(const Recipe& recipe) {
   if (recipe.has_endpoint()) {

@@ -41,9 +41,6 @@ void keep_training_rows(const RunData& data, const RunOptions& options);
 ModelCard run_card(const Recipe& recipe, const RunData& data);
 // The teacher, for people: what it is served as, its directory, or how it was made.
 std::string teacher_name(const Recipe& recipe);
-// SHA-256 of a model's weights; of several shards, that of the lines that `sha256sum` prints of
-// them.
-std::string weights_checksum(const std::string& model);
 
 // Loads the recipe's teacher, or trains one and keeps it in the run directory.
 RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,

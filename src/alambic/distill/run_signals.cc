@@ -15,6 +15,7 @@
 #include "alambic/distill/run_parts.h"
 #include "alambic/distill/vocabularies.h"
 #include "alambic/models/mask_token.h"
+#include "alambic/models/model_files.h"
 
 namespace alambic {
 namespace {

@@ -468,6 +468,7 @@ template uint64_t GgufFile::require<uint64_t>(std::string_view) const;
 template float GgufFile::require<float>(std::string_view) const;
 template double GgufFile::require<double>(std::string_view) const;
 template std::string_view GgufFile::require<std::string_view>(std::string_view) const;
+template std::vector<bool> GgufFile::require_array<bool>(std::string_view) const;
 template std::vector<int32_t> GgufFile::require_array<int32_t>(std::string_view) const;
 template std::vector<int64_t> GgufFile::require_array<int64_t>(std::string_view) const;
 template std::vector<float> GgufFile::require_array<float>(std::string_view) const;

@@ -67,6 +67,11 @@ void GgufMetadata::put(std::string_view key, std::string_view value) {
   add_text(bytes_, value);
 }
 
+void GgufMetadata::put(std::string_view key, const std::vector<bool>& values) {
+  open_array(key, GgufType::kBool, values.size());
+  for (const bool value : values) bytes_ += value ? '\1' : '\0';
+}
+
 void GgufMetadata::put(std::string_view key, std::span<const int8_t> values) {
   open_array(key, GgufType::kInt8, values.size());
   for (const int8_t value : values) add(bytes_, value);

@@ -27,6 +27,7 @@ class GgufMetadata {
   void put(std::string_view key, std::string_view value);
   // Or the literal would be a truth value.
   void put(std::string_view key, const char* value) { put(key, std::string_view(value)); }
+  void put(std::string_view key, const std::vector<bool>& values);
   void put(std::string_view key, std::span<const int8_t> values);
   void put(std::string_view key, std::span<const int32_t> values);
   void put(std::string_view key, std::span<const float> values);

@@ -15,6 +15,9 @@
 
 namespace alambic {
 
+// Whether a directory has either.
+bool holds_weights(const std::string& directory);
+
 class SafetensorsSet {
  public:
   explicit SafetensorsSet(const std::string& directory);
@@ -27,9 +30,17 @@ class SafetensorsSet {
   int64_t elements() const;  // of all tensors
   int64_t bytes() const;
   const std::string& path() const { return path_; }  // of the one file, or of the index
+  const std::vector<std::string>& paths() const { return paths_; }  // of the files with tensors
+  // What lies beside the files that are read and says something else; "" where nothing does.
+  const std::string& note() const { return note_; }
 
  private:
-  std::string path_;
+  // The name of each tensor's file.
+  static std::map<std::string, std::string> read_index(const std::string& index);
+  void note_beside(const std::string& index);
+
+  std::string path_, note_;
+  std::vector<std::string> paths_;
   std::vector<std::unique_ptr<SafetensorsFile>> files_;
   std::map<std::string, size_t, std::less<>> shard_of_;  // empty: one file
 };

@@ -11,6 +11,7 @@
 #include "alambic/base/rng.h"
 #include "alambic/formats/safetensors.h"
 #include "alambic/models/family.h"
+#include "alambic/models/gguf_model.h"
 #include "alambic/tensor/product.h"
 
 namespace alambic {
@@ -283,11 +284,10 @@ bool is_adapter_directory(const std::string& directory) {
 std::string adapter_base(const std::string& directory) {
   const std::string where = directory + kConfigFile;
   auto base = require<std::string>(read_json_file(where), "base_model_name_or_path", where);
-  if (!file_exists(base + "/config.json")) {
-    fail(
-        ErrorCode::kNotFound,
-        "[{}] base_model_name_or_path \"{}\" is no model directory here; put the base's path there",
-        where, base);
+  if (!file_exists(base + "/config.json") && !is_gguf(base)) {
+    fail(ErrorCode::kNotFound,
+         "[{}] base_model_name_or_path \"{}\" is no model here; put the base's path there", where,
+         base);
   }
   return base;
 }

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace alambic {
 
@@ -55,7 +57,33 @@ const char* gelu_name(Activation activation) {
   return activation == Activation::kGelu ? "gelu" : "gelu_new";
 }
 
-ModelConfig read_llama_like(const Json& json, std::string_view where, const char* family) {
+std::optional<int> read_sliding_layers(const Json& json, std::string_view where, int layers) {
+  const auto types = optional<std::vector<std::string>>(json, "layer_types", {}, where);
+  if (types.empty()) return std::nullopt;
+  if (std::cmp_not_equal(types.size(), layers)) {
+    fail(ErrorCode::kCorruptData, "[{}] layer_types names {} layers; num_hidden_layers is {}",
+         where, types.size(), layers);
+  }
+  int from = layers;
+  for (int i = 0; i < layers; ++i) {
+    const std::string& type = types[static_cast<size_t>(i)];
+    if (type != "full_attention" && type != "sliding_attention") {
+      fail(ErrorCode::kUnsupported,
+           "[{}] layer_types names {}; supported: full_attention, sliding_attention", where,
+           dump_json(Json(type.substr(0, 80))));
+    }
+    if (type == "sliding_attention") {
+      from = std::min(from, i);
+    } else if (from < i) {
+      fail(ErrorCode::kUnsupported,
+           "[{}] layer_types mix; supported: full_attention below, sliding_attention above", where);
+    }
+  }
+  return from;
+}
+
+ModelConfig read_llama_like(const Json& json, std::string_view where, const char* family,
+                            int max_positions) {
   ModelConfig c;
   c.family = family;
   c.vocab_size = require<int>(json, "vocab_size", where);
@@ -65,7 +93,7 @@ ModelConfig read_llama_like(const Json& json, std::string_view where, const char
   c.ffn = require<int>(json, "intermediate_size", where);
   c.kv_heads = optional<int>(json, "num_key_value_heads", c.heads, where);
   c.head_dim = optional<int>(json, "head_dim", c.heads > 0 ? c.dim / c.heads : 0, where);
-  c.max_positions = optional<int>(json, "max_position_embeddings", 2048, where);
+  c.max_positions = optional<int>(json, "max_position_embeddings", max_positions, where);
   c.norm_eps = optional<float>(json, "rms_norm_eps", 1e-6F, where);
   c.tied_head = optional<bool>(json, "tie_word_embeddings", false, where);
   read_rope(json, where, c);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,7 +26,13 @@ Activation read_gelu(const Json& json, const char* key, const char* fallback,
 const char* gelu_name(Activation activation);
 
 // Everything that LLaMA and its descendants spell alike: sizes, rope, norm, tied head.
-ModelConfig read_llama_like(const Json& json, std::string_view where, const char* family);
+// `max_positions`: where the file says none, as in Python's transformers.
+ModelConfig read_llama_like(const Json& json, std::string_view where, const char* family,
+                            int max_positions);
+// "layer_types": from which layer on they slide, `layers` where none does; nullopt where there is
+// no such list. kCorruptData for a list of another length, kUnsupported for other kinds of layers,
+// or full attention above sliding attention.
+std::optional<int> read_sliding_layers(const Json& json, std::string_view where, int layers);
 Json write_llama_like(const ModelConfig& config, const char* architecture);
 StoredTensor stored_like_llama(std::string_view parameter);
 

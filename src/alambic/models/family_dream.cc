@@ -6,7 +6,7 @@ namespace alambic {
 namespace {
 
 ModelConfig read_dream(const Json& json, std::string_view where) {
-  ModelConfig c = read_llama_like(json, where, "Dream");
+  ModelConfig c = read_llama_like(json, where, "Dream", 2048);
   c.qkv_bias = true;
   c.causal = false;
   c.shifted_rows = true;

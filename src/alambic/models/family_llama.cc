@@ -6,7 +6,11 @@ namespace alambic {
 namespace {
 
 ModelConfig read_llama(const Json& json, std::string_view where) {
-  ModelConfig c = read_llama_like(json, where, "llama");
+  ModelConfig c = read_llama_like(json, where, "llama", 2048);
+  if (const auto from = read_sliding_layers(json, where, c.layers); from && *from < c.layers) {
+    fail(ErrorCode::kUnsupported,
+         "[{}] layer_types has sliding_attention; supported for llama: full_attention", where);
+  }
   c.qkv_bias = c.output_bias = optional<bool>(json, "attention_bias", false, where);
   return c;
 }

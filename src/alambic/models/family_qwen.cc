@@ -5,22 +5,31 @@
 namespace alambic {
 namespace {
 
+// What Python's transformers takes for granted where the file is silent.
+constexpr int kUsualPositions = 32768, kUsualWindow = 4096, kUsualFullLayers = 28;
+
 // The upper layers slide, if any: by "layer_types", or by "max_window_layers" in older files.
 void read_window(const Json& json, std::string_view where, ModelConfig& c) {
-  if (!optional<bool>(json, "use_sliding_window", false, where)) return;
-  c.window = optional<int>(json, "sliding_window", 0, where);
-  c.window_from = optional<int>(json, "max_window_layers", 0, where);
-  const auto types = optional<std::vector<std::string>>(json, "layer_types", {}, where);
-  if (types.empty() || c.window == 0) return;
-  size_t full = 0;
-  while (full < types.size() && types[full] == "full_attention") ++full;
-  for (size_t i = full; i < types.size(); ++i) {
-    if (types[i] != "sliding_attention") {
+  const std::optional<int> from = read_sliding_layers(json, where, c.layers);
+  if (!optional<bool>(json, "use_sliding_window", false, where)) {
+    if (from && *from < c.layers) {
       fail(ErrorCode::kUnsupported,
-           "[{}] layer_types mix; supported: full_attention below, sliding_attention above", where);
+           "[{}] layer_types has sliding_attention and use_sliding_window is false; want them to "
+           "agree",
+           where);
     }
+    return;
   }
-  c.window_from = static_cast<int>(full);
+  const bool silent = !json.contains("sliding_window");  // null is no window
+  c.window = silent ? kUsualWindow : optional<int>(json, "sliding_window", 0, where);
+  c.window_from = from ? *from : optional<int>(json, "max_window_layers", kUsualFullLayers, where);
+  if (c.window_from >= c.layers) c.window = 0;
+  if (c.window == 0) c.window_from = 0;
+  if (c.window == 0 && from && *from < c.layers) {
+    fail(ErrorCode::kCorruptData,
+         "[{}] layer_types has sliding_attention and sliding_window is {}; want a count", where,
+         dump_json(json.at("sliding_window")));
+  }
 }
 
 void write_window(const ModelConfig& c, Json& json) {
@@ -30,7 +39,7 @@ void write_window(const ModelConfig& c, Json& json) {
 }
 
 ModelConfig read_qwen2(const Json& json, std::string_view where) {
-  ModelConfig c = read_llama_like(json, where, "qwen2");
+  ModelConfig c = read_llama_like(json, where, "qwen2", kUsualPositions);
   c.qkv_bias = true;
   read_window(json, where, c);
   return c;
@@ -43,7 +52,7 @@ Json write_qwen2(const ModelConfig& c) {
 }
 
 ModelConfig read_qwen3(const Json& json, std::string_view where) {
-  ModelConfig c = read_llama_like(json, where, "qwen3");
+  ModelConfig c = read_llama_like(json, where, "qwen3", kUsualPositions);
   c.qkv_bias = c.output_bias = optional<bool>(json, "attention_bias", false, where);
   c.head_norms = true;
   read_window(json, where, c);

@@ -40,7 +40,7 @@ const GgufArchitecture& gguf_architecture(std::string_view name, std::string_vie
 }
 
 const GgufArchitecture& gguf_architecture_for(const ModelConfig& config, std::string_view where) {
-  // Within its window, which bounds the context that is written, Mistral is a LLaMA.
+  // Mistral is a LLaMA with a window.
   const std::string_view family =
       config.family == "mistral" ? std::string_view("llama") : std::string_view(config.family);
   for (const GgufArchitecture& a : kArchitectures) {

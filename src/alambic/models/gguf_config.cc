@@ -83,6 +83,32 @@ Json rope_json(const Keys& keys) {
   return rope;
 }
 
+constexpr const char *kWindowKey = "attention.sliding_window",
+                     *kWindowLayersKey = "attention.sliding_window_pattern";
+
+// The family that computes what the file says: a llama with a window is a Mistral.
+std::string_view family_of(const Keys& keys, const GgufArchitecture& architecture) {
+  const bool slides = keys.optional<uint32_t>(kWindowKey, 0) > 0;
+  return slides && architecture.family == "llama" ? "mistral" : architecture.family;
+}
+
+// As config.json says it. Without a list of layers, all of them slide.
+void say_window(const GgufFile& file, const Keys& keys, const GgufArchitecture& architecture,
+                std::string_view where, Json& json) {
+  const int window = keys.optional<int>(kWindowKey, 0);
+  json["use_sliding_window"] = window > 0;
+  json["sliding_window"] = window > 0 ? Json(window) : Json(nullptr);
+  json["max_window_layers"] = 0;
+  if (window > 0 && architecture.family != "llama" && !architecture.family.starts_with("qwen"))
+    fail(ErrorCode::kUnsupported, "[{}] a {} with a sliding window", where, architecture.name);
+  if (window == 0 || !keys.has(kWindowLayersKey)) return;
+  Json types = Json::array();
+  for (const bool slides :
+       file.require_array<bool>(fmt::format("{}.{}", architecture.name, kWindowLayersKey)))
+    types.push_back(slides ? "sliding_attention" : "full_attention");
+  json["layer_types"] = std::move(types);
+}
+
 // As the families' readers want it, in every spelling they have for a size.
 Json config_json(const GgufFile& file, const Keys& keys, const GgufArchitecture& architecture,
                  std::string_view where) {
@@ -92,7 +118,7 @@ Json config_json(const GgufFile& file, const Keys& keys, const GgufArchitecture&
   if (keys.optional<int>("attention.value_length", head_dim) != head_dim) {
     fail(ErrorCode::kUnsupported, "[{}] heads whose keys and values differ in length", where);
   }
-  Json json = {{"model_type", architecture.family},
+  Json json = {{"model_type", family_of(keys, architecture)},
                {"vocab_size", rows_of(tensor_of(file, "token_embd.weight", where), where)},
                {"head_dim", head_dim},
                {"num_key_value_heads", keys.optional<int>("attention.head_count_kv", heads)},
@@ -114,6 +140,7 @@ Json config_json(const GgufFile& file, const Keys& keys, const GgufArchitecture&
   say({"rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"},
       keys.require<float>(rms ? "attention.layer_norm_rms_epsilon"
                               : "attention.layer_norm_epsilon"));
+  say_window(file, keys, architecture, where, json);
   if (architecture.fused && keys.has("hidden_activation")) {
     say({"hidden_act", "activation_function"},
         std::string(keys.require<std::string_view>("hidden_activation").substr(0, 80)));
@@ -148,7 +175,7 @@ ModelConfig read_gguf_config(const GgufFile& file, std::string_view where, Model
       gguf_architecture(file.require<std::string_view>("general.architecture"), where);
   const Keys keys(file, architecture.name);
   check_whole(file, keys, where);
-  ModelConfig c = family_named(architecture.family)
+  ModelConfig c = family_named(family_of(keys, architecture))
                       .read_config(config_json(file, keys, architecture, where), where);
   const std::string query = architecture.fused ? "blk.0.attn_qkv.bias" : "blk.0.attn_q.bias";
   c.qkv_bias = file.find_tensor(query) != nullptr;
@@ -213,8 +240,13 @@ void write_gguf_config(const GgufArchitecture& architecture, const ModelConfig& 
   const std::string prefix = std::string(architecture.name) + ".";
   const auto put = [&](const char* key, auto value) { metadata.put(prefix + key, value); };
   const auto count = [&](const char* key, int value) { put(key, static_cast<uint32_t>(value)); };
-  // No key holds a window: within it, every model sees what it would see without.
-  count("context_length", c.window > 0 ? std::min(c.window, c.max_positions) : c.max_positions);
+  count("context_length", c.max_positions);
+  if (c.window > 0) {
+    count(kWindowKey, c.window);
+    std::vector<bool> slides;
+    for (int layer = 0; layer < c.layers; ++layer) slides.push_back(layer >= c.window_from);
+    put(kWindowLayersKey, slides);
+  }
   count("embedding_length", c.dim);
   count("block_count", c.layers);
   count("feed_forward_length", c.ffn);

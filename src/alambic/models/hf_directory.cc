@@ -6,14 +6,13 @@
 #include <map>
 
 #include "alambic/base/file.h"
-#include "alambic/formats/safetensors_set.h"
 #include "alambic/models/adapters.h"
 #include "alambic/models/config_keys.h"
 #include "alambic/models/family.h"
 #include "alambic/models/gguf_config.h"
 #include "alambic/models/gguf_model.h"
 #include "alambic/models/quantized_tensors.h"
-#include "alambic/models/weight_reader.h"
+#include "alambic/models/safetensors_model.h"
 #include "alambic/tensor/product.h"
 
 namespace alambic {
@@ -126,6 +125,9 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
     add_end_tokens(read_json_file(generation), generation, config);
     validate(config, generation, ErrorCode::kCorruptData);
   }
+  if (holds_weights(directory)) {
+    settle_with_weights(SafetensorsSet(directory), config);
+  }
   if (card != nullptr) *card = read;
   return config;
 }
@@ -138,50 +140,6 @@ std::optional<WeightFormat> stored_format(const std::string& directory) {
 }
 
 namespace {
-
-class SafetensorsReader final : public WeightReader {
- public:
-  SafetensorsReader(const std::string& directory, const ModelConfig& config)
-      : WeightReader(config), files_(directory), family_(family_named(config.family)) {}
-
-  // Base models lack the outermost part of every name, and a tied pair may be stored under either
-  // name.
-  StoredTensor locate(std::string_view parameter, const Shape& own) const override {
-    StoredTensor stored = family_.stored(parameter);
-    const TensorEntry* found = find(stored.name);
-    if (found == nullptr && config().tied_head && parameter == "embedding")
-      found = find(family_.stored("head").name);
-    if (found == nullptr) fail_missing(path(), stored.name);
-    const Shape want = stored.shape(own);
-    if (want != found->shape) fail_shape(path(), stored.name, found->shape, want);
-    stored.name = found->name;
-    return stored;
-  }
-  std::span<const std::byte> bf16(const StoredTensor& stored) const override {
-    const TensorEntry& entry = *files_.find(stored.name);
-    return entry.dtype == DType::kBf16 ? entry.bytes : std::span<const std::byte>();
-  }
-  void forget(const StoredTensor& stored) const override {
-    files_.forget(*files_.find(stored.name));
-  }
-  int64_t elements() const override { return files_.elements(); }
-  int64_t bytes() const override { return files_.bytes(); }
-  const std::string& path() const override { return files_.path(); }
-
- protected:
-  void read(const StoredTensor& stored, std::span<float> whole) const override {
-    to_floats(*files_.find(stored.name), whole);
-  }
-
- private:
-  const TensorEntry* find(const std::string& name) const {
-    const TensorEntry* found = files_.find(name);
-    return found != nullptr ? found : files_.find(name.substr(name.find('.') + 1));
-  }
-
-  SafetensorsSet files_;
-  const Family& family_;
-};
 
 LoadedModel load_floats(const std::string& directory, const ModelConfig& config,
                         std::optional<Precision> packed) {

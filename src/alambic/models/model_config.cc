@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 namespace alambic {
 
 int64_t ModelConfig::parameters() const {
@@ -74,7 +76,7 @@ void validate(const ModelConfig& c, std::string_view where, ErrorCode code) {
       fail(code, "[{}] {} of head_dim = {} numbers are rotated; want an even count, at most all",
            where, c.rotary_dims(), c.head_dim);
     }
-    if (!(c.rope_theta > 0))
+    if (!(c.rope_theta > 0 && std::isfinite(c.rope_theta)))
       fail(code, "[{}] rope_theta = {}; want a positive number", where, c.rope_theta);
   }
   if (c.window < 0) fail(code, "[{}] sliding_window = {}; want a count", where, c.window);

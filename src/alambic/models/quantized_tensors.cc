@@ -55,6 +55,10 @@ std::vector<TensorEntry> quantized_entries(const std::string& tensor,
   return entries;
 }
 
+std::vector<std::string> quantized_names(const std::string& tensor) {
+  return {renamed(tensor, "qweight"), renamed(tensor, "scales"), renamed(tensor, "zeros")};
+}
+
 QuantizedMatrix read_quantized(const std::shared_ptr<const SafetensorsFile>& file,
                                const std::string& tensor, WeightFormat format, int64_t out,
                                int64_t in, std::string_view path) {

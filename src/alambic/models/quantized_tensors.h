@@ -28,6 +28,9 @@ namespace alambic {
 std::vector<TensorEntry> quantized_entries(const std::string& tensor,
                                            const QuantizedMatrix& matrix);
 
+// The names that a quantised matrix may have tensors under.
+std::vector<std::string> quantized_names(const std::string& tensor);
+
 // The stored matrix, looked at where it lies in the file.
 QuantizedMatrix read_quantized(const std::shared_ptr<const SafetensorsFile>& file,
                                const std::string& tensor, WeightFormat format, int64_t out,

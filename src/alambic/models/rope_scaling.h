@@ -26,8 +26,8 @@ struct RopeScaling {
 // One per rotated pair.
 std::vector<double> rope_frequencies(const ModelConfig& config);
 
-// Fills in config's rope_theta, rotated and rope_scaling from any spelling that config.json uses.
-// kUnsupported names other methods.
+// Fills in config's rope_theta, rotated and rope_scaling from any spelling that config.json uses;
+// kUnsupported names other methods, kinds of layers that differ, and keys that are not known.
 void read_rope(const Json& json, std::string_view where, ModelConfig& config);
 // Null where nothing is scaled.
 Json rope_scaling_json(const ModelConfig& config);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <utility>
 
 #include "alambic/base/error.h"
@@ -78,6 +79,12 @@ TokenizerParts read_byte_level(const GgufFile& file, std::string_view where) {
   return parts;
 }
 
+std::string with_marks(const std::string& text) {
+  std::string marked;
+  for (const char c : text) c == ' ' ? marked += "▁" : marked += c;
+  return marked;
+}
+
 TokenizerParts read_pieces(const GgufFile& file, bool unigram, std::string_view where) {
   const Listing listing = read_listing(file, where);
   const auto scores = file.require_array<float>("tokenizer.ggml.scores");
@@ -96,8 +103,15 @@ TokenizerParts read_pieces(const GgufFile& file, bool unigram, std::string_view 
     }
   }
   vocabulary.pieces.reserve(listing.tokens.size());
+  const std::unordered_set<std::string_view> texts(listing.tokens.begin(), listing.tokens.end());
   for (size_t id = 0; id < listing.tokens.size(); ++id) {
-    vocabulary.pieces.push_back({std::string(listing.tokens[id]), scores[id], listing.kinds[id]});
+    std::string text(listing.tokens[id]);
+    if (listing.kinds[id] == PieceKind::kUserDefined) {
+      // The converter writes their spaces as spaces.
+      std::string marked = with_marks(text);
+      if (!texts.contains(marked)) text = std::move(marked);
+    }
+    vocabulary.pieces.push_back({std::move(text), scores[id], listing.kinds[id]});
     vocabulary.byte_fallback = vocabulary.byte_fallback || listing.kinds[id] == PieceKind::kByte;
   }
   return parts_of_pieces(std::move(vocabulary), where);

@@ -42,16 +42,17 @@ std::string decode_base64(std::string_view text, std::string_view where) {
 
 }  // namespace
 
-Normalizer Normalizer::from_json(const Json& value, std::string_view where) {
+Normalizer Normalizer::from_json(const Json& value, std::string_view where,
+                                 const AddedTokenFinder& kept) {
   Normalizer normalizer;
-  if (!value.is_null()) normalizer.add(value, where);
+  if (!value.is_null()) normalizer.add(value, where, kept);
   return normalizer;
 }
 
-void Normalizer::add(const Json& value, std::string_view where) {
+void Normalizer::add(const Json& value, std::string_view where, const AddedTokenFinder& kept) {
   const auto type = require<std::string>(value, "type", where);
   if (type == "Sequence") {
-    for (const Json& child : require<Json>(value, "normalizers", where)) add(child, where);
+    for (const Json& child : require<Json>(value, "normalizers", where)) add(child, where, kept);
     return;
   }
   if (steps_.size() >= kMaxNormalizers) {
@@ -97,7 +98,14 @@ void Normalizer::add(const Json& value, std::string_view where) {
     // Our own key, which other readers pass over: set where the file came from SentencePiece.
     const auto match = optional<std::string>(value, "match", "grapheme", where);
     if (match == "longest") {
-      steps_.push_back([map](std::string_view text) { return map->map_longest(text); });
+      steps_.push_back([map, kept](std::string_view text) {
+        if (kept.empty()) return map->map_longest(text);
+        std::string out;
+        kept.split(text, false, [&](std::string_view part, const AddedToken* piece) {
+          out += piece != nullptr ? std::string(part) : map->map_longest(part);
+        });
+        return out;
+      });
     } else {
       steps_.push_back([map](std::string_view text) { return map->map_graphemes(text); });
     }

@@ -92,7 +92,7 @@ Json normalizer_of(const PieceVocabulary& vocabulary) {
   return {{"type", "Sequence"}, {"normalizers", steps}};
 }
 
-Json model_of(const PieceVocabulary& vocabulary, std::string_view where) {
+Json plain_model_of(const PieceVocabulary& vocabulary, std::string_view where) {
   const auto& pieces = vocabulary.pieces;
   const auto unknown = std::find_if(pieces.begin(), pieces.end(), [](const auto& piece) {
     return piece.kind == PieceKind::kUnknown;
@@ -121,6 +121,16 @@ Json model_of(const PieceVocabulary& vocabulary, std::string_view where) {
           {"byte_fallback", vocabulary.byte_fallback},
           {"precision", "single"},
           {"hidden", hidden}};
+}
+
+Json model_of(const PieceVocabulary& vocabulary, std::string_view where) {
+  Json model = plain_model_of(vocabulary, where);
+  Json user_defined = Json::array();
+  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
+    if (vocabulary.pieces[id].kind == PieceKind::kUserDefined) user_defined.push_back(id);
+  }
+  if (!user_defined.empty()) model["user_defined"] = std::move(user_defined);
+  return model;
 }
 
 // How many spaces at the start of a decoded text are not its own.
@@ -166,7 +176,8 @@ TokenizerParts parts_of_pieces(PieceVocabulary&& vocabulary, std::string_view wh
       AddedToken token;
       token.id = id;
       token.content = text;
-      token.normalized = false;
+      // For other readers: spaces are found in the form that they are normalized to.
+      token.normalized = !special && text.find("▁") != std::string::npos;
       token.special = special;
       parts.added.push_back(std::move(token));
     }

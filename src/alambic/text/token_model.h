@@ -60,6 +60,8 @@ class TokenModel {
   TokenModel& operator=(const TokenModel&) = delete;
 
   const Vocabulary& vocabulary() const { return vocabulary_; }
+  // Whether user-defined pieces compete with others by their scores; else they are found first.
+  virtual bool weighs_pieces() const { return false; }
   // The token for text that no other token spells.
   virtual std::optional<TokenId> unk() const = 0;
   // Appends the ids of `piece` to `out`. `byte_level`: the piece is bytes, to be read in the

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <set>
 #include <utility>
 
 #include "alambic/base/error.h"
@@ -48,12 +49,23 @@ void Tokenizer::State::index() {
   added_by_id.clear();
   raw_finder = normalized_finder = {};
   vocab_size = model->vocabulary().size();
+  std::set<TokenId> pieces(user_defined.begin(), user_defined.end());
   for (const AddedToken& token : added) {
     added_ids.emplace(token.content, token.id);
     vocab_size = std::max(vocab_size, token.id + 1);
+    if (token.special) pieces.erase(token.id);
+    if (pieces.contains(token.id)) continue;  // text in the model's own form
     const std::string text = token.normalized ? normalizer.normalize(token.content) : token.content;
     (token.normalized ? normalized_finder : raw_finder).add(token, text);
     added_by_id.emplace(token.id, Added{&token, text});
+  }
+  if (model->weighs_pieces()) return;
+  for (const TokenId id : pieces) {
+    AddedToken piece;
+    piece.id = id;
+    piece.content = model->vocabulary().token(id);
+    const std::string pattern = piece.content;
+    normalized_finder.add(std::move(piece), pattern);
   }
 }
 

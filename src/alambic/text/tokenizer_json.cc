@@ -62,7 +62,10 @@ void read_model(const Json& model, TokenizerParts& parts, std::string_view where
   if (type != "BPE") return;
   const Json& merges = json_array(model, "merges", where);
   parts.merges.reserve(merges.size());
-  for (const Json& merge : merges) parts.merges.push_back(parse_merge(merge, where));
+  for (const Json& merge : merges) {
+    const bool version = merge.is_string() && is_version_line(merge.get_ref<const std::string&>());
+    if (!version) parts.merges.push_back(parse_merge(merge, where));
+  }
 }
 
 std::vector<AddedToken> read_added(const Json& list, std::string_view where) {

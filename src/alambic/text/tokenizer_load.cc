@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <unordered_set>
 #include <utility>
 
 #include "alambic/base/error.h"
@@ -40,7 +41,9 @@ std::shared_ptr<const TokenModel> make_bpe(TokenizerParts& parts, std::string_vi
   return std::make_shared<Bpe>(std::move(settings), std::move(parts.tokens), parts.merges, where);
 }
 
-std::shared_ptr<const TokenModel> make_unigram(TokenizerParts& parts, std::string_view where) {
+std::shared_ptr<const TokenModel> make_unigram(TokenizerParts& parts,
+                                               std::span<const TokenId> user_defined,
+                                               std::string_view where) {
   const Json& model = parts.settings.at("model");
   UnigramSettings settings;
   if (const Json& unk = json_member(model, "unk_id"); !unk.is_null()) {
@@ -58,7 +61,7 @@ std::shared_ptr<const TokenModel> make_unigram(TokenizerParts& parts, std::strin
     }
   }
   return std::make_shared<Unigram>(settings, std::move(parts.tokens), std::move(parts.scores),
-                                   hidden, where);
+                                   hidden, user_defined, where);
 }
 
 std::shared_ptr<const TokenModel> make_word_piece(TokenizerParts& parts, std::string_view where) {
@@ -72,10 +75,33 @@ std::shared_ptr<const TokenModel> make_word_piece(TokenizerParts& parts, std::st
   return std::make_shared<WordPiece>(std::move(settings), std::move(parts.tokens), where);
 }
 
-std::shared_ptr<const TokenModel> make_model(TokenizerParts& parts, std::string_view where) {
+// Those that no description beside the model makes control tokens.
+std::vector<TokenId> user_defined_pieces(const TokenizerParts& parts, std::string_view where) {
+  std::vector<TokenId> ids;
+  const Json& model = parts.settings.at("model");
+  if (!model.is_object() || !model.contains("user_defined")) return ids;
+  std::unordered_set<TokenId> special, known;
+  for (const AddedToken& token : parts.added) {
+    if (token.special) special.insert(token.id);
+  }
+  for (const NamedToken& token : parts.tokens) known.insert(token.second);
+  for (const Json& value : json_array(model, "user_defined", where)) {
+    const TokenId id = json_token_id(value, "user_defined", where);
+    if (!known.contains(id)) {
+      fail(ErrorCode::kCorruptData, "[{}] user_defined names id {}, which is no token's", where,
+           id);
+    }
+    if (!special.contains(id)) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::shared_ptr<const TokenModel> make_model(TokenizerParts& parts,
+                                             std::span<const TokenId> user_defined,
+                                             std::string_view where) {
   const auto type = optional<std::string>(parts.settings.at("model"), "type", "BPE", where);
   if (type == "BPE") return make_bpe(parts, where);
-  if (type == "Unigram") return make_unigram(parts, where);
+  if (type == "Unigram") return make_unigram(parts, user_defined, where);
   if (type == "WordPiece") return make_word_piece(parts, where);
   fail(ErrorCode::kUnsupported, "[{}] model \"{}\"; want BPE, Unigram or WordPiece", where, type);
 }
@@ -118,6 +144,22 @@ bool is_directory(const std::string& path) {
 }
 
 // Which files of a directory hold its tokenizer. In this order: the more exact first.
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json", "tokenizer.model",
+                                           "spiece.model",   "sentencepiece.bpe.model",
+                                           "vocab.json",     "vocab.txt"};
+
+// Adapters without a tokenizer of their own have that of their base; else the directory itself.
+std::string tokenizer_home(const std::string& path) {
+  for (const char* name : kTokenizerFiles) {
+    if (file_exists(path + "/" + name)) return path;
+  }
+  const std::string adapters = path + "/adapter_config.json";
+  if (!file_exists(adapters)) return path;
+  auto base =
+      optional<std::string>(read_json_file(adapters), "base_model_name_or_path", "", adapters);
+  return file_exists(base) ? base : path;
+}
+
 TokenizerParts read_directory(const std::string& path) {
   const std::string json = path + "/tokenizer.json";
   if (file_exists(json)) return read_tokenizer_json(read_file(json), json);
@@ -162,11 +204,20 @@ bool begins_with(const std::string& path, std::string_view magic) {
 
 Tokenizer Tokenizer::from_parts(TokenizerParts&& parts, std::string_view where) {
   auto state = std::make_shared<State>();
-  state->model = make_model(parts, where);
+  state->user_defined = user_defined_pieces(parts, where);
+  state->model = make_model(parts, state->user_defined, where);
   check_added(parts.added, state->model->vocabulary(), where);
   state->added = std::move(parts.added);
   const Json& settings = parts.settings;
-  state->normalizer = Normalizer::from_json(json_member(settings, "normalizer"), where);
+  AddedTokenFinder kept;
+  for (const TokenId id : state->user_defined) {
+    const std::string& piece = state->model->vocabulary().token(id);
+    AddedToken token;
+    token.id = id;
+    token.content = piece;
+    kept.add(std::move(token), piece);
+  }
+  state->normalizer = Normalizer::from_json(json_member(settings, "normalizer"), where, kept);
   state->pre_tokenizer = PreTokenizer::from_json(json_member(settings, "pre_tokenizer"), where);
   state->decoder = Decoder::from_json(json_member(settings, "decoder"), where);
   Affixes affixes = parse_post_processor(json_member(settings, "post_processor"), where);
@@ -200,7 +251,8 @@ Tokenizer Tokenizer::from_gguf(const GgufFile& file, std::string_view where) {
   return from_parts(read_gguf_vocabulary(file, where), where);
 }
 
-Tokenizer Tokenizer::load(const std::string& path) {
+Tokenizer Tokenizer::load(const std::string& given) {
+  const std::string path = is_directory(given) ? tokenizer_home(given) : given;
   if (is_directory(path)) {
     TokenizerParts parts = read_directory(path);
     for (const char* file : {"/tokenizer_config.json", "/special_tokens_map.json"}) {

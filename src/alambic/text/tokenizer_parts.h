@@ -19,9 +19,12 @@ namespace alambic {
 class GgufFile;
 
 struct TokenizerParts {
-  // The document without vocabulary, merges and added tokens. ["model"] names the kind. Two keys of
-  // a Unigram model are ours, and other readers pass over them: "hidden" lists the ids that no text
-  // may become; "precision" is "single" where paths are to be compared as SentencePiece does.
+  // The document without vocabulary, merges and added tokens. ["model"] names the kind. Three keys
+  // of a model are ours, and other readers pass over them. Of Unigram: "hidden" lists the ids that
+  // no text may become; "precision" is "single" where paths are to be compared as SentencePiece
+  // does. Of both: "user_defined" lists pieces that SentencePiece keeps whole: no character map
+  // changes them, BPE finds them before it merges (the leftmost, then the longest), Unigram rates
+  // them above whatever else spells the same, and none of them is a place where a text begins anew.
   Json settings;
   std::vector<NamedToken> tokens;
   std::vector<NamedMerge> merges;  // of BPE, best first
@@ -46,6 +49,9 @@ TokenizerParts read_wordpiece_directory(const std::string& directory);
 // ids are not those of the model.
 TokenizerParts read_sentencepiece_directory(const std::string& directory, const std::string& model);
 
+// Lists of merges as text begin with "#version: 0.2", and joined lists hold it further down; other
+// lines with a "#" are merges. As Python's `tokenizers` reads them.
+inline bool is_version_line(std::string_view line) { return line.starts_with("#version"); }
 // "left right" as a merge.
 NamedMerge split_merge(std::string_view text, std::string_view where);
 

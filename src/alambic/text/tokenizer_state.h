@@ -43,6 +43,7 @@ struct Tokenizer::State {
   Decoder decoder;
   std::vector<TokenId> prefix, suffix;       // what the post-processor puts around a text
   std::vector<AddedToken> added;             // by id
+  std::vector<TokenId> user_defined;         // pieces of the model; see TokenizerParts::settings
   std::map<std::string, std::string> roles;  // "eos_token" -> content, as the side files have it
   std::string chat_template;
 

@@ -102,6 +102,57 @@ TEST_P(SentencePieceGolden, EncodesAsTheReference) {
 INSTANTIATE_TEST_SUITE_P(Recorded, SentencePieceGolden, testing::Values("unigram", "bpe"),
                          [](const auto& test) { return std::string(test.param); });
 
+// What tests/golden/make_user_defined_goldens.py recorded with `sentencepiece`.
+class UserDefinedGolden : public testing::TestWithParam<const char*> {};
+
+TEST_P(UserDefinedGolden, PiecesAreFoundAsSentencePieceFindsThem) {
+  const std::string stem = kGolden + "tokenizer_user_" + GetParam();
+  const Tokenizer tokenizer = Tokenizer::load(stem + ".model");
+  const Tokenizer again = Tokenizer::from_json(tokenizer.to_json(), "exported");
+  EXPECT_EQ(again.hash(), tokenizer.hash());
+  for (const Json& row : read_json_file(stem + ".ids.json")) {
+    const auto text = row.at("text").get<std::string>();
+    const auto ids = row.at("ids").get<std::vector<TokenId>>();
+    EXPECT_EQ(tokenizer.encode(text), ids) << text;
+    EXPECT_EQ(again.encode(text), ids) << text;
+    if (row.contains("decoded")) {
+      EXPECT_EQ(tokenizer.decode(ids), row.at("decoded").get<std::string>()) << text;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Recorded, UserDefinedGolden,
+                         testing::Values("bpe_prefix", "bpe_mapped", "unigram_prefix",
+                                         "unigram_plain"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST(Tokenizer, VersionLinesAreNoMergesAndOtherHashesAre) {
+  const std::string model =
+      R"({"added_tokens": [], "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+          "decoder": null, "model": {"type": "BPE", "vocab": {"#": 0, "##": 1, "###": 2},
+          "merges": ["#version: 0.2", "# #", "#version: 0.3", "## #"]}})";
+  EXPECT_EQ(Tokenizer::from_json(model, "x").encode("###"), std::vector<TokenId>{2});
+  const auto directory = std::filesystem::path(testing::TempDir()) / "alambic_version_lines";
+  std::filesystem::create_directories(directory);
+  write_file_atomic((directory / "vocab.json").string(), R"({"#": 0, "##": 1, "###": 2})");
+  write_file_atomic((directory / "merges.txt").string(),
+                    "#version: 0.2\n# #\n#version: 0.2 - trained again\n## #\n");
+  EXPECT_EQ(Tokenizer::load(directory.string()).encode("###"), std::vector<TokenId>{2});
+  std::filesystem::remove_all(directory);
+}
+
+TEST(Tokenizer, AdaptersWithoutOneHaveThatOfTheirBase) {
+  const auto directory = std::filesystem::path(testing::TempDir()) / "alambic_adapters";
+  std::filesystem::create_directories(directory / "base");
+  write_file_atomic((directory / "base/tokenizer.json").string(),
+                    read_file(kGolden + "tokenizer_byte_level.json"));
+  write_file_atomic((directory / "adapter_config.json").string(),
+                    dump_json(Json{{"base_model_name_or_path", (directory / "base").string()}}));
+  EXPECT_EQ(Tokenizer::load(directory.string()).hash(),
+            Tokenizer::load((directory / "base").string()).hash());
+  std::filesystem::remove_all(directory);
+}
+
 // Ids are recorded without the tokens that a model puts around a text.
 void expect_llama_cpp_vectors(const std::string& name) {
   const std::string stem = data_directory() + "/tokenizer_vectors/ggml-vocab-" + name + ".gguf";

@@ -59,7 +59,7 @@ ByteTrie make_trie(const Vocabulary& vocabulary, std::span<const TokenId> hidden
 
 Unigram::Unigram(const UnigramSettings& settings, std::vector<NamedToken>&& tokens,
                  std::vector<double> scores, std::span<const TokenId> hidden,
-                 std::string_view where)
+                 std::span<const TokenId> user_defined, std::string_view where)
     : TokenModel(std::move(tokens), Vocabulary::Repeats::kLastIsFound, where),
       settings_(settings),
       scores_(std::move(scores)),
@@ -86,11 +86,23 @@ Unigram::Unigram(const UnigramSettings& settings, std::vector<NamedToken>&& toke
   if (!scores_.empty()) {
     unknown_score_ = *std::min_element(read_scores_.begin(), read_scores_.end()) - kUnknownPenalty;
     if (settings_.single_precision) unknown_score_ = static_cast<float>(unknown_score_);
+    give_bonus(user_defined);
     largest_score_ = std::abs(unknown_score_);
     for (const double score : read_scores_)
       largest_score_ = std::max(largest_score_, std::abs(score));
   }
   cut_at_marks();
+}
+
+// A little better than certain, the more so the longer: whatever else spells the same loses.
+// SentencePiece's own numbers, measured on its release 0.2.3.
+void Unigram::give_bonus(std::span<const TokenId> user_defined) {
+  constexpr float kOfByte = 0.1F;
+  for (const TokenId id : user_defined) {
+    const std::string& piece = vocabulary().token(id);
+    const float bonus = kOfByte * (static_cast<float>(piece.size()) - 1);
+    read_scores_[static_cast<size_t>(id)] = static_cast<double>(bonus);
+  }
 }
 
 void Unigram::encode_piece(std::string_view piece, bool byte_level, WordCache& cache,

@@ -26,9 +26,12 @@ class Unigram : public TokenModel {
  public:
   // `scores`: one for each token; the ids of the tokens are their places. `hidden`: ids that no
   // text may become, such as control tokens.
+  // `user_defined`: ids that win over whatever else spells the same, by SentencePiece's bonus.
   Unigram(const UnigramSettings& settings, std::vector<NamedToken>&& tokens,
-          std::vector<double> scores, std::span<const TokenId> hidden, std::string_view where);
+          std::vector<double> scores, std::span<const TokenId> hidden,
+          std::span<const TokenId> user_defined, std::string_view where);
 
+  bool weighs_pieces() const override { return true; }
   std::optional<TokenId> unk() const override { return settings_.unk; }
   void write_json(std::string& out) const override;
 
@@ -67,11 +70,12 @@ class Unigram : public TokenModel {
   // Whether the spelling of a short word is beyond rounding errors behind others worth `total`.
   template <class Score>
   bool is_small(Score total) const;
+  void give_bonus(std::span<const TokenId> user_defined);
   void append_unknown(std::string_view text, std::vector<TokenId>& out) const;
 
   UnigramSettings settings_;
   std::vector<double> scores_;       // as in the file
-  std::vector<double> read_scores_;  // as the reference reads them
+  std::vector<double> read_scores_;  // as the reference reads them, bonuses included
   double unknown_score_ = 0;
   double largest_score_ = 0;  // whatever its sign
   ByteTrie trie_;

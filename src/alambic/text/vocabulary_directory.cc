@@ -132,9 +132,9 @@ TokenizerParts read_merges_directory(const std::string& directory) {
   const std::string merges = read_file(merges_path);
   const auto lines = split_lines(merges);
   parts.merges.reserve(lines.size());
-  for (size_t i = 0; i < lines.size(); ++i) {
-    if (lines[i].empty() || (i == 0 && lines[i].starts_with("#version"))) continue;
-    parts.merges.push_back(split_merge(lines[i], merges_path));
+  for (const std::string_view line : lines) {
+    if (line.empty() || is_version_line(line)) continue;
+    parts.merges.push_back(split_merge(line, merges_path));
   }
   read_added(directory, config, parts);
   if (kind == "Roberta") {
