@@ -143,10 +143,14 @@ net::awaitable<bool> HttpConnection::answer(ApiRoute route, const std::string& b
       co_await net::co_spawn(setting_.workers, prepare, net::use_awaitable);
   if (const auto* reply = std::get_if<HttpReply>(&prepared)) co_return co_await write(*reply);
   const auto exchange = std::get<std::shared_ptr<Exchange>>(prepared);
-  const auto sink = [self = shared_from_this()](ChoiceUpdate update) {
-    net::post(self->stream_.get_executor(), [self, update = std::move(update)]() mutable {
-      self->updates_.push_back(std::move(update));
-      self->news_.cancel();
+  const auto sink = [gate = setting_.gate, weak = weak_from_this()](ChoiceUpdate update) {
+    gate->through([&] {
+      const auto self = weak.lock();
+      if (self == nullptr) return;
+      net::post(self->stream_.get_executor(), [self, update = std::move(update)]() mutable {
+        self->updates_.push_back(std::move(update));
+        self->news_.cancel();
+      });
     });
   };
   if (!exchange->start(setting_.service.engine(), sink)) {

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "alambic/serve/http_server.h"
@@ -21,12 +22,33 @@
 
 namespace alambic {
 
+// Between the engine's threads and the network: what is written when the server has ended goes
+// nowhere.
+class HttpGate {
+ public:
+  void close() {
+    const std::lock_guard lock(mutex_);
+    open_ = false;
+  }
+  // Calls `pass` unless the gate is closed, and not while it closes.
+  template <class Pass>
+  void through(const Pass& pass) {
+    const std::lock_guard lock(mutex_);
+    if (open_) pass();
+  }
+
+ private:
+  std::mutex mutex_;
+  bool open_ = true;
+};
+
 // What all connections of a server have in common.
 struct HttpSetting {
   Service& service;
   HttpOptions options;
   boost::asio::thread_pool workers;  // templates and tokenizers may take their time
-  bool draining = false;             // nothing new is begun
+  std::shared_ptr<HttpGate> gate = std::make_shared<HttpGate>();
+  bool draining = false;  // nothing new is begun
 };
 
 class HttpConnection : public std::enable_shared_from_this<HttpConnection> {

@@ -46,6 +46,10 @@ class HttpServer::Impl {
     }
   }
 
+  ~Impl() { setting_.gate->close(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
   uint16_t port() const { return acceptor_.local_endpoint().port(); }
 
   void run() {
