@@ -91,7 +91,15 @@ RunData files_data(const DataRecipe& d, Unanswered unanswered) {
   const double size = std::max<double>(1, static_cast<double>(all.size()));
   SplitOptions split{.validation = std::min(0.2, d.validation / size), .test = 0, .seed = d.seed};
   if (d.test.empty()) split.test = std::min(0.3, d.test_limit / size);
+  // A small share of a handful of rows may be none at all.
+  constexpr size_t kHandful = 200;
+  constexpr double kWider = 0.05, kWidest = 0.7;
+  const std::vector<Example> few = all.size() < kHandful ? all : std::vector<Example>();
   Splits splits = split_by_prompt(std::move(all), split);
+  while (splits.test.empty() && few.size() > 1 && split.test > 0 && split.test < kWidest) {
+    split.test += kWider;
+    splits = split_by_prompt(few, split);
+  }
   data.train = std::move(splits.train);
   data.validation = std::move(splits.validation);
   data.test = std::move(splits.test);
