@@ -13,9 +13,11 @@ import pathlib
 import random
 import tempfile
 
-import sentencepiece
+from oracle import HERE, need
 
-HERE = pathlib.Path(__file__).parent
+need("sentencepiece")
+import sentencepiece  # noqa: E402
+
 # Runs of spaces, overlapping words, and what the character map would change.
 PIECES = ["▁▁", "▁▁▁▁", "<code>", "</code>", "ab", "abc", "A1", "\ufb01", "\t", "▁the▁cat", "é"]
 KINDS = {

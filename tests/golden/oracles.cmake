@@ -8,6 +8,7 @@ endfunction()
 # What is kept is what those programs say today.
 alambic_oracle(recorded_templates check_recorded.py make_chat_goldens.py)
 alambic_oracle(recorded_tokenizers check_recorded.py make_tokenizer_goldens.py --kept)
+alambic_oracle(recorded_user_pieces check_recorded.py make_user_defined_goldens.py)
 alambic_oracle(recorded_scores check_recorded.py make_eval.py)
 alambic_oracle(recorded_safetensors check_recorded.py make_safetensors.py)
 alambic_oracle(recorded_gguf_blocks check_recorded.py make_gguf_goldens.py)

@@ -31,6 +31,7 @@ def checks(build):
     yield "GGUF blocks, and a model in all types", recorded, "make_gguf_goldens.py"
     yield "BLEU, ROUGE-L", recorded, "make_eval.py"
     yield "ids and texts of tokenizers", recorded, "make_tokenizer_goldens.py", "--kept", *filter(pathlib.Path.exists, [stories])
+    yield "user-defined pieces of SentencePiece", recorded, "make_user_defined_goldens.py"
     yield "what templates write", recorded, "make_chat_goldens.py"
     yield "safetensors", recorded, "make_safetensors.py"
     yield "the templates' environment is transformers' own", "check_chat_oracle.py"
