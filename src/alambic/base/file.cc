@@ -109,16 +109,28 @@ std::vector<std::string_view> split_lines(std::string_view text) {
   return lines;
 }
 
-AtomicFile::AtomicFile(std::string path)
-    : path_(std::move(path)), temporary_(fmt::format("{}.tmp.{}", path_, ::getpid())) {
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
+  struct stat info {};
+  const bool there = ::stat(path_.c_str(), &info) == 0;
+  if (there && S_ISDIR(info.st_mode)) {
+    fail(ErrorCode::kInvalidArgument, "[{}] is a directory; want the name of a file", path_);
+  }
+  if (there && !S_ISREG(info.st_mode)) {  // a device or pipe must stay what it is
+    fd_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+  } else {
+    std::error_code error;
+    if (there && std::filesystem::is_symlink(path_, error))
+      path_ = std::filesystem::canonical(path_, error).string();  // links stay links
+    temporary_ = fmt::format("{}.tmp.{}", path_, ::getpid());
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  }
   if (fd_ < 0) fail_open(path_);
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
   ::close(fd_);
-  ::unlink(temporary_.c_str());
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::write(const void* data, size_t size) {
@@ -133,6 +145,11 @@ void AtomicFile::write(const void* data, size_t size) {
 }
 
 void AtomicFile::commit() {
+  if (temporary_.empty()) {
+    ::close(fd_);
+    fd_ = -1;
+    return;
+  }
   if (::fsync(fd_) != 0) fail(ErrorCode::kIo, "[{}] cannot sync: {}", path_, reason());
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
     fail(ErrorCode::kIo, "[{}] cannot rename into place: {}", path_, reason());

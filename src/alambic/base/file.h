@@ -21,7 +21,7 @@ std::vector<std::string_view> split_lines(std::string_view text);
 
 // Writes a temporary file beside `path`, syncs it and renames it over `path`: a reader sees the old
 // content or the new, never a part, whatever is killed when. A failed write removes the temporary
-// file.
+// file. A link stays one; a device or pipe is written to.
 void write_file_atomic(const std::string& path, std::string_view content);
 
 // The same protocol in pieces, for content too large to build in memory. Without commit(), nothing
@@ -36,7 +36,7 @@ class AtomicFile {
   void commit();
 
  private:
-  std::string path_, temporary_;
+  std::string path_, temporary_;  // no temporary file: a device or pipe
   int fd_ = -1;
 };
 

@@ -4,10 +4,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 
+#include "alambic/base/printable.h"
+
 namespace alambic {
+namespace {
+
+const Stopwatch since_start;
+// On since_start, of the last progress line of anybody's.
+std::atomic<double> last_line{0};
+
+}  // namespace
 
 std::string format_duration(double seconds) {
   const auto s = static_cast<int64_t>(std::llround(std::max(0.0, seconds)));
@@ -17,7 +27,7 @@ std::string format_duration(double seconds) {
 }
 
 Progress::Progress(std::string label, int64_t total)
-    : label_(std::move(label)), total_(total), terminal_(::isatty(STDERR_FILENO) == 1) {}
+    : label_(printable(label)), total_(total), terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
   if (terminal_ && printed_) std::fputc('\n', stderr);
@@ -30,6 +40,7 @@ void Progress::update(int64_t done, std::string_view detail) {
   const bool last = done >= total_;
   if (now < 1.0 || (now - last_print_ < interval && !(last && printed_))) return;
   last_print_ = now;
+  last_line = since_start.seconds();
   printed_ = true;
   const auto moved = static_cast<double>(done - first_done_);
   const double left = moved > 0 ? now * static_cast<double>(total_ - done) / moved : 0;
@@ -40,6 +51,38 @@ void Progress::update(int64_t done, std::string_view detail) {
                   last ? "took " + format_duration(now) : format_duration(left) + " left");
   fmt::print(stderr, "{}{}{}", terminal_ ? "\r\x1b[K" : "", line, terminal_ ? "" : "\n");
   std::fflush(stderr);
+}
+
+Heartbeat::Heartbeat(std::string what)
+    : what_(printable(what)),
+      terminal_(::isatty(STDERR_FILENO) == 1),
+      thread_([this] { beat(); }) {}
+
+Heartbeat::~Heartbeat() { end(); }
+
+void Heartbeat::end() {
+  if (!thread_.joinable()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    done_ = true;
+  }
+  ended_.notify_all();
+  thread_.join();
+  if (terminal_ && shown_) fmt::print(stderr, "\r\x1b[K");
+}
+
+void Heartbeat::beat() {
+  const double pause = terminal_ ? 1 : 10;
+  constexpr double kQuiet = 5;  // of a progress line that a terminal shows
+  std::unique_lock lock(mutex_);
+  while (!ended_.wait_for(lock, std::chrono::duration<double>(pause), [this] { return done_; })) {
+    const double quiet = std::min(watch_.seconds(), since_start.seconds() - last_line);
+    if (quiet < (shown_ ? pause / 2 : terminal_ ? kQuiet : pause * 0.9)) continue;
+    shown_ = true;
+    fmt::print(stderr, "{}{}: {}{}", terminal_ ? "\r\x1b[K" : "", what_,
+               format_duration(watch_.seconds()), terminal_ ? "" : "\n");
+    std::fflush(stderr);
+  }
 }
 
 }  // namespace alambic

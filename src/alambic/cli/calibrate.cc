@@ -1,12 +1,16 @@
 // alambic calibrate: what a model's settings of decoding keep and bring, for --quality.
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "alambic/base/progress.h"
 #include "alambic/cli/data_options.h"
 #include "alambic/cli/decode_options.h"
 #include "alambic/cli/model.h"
+#include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/eval/quality_curve.h"
+#include "alambic/models/gguf_model.h"
 
 namespace alambic {
 namespace {
@@ -69,8 +73,22 @@ OrderedJson to_json(const QualityCurve& curve) {
   return json;
 }
 
-void act(const CalibrateArguments& o, const Invocation&) {
+void act(const CalibrateArguments& given, const Invocation&) {
+  CalibrateArguments o = given;
+  o.model = model_at(o.model);
+  if (is_gguf(o.model)) {
+    fail(
+        ErrorCode::kUnsupported,
+        "[{}] a GGUF file has no place for a dial; make a directory of it first: alambic import {} "
+        "DIR",
+        o.model, o.model);
+  }
+  if (::access(o.model.c_str(), W_OK) != 0) {
+    fail(ErrorCode::kIo, "[{}] cannot be written to, and the dial is stored there", o.model);
+  }
+  const std::vector<Example> examples = read_examples(o.data);
   const Precision precision = precision_from_name(o.precision, o.model);
+  Heartbeat beat("calibrate");
   const OpenModel open = open_model(o.model, precision);
   const std::string& name = o.task.empty() ? open.card().task : o.task;
   if (name.empty()) {
@@ -82,11 +100,12 @@ void act(const CalibrateArguments& o, const Invocation&) {
   options.generate.max_tokens = o.max_tokens;
   options.generate.precision = precision;
   options.generate.block = open.card().block;
-  const QualityCurve curve = measure_quality(task, open.model(), open.tokenizer, open.card(),
-                                             read_examples(o.data), options);
+  const QualityCurve curve =
+      measure_quality(task, open.model(), open.tokenizer, open.card(), examples, options);
   ModelCard card = open.card();
   card.dial = curve.dial;
   save_card(card, o.model);
+  beat.end();
   if (o.json) {
     print_json(to_json(curve));
   } else {

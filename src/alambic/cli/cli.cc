@@ -1,6 +1,7 @@
 #include "alambic/cli/cli.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <csignal>
 #include <new>
@@ -8,6 +9,7 @@
 
 #include "alambic/base/error.h"
 #include "alambic/base/interrupt.h"
+#include "alambic/base/nearest.h"
 #include "alambic/base/thread_pool.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
@@ -33,10 +35,26 @@ std::string version() {
   );
 }
 
-std::string verbs_of(const CLI::App& app) {
-  std::string names;
-  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
-    names += (names.empty() ? "" : ", ") + verb->get_name();
+std::vector<std::string> verbs_of(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    names.push_back(verb->get_name());
+  return names;
+}
+
+// Of the program and of the verb that was chosen, with their dashes.
+std::vector<std::string> options_of(const CLI::App& app, const std::vector<CLI::App*>& chosen) {
+  std::vector<std::string> names;
+  const auto add = [&](const CLI::App& of) {
+    for (const CLI::Option* option : of.get_options()) {
+      for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+    }
+  };
+  add(app);
+  for (const CLI::App* verb : chosen) {
+    add(*verb);
+    for (const CLI::App* group : verb->get_subcommands([](const CLI::App*) { return true; }))
+      add(*group);
   }
   return names;
 }
@@ -51,11 +69,17 @@ std::string usage_message(const CLI::App& app, const CLI::ParseError& error) {
   }
   const std::string& first = extras.front();
   const char* kind = first.starts_with("-") ? "option" : chosen.empty() ? "command" : "argument";
+  const std::string nearest =
+      nearest_name(first.substr(0, first.find('=')),
+                   chosen.empty() && kind[0] == 'c' ? verbs_of(app) : options_of(app, chosen));
+  const std::string meant = nearest.empty() ? "" : fmt::format("did you mean {}? ", nearest);
   if (chosen.empty()) {
-    return fmt::format("unknown {} \"{}\"; want one of {}", kind, first, verbs_of(app));
+    return fmt::format("unknown {} \"{}\"; {}want one of {}", kind, first, meant,
+                       fmt::join(verbs_of(app), ", "));
   }
   const std::string& verb = chosen.front()->get_name();
-  return fmt::format("[{}] unknown {} \"{}\"; see alambic {} --help", verb, kind, first, verb);
+  return fmt::format("[{}] unknown {} \"{}\"; {}see alambic {} --help", verb, kind, first, meant,
+                     verb);
 }
 
 void parse_and_act(int argc, char** argv, int& status) {
@@ -88,6 +112,11 @@ void parse_and_act(int argc, char** argv, int& status) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& request) {  // --help, --version
+    if (!app.remaining(true).empty()) {    // beside a word that nobody knows
+      print_error(usage_message(app, CLI::ParseError("", kUsage)));
+      status = kUsage;
+      return;
+    }
     std::ostringstream text;
     app.exit(request, text, text);
     print_result(text.str());

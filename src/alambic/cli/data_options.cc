@@ -25,7 +25,7 @@ void add_data_options(CLI::App& verb, DataSource& source) {
   verb.add_option("--completion-field", source.completion_field, "Field or column of the answer")
       ->type_name("NAME");
   verb.add_option("--limit", source.limit, "Use the first so many examples; 0: all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
 }
 

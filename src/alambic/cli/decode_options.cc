@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "alambic/base/error.h"
+#include "alambic/cli/checks.h"
 #include "alambic/decode/quality.h"
 
 namespace alambic {
@@ -17,7 +18,7 @@ void add_decode_options(CLI::App& verb, DecodeArguments& o) {
           ->check(CLI::IsMember({"ar", "lookup", "speculative", "diffusion"}));
   verb.add_option("--quality", o.quality,
                   "Instead of --decode: 1 loses nothing, 0 is the fastest; see alambic calibrate")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number_within(0, 1))
       ->excludes(decode);
   verb.add_option("--max-tokens", o.generate.max_tokens, "Longest text")
       ->check(CLI::Range(1, 1 << 24))
@@ -45,23 +46,23 @@ void add_decode_options(CLI::App& verb, DecodeArguments& o) {
   verb.add_option("--threshold", reveal.threshold,
                   "Diffusion: accept tokens at least this probable; lower is faster, above 1 is "
                   "one at a time")
-      ->check(CLI::Range(0.0, 2.0))
+      ->check(number_within(0, 2))
       ->capture_default_str();
   verb.add_option("--entropy-bound", reveal.entropy_bound, "Diffusion by entropy: nats a step")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least_zero())
       ->capture_default_str();
   verb.add_option("--reveal-count", reveal.count, "Diffusion by count: tokens a step")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   verb.add_option("--edit", o.generate.edit,
                   "Diffusion: replace a written token where another is this probable; 0: never")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number_within(0, 1))
       ->capture_default_str();
   verb.add_option(
           "--remask", o.generate.remask,
           "Diffusion: write again what the causal model finds less probable than this share "
           "of its favourite; 0: nothing, 1: all but the favourite")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number_within(0, 1))
       ->capture_default_str();
   verb.add_option("--steps", o.generate.steps,
                   "Bidirectional models: forwards per text; 0: as many as --reveal takes")

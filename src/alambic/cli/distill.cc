@@ -1,7 +1,9 @@
 // alambic distill: the whole run that a recipe describes.
 #include <fmt/format.h>
 
+#include "alambic/base/printable.h"
 #include "alambic/base/shell.h"
+#include "alambic/cli/checks.h"
 #include "alambic/cli/model_notes.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
@@ -28,6 +30,7 @@ void bind(CLI::App& verb, DistillArguments& o) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   verb.add_option("--run-dir", o.directory, "Where the run lives; default: runs/NAME of the recipe")
+      ->check(not_empty())
       ->type_name("DIR");
   auto* resume =
       verb.add_flag("--resume", o.resume, "Go on with an interrupted run, to the same result");
@@ -71,7 +74,8 @@ void act(const DistillArguments& o, const Invocation& invocation) {
     print_json(to_json(report), 2);
     return;
   }
-  print_result(to_terminal(report) + fmt::format("\nreport: {}/report.html\n", options.directory));
+  print_result(printable_lines(to_terminal(report)) +
+               fmt::format("\nreport: {}/report.html\n", options.directory));
 }
 
 }  // namespace

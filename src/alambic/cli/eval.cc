@@ -1,10 +1,15 @@
 // alambic eval: a model's score on a file of examples.
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "alambic/base/file.h"
+#include "alambic/base/printable.h"
+#include "alambic/base/progress.h"
 #include "alambic/cli/data_options.h"
 #include "alambic/cli/decode_options.h"
 #include "alambic/cli/model.h"
+#include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/data/trained_on.h"
@@ -73,9 +78,9 @@ std::string in_words(const TaskTraits& task, const TaskResult& result, const std
   const double factor = task.fraction ? 100 : 1;
   const char* unit = task.fraction ? " %" : "";
   const Interval& i = result.score.interval;
-  std::string text = fmt::format("{} {:.2f}{}  (95 % interval {:.2f} to {:.2f}, {} examples)\n",
-                                 task.metric, factor * result.score.value, unit, factor * i.low,
-                                 factor * i.high, result.score.n);
+  std::string text = fmt::format("{} {:.2f}{}  (95 % interval {:.2f} to {:.2f}, {})\n", task.metric,
+                                 factor * result.score.value, unit, factor * i.low, factor * i.high,
+                                 counted(result.score.n, "example"));
   text += fmt::format("{} tokens in {:.1f} s: {:.0f} tokens/s, {:.2f} tokens per forward ({})\n",
                       result.tokens, result.seconds, result.tokens_per_s(),
                       result.tokens_per_forward(), decode);
@@ -84,7 +89,9 @@ std::string in_words(const TaskTraits& task, const TaskResult& result, const std
   return text;
 }
 
-void act(const EvalArguments& o, const Invocation&) {
+void act(const EvalArguments& given, const Invocation&) {
+  EvalArguments o = given;
+  o.model = model_at(o.model);
   ModelCard card;
   read_model_config(o.model, &card);
   const Task task = task_of(o, card);
@@ -109,6 +116,7 @@ void act(const EvalArguments& o, const Invocation&) {
   }
   TaskOptions options;
   const Precision precision = precision_from_name(o.precision, o.model);
+  Heartbeat beat("eval");
   OpenModel open = open_model(o.model, precision);
   use_chat_template(o.chat_template, o.model, open.loaded.card);
   const DecodeSettings settings = decode_settings(o.decode, open.card(), open.model().config());
@@ -119,7 +127,12 @@ void act(const EvalArguments& o, const Invocation&) {
   options.progress = "eval";
   const TaskResult result =
       run_task(task, open.model(), open.tokenizer, open.card(), examples, options);
+  if (!std::isfinite(result.score.value)) {
+    fail(ErrorCode::kInvalidArgument, "[{}] leaves nothing to predict in {}: there is no score",
+         o.data.path, counted(static_cast<long long>(examples.size()), "example"));
+  }
   if (!o.outputs.empty()) write_outputs(o.outputs, examples, result.answers);
+  beat.end();
   if (!o.json) {
     print_result(in_words(traits(task), result, std::string(name_of(options.mode))));
     return;

@@ -5,7 +5,9 @@
 #include <array>
 
 #include "alambic/base/file.h"
+#include "alambic/base/progress.h"
 #include "alambic/cli/model_copy.h"
+#include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/decode/prompting.h"
@@ -82,7 +84,11 @@ std::string exported_template(const OpenModel& open) {
 }
 
 CopyOrder gguf_order(const ExportArguments& o, const TypeBound& type) {
-  return {"export", o.out, type.bound, type.type != GgmlType::kF32,
+  return {"export",
+          o.out,
+          Made::kFile,
+          type.bound,
+          type.type != GgmlType::kF32,
           [&type](OpenModel& open, const std::string& path,
                   const std::function<void(double)>& progress) {
             GgufMetadata metadata;
@@ -98,7 +104,11 @@ CopyOrder gguf_order(const ExportArguments& o, const TypeBound& type) {
 
 CopyOrder directory_order(const ExportArguments& o, const TypeBound& type) {
   const DType dtype = float_type_from_name(type.name);
-  return {"export", o.out, dtype == DType::kF32 ? 0 : type.bound, dtype != DType::kF32,
+  return {"export",
+          o.out,
+          Made::kDirectory,
+          dtype == DType::kF32 ? 0 : type.bound,
+          dtype != DType::kF32,
           [&o, dtype](OpenModel& open, const std::string& path,
                       const std::function<void(double)>& progress) {
             progress(0);
@@ -110,7 +120,11 @@ CopyOrder directory_order(const ExportArguments& o, const TypeBound& type) {
 CopyOrder adapter_order(const ExportArguments& o) {
   constexpr double kMerged = 1e-4;  // sums in another order
   return {
-      "export", o.out, kMerged, false,
+      "export",
+      o.out,
+      Made::kDirectory,
+      kMerged,
+      false,
       [&o](OpenModel& open, const std::string& path, const std::function<void(double)>& progress) {
         progress(0);
         const std::string base = adapter_base(o.model);
@@ -153,7 +167,9 @@ void remark_on_tokenizer(const std::string& directory) {
   }
 }
 
-void act(const ExportArguments& o, const Invocation&) {
+void act(const ExportArguments& given, const Invocation&) {
+  ExportArguments o = given;
+  o.model = model_at(o.model);
   const bool gguf = o.to == "gguf", peft = o.to == "peft";
   if (peft && !is_adapter_directory(o.model)) {
     fail(ErrorCode::kInvalidArgument,
@@ -165,10 +181,13 @@ void act(const ExportArguments& o, const Invocation&) {
   const CopyOrder order = peft   ? adapter_order(o)
                           : gguf ? gguf_order(o, type)
                                  : directory_order(o, type);
+  check_free(o.out, order.made);
+  Heartbeat beat("export");
   OpenModel open = open_model_in_floats(o.model);
   if (gguf) remark_on_window(open.model().config(), o.out);
   const CopyReport report = copy_model(std::move(open), order);
   if (!gguf) remark_on_tokenizer(o.out);
+  beat.end();
   if (o.json) {
     OrderedJson result = {{"model", o.model}, {"out", o.out}, {"to", o.to}, {"type", type.name}};
     result.update(to_json(report));

@@ -6,8 +6,10 @@
 #include "alambic/base/file.h"
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
+#include "alambic/cli/checks.h"
 #include "alambic/cli/decode_options.h"
 #include "alambic/cli/model.h"
+#include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/cli/watch.h"
@@ -38,17 +40,17 @@ void bind(CLI::App& verb, GenerateArguments& o) {
   add_decode_options(verb, o.decode);
   verb.add_option("--temperature", o.decode.generate.temperature,
                   "0 always writes the most probable token")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(number_within(0, 100))
       ->capture_default_str();
   verb.add_option("--top-k", o.decode.generate.top_k,
                   "Draw among the k most probable tokens; 0: all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1 << 30))
       ->capture_default_str();
   verb.add_option("--top-p", o.decode.generate.top_p,
                   "Draw among the most probable tokens that hold this share")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number_within(0, 1))
       ->capture_default_str();
-  verb.add_option("--seed", o.decode.generate.seed, "Seed of the draws")->capture_default_str();
+  add_seed_option(verb, o.decode.generate.seed, "Seed of the draws");
   verb.add_option("--suffix", o.suffix,
                   "Diffusion: write exactly --max-tokens tokens between the prompt and this text")
       ->type_name("TEXT");
@@ -143,12 +145,17 @@ void watch_texts(Job job, const std::vector<Example>& examples) {
   }
 }
 
-void act(const GenerateArguments& o, const Invocation&) {
+void act(const GenerateArguments& given, const Invocation&) {
+  GenerateArguments o = given;
+  o.model = model_at(o.model);
   std::vector<Example> examples{{o.prompt, "", ""}};
   if (!o.prompts.empty()) examples = read_jsonl(o.prompts);
   if (examples.empty()) fail(ErrorCode::kInvalidArgument, "[{}] holds no prompt", o.prompts);
   const Precision precision = precision_from_name(o.precision, o.model);
-  const OpenModel open = open_model(o.model, precision);
+  const OpenModel open = [&] {
+    const Heartbeat beat("reading the model");
+    return open_model(o.model, precision);
+  }();
   auto [mode, options] = decode_settings(o.decode, open.card(), open.model().config());
   options.precision = precision;
   options.stop = stop_tokens(open.tokenizer, open.model().config());

@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "alambic/base/progress.h"
 #include "alambic/cli/model_copy.h"
+#include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 
@@ -32,16 +34,20 @@ void bind(CLI::App& verb, ImportArguments& o) {
   verb.add_flag("--json", o.json, "One JSON object");
 }
 
-void act(const ImportArguments& o, const Invocation&) {
+void act(const ImportArguments& given, const Invocation&) {
+  ImportArguments o = given;
+  o.model = model_at(o.model);
   // Of a type that was asked for by name and rounds; see export for what is usual.
   constexpr double kRounded = 0.05;
+  check_free(o.out, Made::kDirectory);
+  Heartbeat beat("import");
   OpenModel open = open_model_in_floats(o.model);
   const DType exact = exact_type(*open.loaded.model);
   const DType type = o.type.empty() ? exact : float_type_from_name(o.type);
   const bool rounds = type != exact && type != DType::kF32;
   const CopyReport report = copy_model(
       std::move(open),
-      {"import", o.out, rounds ? kRounded : 0, rounds,
+      {"import", o.out, Made::kDirectory, rounds ? kRounded : 0, rounds,
        [&](OpenModel& model, const std::string& path, const std::function<void(double)>& progress) {
          progress(0);
          write_directory(model, o.model, type, path);
@@ -49,6 +55,7 @@ void act(const ImportArguments& o, const Invocation&) {
   std::string name(dtype_name(type));
   std::transform(name.begin(), name.end(), name.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  beat.end();
   if (o.json) {
     OrderedJson result = {{"model", o.model}, {"out", o.out}, {"type", name}};
     result.update(to_json(report));

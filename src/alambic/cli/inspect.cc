@@ -10,6 +10,8 @@
 #include <optional>
 
 #include "alambic/base/file.h"
+#include "alambic/base/printable.h"
+#include "alambic/base/progress.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/data/signal_store.h"
@@ -23,6 +25,7 @@
 #include "alambic/models/hf_directory.h"
 #include "alambic/models/memory_needs.h"
 #include "alambic/models/model_files.h"
+#include "alambic/models/what_lies_at.h"
 #include "alambic/text/tokenizer.h"
 
 namespace alambic {
@@ -342,7 +345,7 @@ OrderedJson inspect_run(const std::string& directory, int rows) {
 std::string in_words(const OrderedJson& value, int depth = 0) {
   std::string text;
   for (const auto& [key, item] : value.items()) {
-    std::string name = key;
+    std::string name = printable(key);
     std::replace(name.begin(), name.end(), '_', ' ');
     const std::string margin(static_cast<size_t>(2 * depth), ' ');
     if (item.is_structured() && item.empty()) continue;
@@ -351,7 +354,8 @@ std::string in_words(const OrderedJson& value, int depth = 0) {
                           in_words(item, depth + 1));
       continue;
     }
-    std::string shown = item.is_string() ? item.get<std::string>() : dump_json(item);
+    std::string shown = item.is_string() ? printable(item.get_ref<const std::string&>())
+                                         : printable_json(dump_json(item));
     if (item.is_number_integer() && key.find("bytes") != std::string::npos)
       shown = format_bytes(item.get<int64_t>());
     if (item.is_number_float()) shown = fmt::format("{:.6g}", item.get<double>());
@@ -359,8 +363,6 @@ std::string in_words(const OrderedJson& value, int depth = 0) {
       text += fmt::format("{}- {}\n", margin, shown);
       continue;
     }
-    for (size_t at = 0; (at = shown.find('\n', at)) != std::string::npos; at += 2)
-      shown.replace(at, 1, "\\n");
     text += fmt::format("{}{:<{}}{}\n", margin, name,
                         std::max<int>(24 - 2 * depth, static_cast<int>(name.size()) + 2), shown);
   }
@@ -373,27 +375,40 @@ std::string run_in_words(const OrderedJson& result, const std::string& directory
   std::string text = in_words(rest);
   if (!result.contains("report")) return text;
   const std::string path = directory + "/report.json";
-  return text + "\n" + to_terminal(report_from_json(Json(result.at("report")), path));
+  return text + "\n" +
+         printable_lines(to_terminal(report_from_json(Json(result.at("report")), path)));
+}
+
+bool is_store(const std::string& path) {
+  constexpr std::string_view kMagic = "SQLite format 3";
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return false;
+  if (path.ends_with(".sqlite")) return true;  // or was to be one
+  const MappedFile file(path);
+  return file.bytes().size() >= kMagic.size() &&
+         std::equal(kMagic.begin(), kMagic.end(), file.bytes().begin(),
+                    [](char a, std::byte b) { return static_cast<std::byte>(a) == b; });
 }
 
 void act(const InspectArguments& o, const Invocation&) {
   if (!file_exists(o.path))
     fail(ErrorCode::kNotFound, "[{}] does not exist; want a model, a run or a signal store",
          o.path);
+  Heartbeat beat("inspect");
   OrderedJson result;
   const bool model =
       is_gguf(o.path) || file_exists(o.path + "/config.json") || is_adapter_directory(o.path);
   if (model) {
     result = inspect_model(o.path, o);
-  } else if (!fs::is_directory(o.path)) {
+  } else if (is_store(o.path)) {
     result = inspect_signals(o.path, o.rows);
   } else if (file_exists(o.path + "/recipe.toml")) {
     result = inspect_run(o.path, o.rows);
   } else {
-    fail(ErrorCode::kInvalidArgument,
-         "[{}] has neither config.json nor recipe.toml; want a model, a run or a signal store",
-         o.path);
+    fail(ErrorCode::kInvalidArgument, "[{}] is {}; want a model, a run or a signal store", o.path,
+         what_lies_at(o.path));
   }
+  beat.end();
   if (o.json) {
     print_json(result);
   } else {

@@ -1,13 +1,9 @@
 #include "alambic/cli/model_copy.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cmath>
-#include <filesystem>
-#include <system_error>
 
-#include "alambic/base/file.h"
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
 #include "alambic/cli/output.h"
@@ -17,43 +13,7 @@
 namespace alambic {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr const char* kNothing = "nothing was written";
-
-// A file or directory that goes away again unless it is published.
-class Staged {
- public:
-  explicit Staged(std::string out) : out_(std::move(out)) {
-    while (out_.size() > 1 && out_.back() == '/') out_.pop_back();
-    path_ = fmt::format("{}.part.{}", out_, ::getpid());
-  }
-  ~Staged() {
-    std::error_code ignored;
-    if (!published_) fs::remove_all(path_, ignored);
-  }
-  Staged(const Staged&) = delete;
-  Staged& operator=(const Staged&) = delete;
-
-  const std::string& path() const { return path_; }
-  void publish() {
-    std::error_code error;
-    fs::rename(path_, out_, error);
-    if (error) fail(ErrorCode::kIo, "[{}] cannot take its name: {}", out_, error.message());
-    published_ = true;
-  }
-
- private:
-  std::string out_, path_;
-  bool published_ = false;
-};
-
-void check_free(const std::string& out) {
-  std::error_code error;
-  if (!fs::exists(out, error)) return;
-  if (fs::is_directory(out, error) && fs::is_empty(out, error)) return;
-  fail(ErrorCode::kInvalidArgument, "[{}] exists already; name another place", out);
-}
 
 // Letters, digits, spaces, lines, other scripts: what tokenizers cut in different ways.
 constexpr const char* kProbes[] = {
@@ -147,39 +107,39 @@ CopyReport compare(const std::vector<std::vector<TokenId>>& prompts,
 }  // namespace
 
 CopyReport copy_model(OpenModel model, const CopyOrder& order) {
-  check_free(order.out);
   const std::vector<std::vector<TokenId>> prompts = prompts_of(model);
-  std::vector<Tensor> before;
-  before.reserve(prompts.size());
-  for (const auto& prompt : prompts) before.push_back(logits_of(model.model(), prompt));
-  Staged staged(order.out);
-  {
-    constexpr int64_t kSteps = 1000;
-    Progress progress(order.verb, kSteps);
-    order.write(model, staged.path(), [&](double done) {
-      throw_if_interrupted(order.verb.c_str(), kNothing);
-      progress.update(static_cast<int64_t>(done * kSteps));
-    });
-  }
-  const Tokenizer tokenizer = model.tokenizer;
-  model.loaded.model.reset();  // two models need not fit
-  const OpenModel after = open_model_in_floats(staged.path());
-  check_tokenizer(tokenizer, after.tokenizer, order.out);
-  const CopyReport report = compare(prompts, before, after, order.out);
-  if (order.rounds && std::isfinite(report.difference) && report.difference > order.bound) {
-    print_remark(fmt::format(
-        "warning: [{}] the copy's logits differ from the original's by {:.3g} of their spread, "
-        "more than the usual {:.3g}, and its most probable token is another at {:.1f} % of the "
-        "places: measure it (alambic eval) before you rely on it",
-        order.out, report.difference, order.bound, 100 * (1 - report.same_choice)));
-  } else if (!(report.difference <= order.bound)) {
-    fail(ErrorCode::kUnsupported,
-         "[{}] the copy's logits differ from the original's by {:.3g} of their spread; want at "
-         "most {:.3g}; {}",
-         order.out, report.difference, order.bound, kNothing);
-  }
-  throw_if_interrupted(order.verb.c_str(), kNothing);
-  staged.publish();
+  CopyReport report;
+  make_beside(order.out, order.made, [&](const std::string& path) {
+    std::vector<Tensor> before;
+    before.reserve(prompts.size());
+    for (const auto& prompt : prompts) before.push_back(logits_of(model.model(), prompt));
+    {
+      constexpr int64_t kSteps = 1000;
+      Progress progress(order.verb, kSteps);
+      order.write(model, path, [&](double done) {
+        throw_if_interrupted(order.verb.c_str(), kNothing);
+        progress.update(static_cast<int64_t>(done * kSteps));
+      });
+    }
+    const Tokenizer tokenizer = model.tokenizer;
+    model.loaded.model.reset();  // two models need not fit
+    const OpenModel after = open_model_in_floats(path);
+    check_tokenizer(tokenizer, after.tokenizer, order.out);
+    report = compare(prompts, before, after, order.out);
+    if (order.rounds && std::isfinite(report.difference) && report.difference > order.bound) {
+      print_remark(fmt::format(
+          "warning: [{}] the copy's logits differ from the original's by {:.3g} of their spread, "
+          "more than the usual {:.3g}, and its most probable token is another at {:.1f} % of the "
+          "places: measure it (alambic eval) before you rely on it",
+          order.out, report.difference, order.bound, 100 * (1 - report.same_choice)));
+    } else if (!(report.difference <= order.bound)) {
+      fail(ErrorCode::kUnsupported,
+           "[{}] the copy's logits differ from the original's by {:.3g} of their spread; want at "
+           "most {:.3g}; {}",
+           order.out, report.difference, order.bound, kNothing);
+    }
+    throw_if_interrupted(order.verb.c_str(), kNothing);
+  });
   return report;
 }
 

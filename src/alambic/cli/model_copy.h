@@ -1,6 +1,6 @@
 // A model written in another form. The copy is made beside its final name, opened again, and
-// compared with the original; only then does it take the name. Whatever goes wrong, or Ctrl-C,
-// leaves nothing.
+// compared with the original; only then does it take the name (base/workplace.h). Whatever goes
+// wrong, or Ctrl-C, leaves nothing.
 //
 // Thread safety: one thread. Errors: kInvalidArgument where the name is taken; kUnsupported where
 // the copy does not say what the original says; what reading and writing models throw.
@@ -9,13 +9,15 @@
 #include <functional>
 #include <string>
 
+#include "alambic/base/workplace.h"
 #include "alambic/cli/model.h"
 
 namespace alambic {
 
 struct CopyOrder {
-  std::string verb;     // for error lines
-  std::string out;      // the final name
+  std::string verb;  // for error lines
+  std::string out;   // the final name
+  Made made = Made::kDirectory;
   double bound = 0;     // of the logits' difference; 0: none at all
   bool rounds = false;  // the form rounds the weights: a copy beyond the bound is written with a
                         // remark; else it is refused

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <system_error>
 
+#include "alambic/base/printable.h"
+
 namespace alambic {
 
 void print_result(std::string_view text) {
@@ -24,27 +26,30 @@ void print_result(std::string_view text) {
 }
 
 void print_json(const OrderedJson& value, int indent) {
-  print_result(dump_json(value, indent) + "\n");
+  print_result(printable_json(dump_json(value, indent)) + "\n");
 }
 
-void print_json(const Json& value, int indent) { print_result(dump_json(value, indent) + "\n"); }
+void print_json(const Json& value, int indent) {
+  print_result(printable_json(dump_json(value, indent)) + "\n");
+}
 
 void print_remark(std::string_view line) {
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  fmt::print(stderr, "{}{}{}\n", terminal ? "\x1b[2m" : "", line, terminal ? "\x1b[0m" : "");
+  fmt::print(stderr, "{}{}{}\n", terminal ? "\x1b[2m" : "", printable(line),
+             terminal ? "\x1b[0m" : "");
 }
 
 void print_error(std::string_view message) {
-  std::string line = "alambic: ";
-  bool blank = true;  // runs of white space and control characters become one space
+  std::string words;
+  bool blank = true;  // runs of white space become one space
   for (const char c : message) {
-    const bool space = static_cast<unsigned char>(c) <= ' ' || c == '\x7f';
-    if (!space) line += c;
-    if (space && !blank) line += ' ';
+    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
+    if (!space) words += c;
+    if (space && !blank) words += ' ';
     blank = space;
   }
-  while (line.ends_with(' ')) line.pop_back();
-  fmt::print(stderr, "{}\n", line);
+  while (words.ends_with(' ')) words.pop_back();
+  fmt::print(stderr, "alambic: {}\n", printable(words));
 }
 
 }  // namespace alambic

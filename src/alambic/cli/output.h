@@ -17,9 +17,10 @@ void print_result(std::string_view text);
 // One line of JSON, or indented over several.
 void print_json(const OrderedJson& value, int indent = -1);
 void print_json(const Json& value, int indent = -1);
-// A line on standard error, dim on a terminal.
+// A line on standard error, dim on a terminal; control characters are escaped.
 void print_remark(std::string_view line);
-// "alambic: message" on standard error, whatever the message holds, on one line.
+// "alambic: message" on standard error, whatever the message holds, on one line; control characters
+// are escaped (base/printable.h).
 void print_error(std::string_view message);
 
 }  // namespace alambic

@@ -13,7 +13,7 @@ std::string error_line(std::string_view message) {
 
 TEST(Output, AnErrorIsOneLineWhateverItQuotes) {
   EXPECT_EQ(error_line("[a.json] got \"x\n\ty\x1b[31m\", want z\n"),
-            "alambic: [a.json] got \"x y [31m\", want z\n");
+            "alambic: [a.json] got \"x y\\x1b[31m\", want z\n");
   EXPECT_EQ(error_line("naïve 2×"), "alambic: naïve 2×\n");
 }
 

@@ -2,23 +2,23 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <filesystem>
 
-#include "alambic/base/file.h"
 #include "alambic/base/interrupt.h"
+#include "alambic/base/printable.h"
 #include "alambic/base/progress.h"
+#include "alambic/base/workplace.h"
 #include "alambic/cli/model.h"
+#include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/data/readers.h"
 #include "alambic/decode/prompting.h"
 #include "alambic/eval/report.h"
 #include "alambic/eval/task.h"
+#include "alambic/models/what_lies_at.h"
 
 namespace alambic {
 namespace {
-
-namespace fs = std::filesystem;
 
 constexpr const char* kQuantizeExample =
     "  alambic quantize runs/quickstart/student --weights int8 --out student-int8\n"
@@ -70,10 +70,11 @@ void check_places(const QuantizeArguments& o) {
     fail(ErrorCode::kInvalidArgument,
          "[{}] is quantised already; start from the model in floating point", o.model);
   }
-  if (file_exists(o.out + "/model.safetensors")) {
+  if (is_model(o.out)) {
     fail(ErrorCode::kInvalidArgument, "[--out] {} holds a model already; name another directory",
          o.out);
   }
+  check_free(o.out, Made::kDirectory);
 }
 
 void check_finite(LanguageModel& model, const std::string& directory) {
@@ -129,11 +130,16 @@ struct Texts {
   std::string check_name;
 };
 
-Texts read_texts(const QuantizeArguments& o, const OpenModel& open) {
+// What the files hold, read before anything else is done.
+struct Files {
+  std::vector<Example> calibrate, check;
+};
+
+Texts prepare_texts(const QuantizeArguments& o, Files files, const OpenModel& open) {
   Texts texts;
   std::vector<Example> rest;
   if (!o.calibrate.empty()) {
-    rest = texts_of(o.calibrate);
+    rest = std::move(files.calibrate);
     const size_t used = std::min(rest.size(), static_cast<size_t>(o.calibrate_rows));
     texts.calibration = encoded(open, {rest.data(), used});
     for (const auto& text : texts.calibration)
@@ -146,7 +152,7 @@ Texts read_texts(const QuantizeArguments& o, const OpenModel& open) {
     }
   }
   if (!o.check.empty()) {
-    rest = texts_of(o.check);
+    rest = std::move(files.check);
     texts.check_name = o.check;
   } else if (rest.empty()) {
     rest = own_texts(open);
@@ -265,9 +271,11 @@ std::string cost_in_words(const OrderedJson& r) {
                                  format_bytes(bytes.at("bf16").get<int64_t>()),
                                  format_bytes(bytes.at("after").get<int64_t>()),
                                  bytes.at("bf16").get<double>() / bytes.at("after").get<double>());
-  text += fmt::format("measured on {} ({} rows)\n", cost.at("text").get<std::string>(),
-                      cost.at("rows").get<int64_t>());
+  text += fmt::format("measured on {} ({})\n", cost.at("text").get<std::string>(),
+                      counted(cost.at("rows").get<int64_t>(), "row"));
   if (!cost.contains("agreement")) return text;
+  if (!std::isfinite(cost.at("perplexity_change").get<double>()))
+    return text + "which leaves nothing to predict: what it cost is not known\n";
   text += fmt::format("perplexity {:.4f} before, {:.4f} after: {:+.2f} %\n",
                       cost.at("perplexity_before").get<double>(),
                       cost.at("perplexity_after").get<double>(),
@@ -287,33 +295,44 @@ std::string cost_in_words(const OrderedJson& r) {
                     100 * cost.at("greedy_text_kept").get<double>());
 }
 
-void act(const QuantizeArguments& o, const Invocation&) {
+void act(const QuantizeArguments& given, const Invocation&) {
+  QuantizeArguments o = given;
+  o.model = model_at(o.model);
   check_places(o);
-  const Stopwatch watch;
-  OpenModel before = open_model_in_floats(o.model);
-  check_finite(*before.loaded.model, o.model);
-  const Texts texts = read_texts(o, before);
-  const bool calibrated = !texts.calibration.empty();
-  {
-    const QuantizedWeights weights = quantize_model(o, before, texts);
-    write_tokenizer(before.tokenizer, o.model, o.out);
-    save_quantized_model(*before.loaded.model, weights, calibrated, before.card(), o.out);
-  }
-  const double seconds = watch.seconds();
-  // Both as they are used: in bf16, which is what the original is worth at half its size.
-  freeze_for_inference(*before.loaded.model, Precision::kBf16);
-  const OpenModel after = open_model(o.out, Precision::kBf16);
-  const OrderedJson result = {{"model", o.model},
-                              {"out", o.out},
-                              {"weights", o.weights},
-                              {"calibrated", calibrated},
-                              {"calibration_tokens", texts.calibration_tokens},
-                              {"bytes",
-                               {{"before", before.loaded.file_bytes},
-                                {"bf16", 2 * before.model().config().parameters()},
-                                {"after", after.loaded.file_bytes}}},
-                              {"seconds", seconds},
-                              {"cost", compared(before, after, texts)}};
+  Heartbeat beat("quantize");
+  Files files;
+  if (!o.calibrate.empty()) files.calibrate = texts_of(o.calibrate);
+  if (!o.check.empty()) files.check = texts_of(o.check);
+  OrderedJson result;
+  make_beside(o.out, Made::kDirectory, [&](const std::string& path) {
+    const Stopwatch watch;
+    OpenModel before = open_model_in_floats(o.model);
+    check_finite(*before.loaded.model, o.model);
+    const Texts texts = prepare_texts(o, std::move(files), before);
+    const bool calibrated = !texts.calibration.empty();
+    {
+      const QuantizedWeights weights = quantize_model(o, before, texts);
+      write_tokenizer(before.tokenizer, o.model, path);
+      save_quantized_model(*before.loaded.model, weights, calibrated, before.card(), path);
+    }
+    const double seconds = watch.seconds();
+    // Both as they are used: in bf16, which is what the original is worth at half its size.
+    freeze_for_inference(*before.loaded.model, Precision::kBf16);
+    const OpenModel after = open_model(path, Precision::kBf16);
+    result = {{"model", o.model},
+              {"out", o.out},
+              {"weights", o.weights},
+              {"calibrated", calibrated},
+              {"calibration_tokens", texts.calibration_tokens},
+              {"bytes",
+               {{"before", before.loaded.file_bytes},
+                {"bf16", 2 * before.model().config().parameters()},
+                {"after", after.loaded.file_bytes}}},
+              {"seconds", seconds},
+              {"cost", compared(before, after, texts)}};
+    throw_if_interrupted("quantize", "nothing was written");
+  });
+  beat.end();
   if (o.json) {
     print_json(result);
   } else {

@@ -5,7 +5,9 @@
 #include <filesystem>
 
 #include "alambic/base/file.h"
+#include "alambic/base/progress.h"
 #include "alambic/cli/model.h"
+#include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/decode/prompting.h"
@@ -80,7 +82,9 @@ std::string directory_name(const std::string& directory) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
-void act(const ServeArguments& o, const Invocation&) {
+void act(const ServeArguments& given, const Invocation&) {
+  ServeArguments o = given;
+  o.model = model_at(o.model);
   const std::string key = api_key(o);
   if (!read_model_config(o.model).causal) {
     fail(ErrorCode::kUnsupported,
@@ -89,7 +93,10 @@ void act(const ServeArguments& o, const Invocation&) {
          o.model);
   }
   const Precision precision = precision_from_name(o.precision, o.model);
-  const OpenModel open = open_model(o.model, precision);
+  const OpenModel open = [&] {
+    const Heartbeat beat("reading the model");
+    return open_model(o.model, precision);
+  }();
   ServedModel served{.model = &open.model(), .tokenizer = open.tokenizer, .card = open.card()};
   served.name = o.name.empty() ? directory_name(o.model) : o.name;
   served.chat = chat_template(o, open);

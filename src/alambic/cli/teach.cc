@@ -3,13 +3,16 @@
 #include <zlib.h>
 
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
+#include "alambic/cli/checks.h"
 #include "alambic/cli/data_options.h"
 #include "alambic/cli/model.h"
+#include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/data/conversation.h"
@@ -58,13 +61,12 @@ void bind_endpoint(CLI::App& verb, TeachArguments& o) {
   option("--timeout", o.endpoint.timeout_seconds, "Seconds for one answer");
   option("--max-total-tokens", o.endpoint.max_total_tokens,
          "Stop before so many tokens are asked and written; 0: no cap")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(int64_t{0}, std::numeric_limits<int64_t>::max()));
   option("--max-cost", o.endpoint.max_cost, "Stop before so much is spent; 0: no cap")
-      ->check(CLI::NonNegativeNumber);
-  option("--price-in", o.endpoint.price_in, "Of a million tokens asked")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_zero());
+  option("--price-in", o.endpoint.price_in, "Of a million tokens asked")->check(at_least_zero());
   option("--price-out", o.endpoint.price_out, "Of a million tokens written")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least_zero());
 }
 
 void bind(CLI::App& verb, TeachArguments& o) {
@@ -83,7 +85,7 @@ void bind(CLI::App& verb, TeachArguments& o) {
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   verb.add_option("--temperature", o.teacher.temperature, "Of the stored probabilities")
-      ->check(CLI::Range(0.01, 100.0))
+      ->check(number_within(0.01, 100))
       ->capture_default_str();
   verb.add_option("--texts", o.texts,
                   "Whose answers: gold (of the data) or teacher (it writes its own)")
@@ -94,7 +96,7 @@ void bind(CLI::App& verb, TeachArguments& o) {
       ->capture_default_str();
   verb.add_option("--text-temperature", o.teacher.text_temperature,
                   "Of the teacher's texts; 0: most probable")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(number_within(0, 100))
       ->capture_default_str();
   verb.add_option("--max-tokens", o.teacher.max_new_tokens, "Longest text of the teacher")
       ->check(CLI::Range(1, 1 << 24))
@@ -103,7 +105,7 @@ void bind(CLI::App& verb, TeachArguments& o) {
                   "Prompt and answer in tokens; longer ones are left out")
       ->check(CLI::Range(2, 1 << 24))
       ->capture_default_str();
-  verb.add_option("--seed", o.teacher.seed, "Seed of texts and draws")->capture_default_str();
+  add_seed_option(verb, o.teacher.seed, "Seed of texts and draws");
   verb.add_option("--precision", o.precision, "Of the products: fp32 or bf16")
       ->check(CLI::IsMember({"fp32", "bf16"}))
       ->capture_default_str();
@@ -227,7 +229,9 @@ Source endpoint_source(const TeachArguments& o, const LocalTeacherOptions& optio
   return source;
 }
 
-void act(const TeachArguments& o, const Invocation&) {
+void act(const TeachArguments& given, const Invocation&) {
+  TeachArguments o = given;
+  if (o.endpoint.url.empty()) o.model = model_at(o.model);
   std::vector<LeftOut> not_asked;
   DataSource wanted = o.data;
   wanted.prompts_only = o.texts == "teacher";

@@ -5,6 +5,7 @@
 #include "alambic/base/progress.h"
 #include "alambic/base/shell.h"
 #include "alambic/cli/model_notes.h"
+#include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/distill/adaptation.h"
@@ -53,7 +54,7 @@ void act(const TrainArguments& o, const Invocation& invocation) {
   std::vector<std::string> settings = o.settings;
   if (!o.adapt.empty()) {
     settings.insert(settings.begin(),
-                    {"student.init=adapt", "student.model=" + dump_json(Json(o.adapt))});
+                    {"student.init=adapt", "student.model=" + dump_json(Json(model_at(o.adapt)))});
   }
   const Recipe recipe = read_recipe(o.recipe, settings);
   RunOptions options;

@@ -6,9 +6,11 @@
 #include <filesystem>
 
 #include "alambic/base/file.h"
+#include "alambic/base/progress.h"
 #include "alambic/data/readers.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/own_texts.h"
+#include "alambic/distill/run_directory.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/task.h"
@@ -81,17 +83,9 @@ OrderedJson figures_json(const HybridFigures& f) {
           {"drafts", drafts_json(f.drafts)}};
 }
 
-}  // namespace
-
-AdaptationReport run_adaptation(const Recipe& recipe, const RunOptions& options) {
+AdaptationReport adapt_in(const Recipe& recipe, RunData data, const Tokenizer& tokenizer,
+                          const RunOptions& options) {
   const std::string& model = recipe.student.model;
-  const ModelConfig config = read_model_config(model);
-  RunTokenizers tokenizers{Tokenizer::load(model).with_special(kMaskToken),
-                           Tokenizer::load(model).with_special(kMaskToken)};
-  const Tokenizer& tokenizer = tokenizers.student;
-  check_adaptable(model, config, tokenizer, recipe.data.max_tokens);
-  RunData data = load_run_data(recipe);
-  prepare_model_directory(options);
   write_jsonl(options.directory + "/held_out.jsonl", data.test);
   StudentJob job;
   job.objective = recipe.objective;
@@ -134,6 +128,25 @@ AdaptationReport run_adaptation(const Recipe& recipe, const RunOptions& options)
   report.before = measure(*start, tokenizer, job.card, texts, held_out, recipe, "before");
   report.after = measure(*student.model, tokenizer, job.card, texts, held_out, recipe, "after");
   write_file_atomic(options.directory + "/adaptation.json", dump_json(to_json(report), 2) + "\n");
+  return report;
+}
+
+}  // namespace
+
+AdaptationReport run_adaptation(const Recipe& recipe, const RunOptions& options) {
+  const std::string& model = recipe.student.model;
+  const ModelConfig config = read_model_config(model);
+  const Tokenizer tokenizer = Tokenizer::load(model).with_special(kMaskToken);
+  check_adaptable(model, config, tokenizer, recipe.data.max_tokens);
+  check_directory(kTrainingDirectory, training_record(recipe, ""), options);
+  check_nothing_read_there(recipe, "", options);
+  const Heartbeat beat("adaptation");
+  RunData data = load_run_data(recipe);
+  AdaptationReport report;
+  in_directory(kTrainingDirectory, training_record(recipe, ""), options,
+               [&](const RunOptions& inside) {
+                 report = adapt_in(recipe, std::move(data), tokenizer, inside);
+               });
   return report;
 }
 

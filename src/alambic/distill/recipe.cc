@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <sstream>
 
@@ -246,8 +248,14 @@ class Reader {
   }
   template <class Node>
   void assign(const std::string& path, const Node& node, uint64_t& field) const {
-    if (!node.is_integer() || **node.as_integer() < 0) wrong(path, node, "an integer from 0");
-    field = static_cast<uint64_t>(**node.as_integer());
+    std::string text;  // TOML's own integers end at 2^63 - 1; the others are strings
+    if (const auto whole = node.as_integer()) text = std::to_string(**whole);
+    if (const auto named = node.as_string()) text = **named;
+    if (text.empty() && !node.is_string()) wrong(path, node, "a whole number from 0");
+    const auto [at, error] = std::from_chars(text.data(), text.data() + text.size(), field);
+    if (error == std::errc() && at == text.data() + text.size()) return;
+    fail(ErrorCode::kInvalidArgument, "[{}] {} = {}; want a whole number from 0 to {}", where_,
+         path, text, std::numeric_limits<uint64_t>::max());
   }
   template <class Node>
   void assign(const std::string& path, const Node& node, double& field) const {
@@ -305,7 +313,10 @@ class Writer {
   void section(const std::string& name) { text_ += fmt::format("\n[{}]\n", name); }
   void operator()(const char* key, const std::string& field) { line(key, quoted(field)); }
   void operator()(const char* key, int field) { line(key, std::to_string(field)); }
-  void operator()(const char* key, uint64_t field) { line(key, std::to_string(field)); }
+  void operator()(const char* key, uint64_t field) {
+    const std::string text = std::to_string(field);
+    line(key, field <= uint64_t{std::numeric_limits<int64_t>::max()} ? text : quoted(text));
+  }
   void operator()(const char* key, double field) {
     std::string number = fmt::format("{}", field);
     if (number.find_first_of(".en") == std::string::npos) number += ".0";

@@ -13,53 +13,16 @@
 #include "alambic/data/signal_store.h"
 #include "alambic/data/trained_on.h"
 #include "alambic/distill/encoding.h"
+#include "alambic/distill/run_directory.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/distill/vocabularies.h"
+#include "alambic/models/what_lies_at.h"
 #include "alambic/train/fingerprint.h"
 
 namespace alambic {
 namespace {
 
 namespace fs = std::filesystem;
-
-// What a run leaves in its directory; --overwrite removes these and nothing else.
-constexpr const char* kProducts[] = {"teacher",
-                                     "student",
-                                     "control",
-                                     "tokenizer.json",
-                                     "signals.sqlite",
-                                     "signals.sqlite-wal",
-                                     "signals.sqlite-shm",
-                                     "answers.sqlite",
-                                     "answers.sqlite-wal",
-                                     "answers.sqlite-shm",
-                                     "training_rows.json",
-                                     "report.json",
-                                     "report.html",
-                                     "recipe.toml"};
-
-void prepare_directory(const Recipe& recipe, const RunOptions& options) {
-  const std::string stored = options.directory + "/recipe.toml";
-  const std::string resolved = recipe_to_toml(recipe);
-  if (file_exists(stored)) {
-    if (options.overwrite) {
-      for (const char* product : kProducts) fs::remove_all(fs::path(options.directory) / product);
-    } else if (!options.resume) {
-      fail(ErrorCode::kInvalidArgument,
-           "[{}] holds a run already; go on with --resume or start anew with --overwrite",
-           options.directory);
-    } else if (const std::string difference = first_setting_difference(
-                   recipe_substance(read_recipe(stored, {})), recipe_substance(recipe));
-               !difference.empty()) {
-      fail(ErrorCode::kInvalidArgument,
-           "[{}] was run with another recipe: {}, and what is trained depends on it; use that one, "
-           "or another --run-dir (what is only measured may change: [eval], data.test)",
-           stored, difference);
-    }
-  }
-  make_directories(options.directory);
-  write_file_atomic(stored, resolved);
-}
 
 // The vocabulary that this run makes, once.
 Tokenizer own_tokenizer(const Recipe& recipe, const RunData& data, const RunOptions& options) {
@@ -262,23 +225,41 @@ void leave_out_unfit(const Recipe& recipe, const RunTokenizers& tokenizers, RunD
   data.report.prompts = static_cast<int64_t>(data.prompts.size());
 }
 
-}  // namespace
+// What a recipe names is there and can be read, before anything is written or trained for hours.
+void check_tokenizer(const std::string& named) {
+  if (!named.empty() && named != "train") static_cast<void>(Tokenizer::load(named));
+}
 
-RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
+void check_named_student(const Recipe& recipe) {
+  if (!recipe.student.model.empty()) {
+    check_is_model(recipe.student.model);
+  } else {
+    student_config(recipe, recipe.vocabulary);
+  }
+  check_tokenizer(named_for_student(recipe));
+}
+
+void check_named_teacher(const Recipe& recipe) {
+  check_tokenizer(recipe.teacher.tokenizer);
+  if (recipe.has_endpoint()) return;
+  if (recipe.teacher.model.empty()) {
+    model_config(recipe.teacher, recipe.vocabulary, recipe.data.max_tokens, "teacher");
+    return;
+  }
+  check_is_model(recipe.teacher.model);
+  if (recipe.teacher.tokenizer.empty()) check_tokenizer(recipe.teacher.model);
+}
+
+RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options) {
   const Stopwatch total;
   Phases phases;
   const auto timed = [&](const char* phase, const auto& work) {
     const Stopwatch watch;
+    const Heartbeat beat(phase);
     auto result = work();
     phases.emplace_back(phase, watch.seconds());
     return result;
   };
-  if (recipe.adapts()) {
-    fail(ErrorCode::kInvalidArgument,
-         "[student] init = \"adapt\" is no distillation from a teacher; use alambic train");
-  }
-  prepare_directory(recipe, options);
-  RunData loaded = load_run_data(recipe, Unanswered::kTeacherAnswers);
   const RunTokenizers tokenizers =
       timed("vocabulary", [&] { return run_tokenizers(recipe, loaded, options); });
   leave_out_unfit(recipe, tokenizers, loaded);
@@ -367,6 +348,46 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   return report;
 }
 
+DataReport train_in(const Recipe& recipe, const std::string& signals, RunData data,
+                    const RunOptions& options);
+
+}  // namespace
+
+RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
+  if (recipe.adapts()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[student] init = \"adapt\" is no distillation from a teacher; use alambic train");
+  }
+  check_directory(kRunDirectory, recipe_to_toml(recipe), options);
+  check_named_student(recipe);
+  check_named_teacher(recipe);
+  check_nothing_read_there(recipe, "", options);
+  RunData data = [&] {
+    const Heartbeat beat("data");
+    return load_run_data(recipe, Unanswered::kTeacherAnswers);
+  }();
+  RunReport report;
+  in_directory(kRunDirectory, recipe_to_toml(recipe), options,
+               [&](const RunOptions& inside) { report = run_in(recipe, std::move(data), inside); });
+  return report;
+}
+
+DataReport run_training(const Recipe& recipe, const std::string& signals,
+                        const RunOptions& options) {
+  const Heartbeat beat("train");
+  check_directory(kTrainingDirectory, training_record(recipe, signals), options);
+  check_named_student(recipe);
+  check_nothing_read_there(recipe, signals, options);
+  if (!signals.empty()) static_cast<void>(SignalStore::open(signals));
+  RunData data = load_run_data(recipe);
+  DataReport report;
+  in_directory(kTrainingDirectory, training_record(recipe, signals), options,
+               [&](const RunOptions& inside) {
+                 report = train_in(recipe, signals, std::move(data), inside);
+               });
+  return report;
+}
+
 namespace {
 
 // A student is asked as the texts that it learned from were.
@@ -380,45 +401,8 @@ void adopt_prompts(const std::string& signals, ModelCard& card) {
   card.prompt_template = asked;
 }
 
-}  // namespace
-
-void prepare_model_directory(const RunOptions& options) {
-  // What training leaves in a model's directory; --overwrite removes these and nothing else.
-  constexpr const char* kLeft[] = {"model.safetensors",
-                                   "adapter_model.safetensors",
-                                   "adapter_config.json",
-                                   "alambic.json",
-                                   "config.json",
-                                   "generation_config.json",
-                                   "chat_template.jinja",
-                                   "README.md",
-                                   "checkpoint.safetensors",
-                                   "metrics.jsonl",
-                                   "tokenizer.json",
-                                   "tokenizer_config.json",
-                                   "held_out.jsonl",
-                                   "adaptation.json",
-                                   kTrainedOnFile,
-                                   "unpolished",
-                                   "own_texts.sqlite",
-                                   "own_texts.sqlite-wal",
-                                   "own_texts.sqlite-shm"};
-  const fs::path directory(options.directory);
-  if (options.overwrite) {
-    for (const char* name : kLeft) fs::remove_all(directory / name);
-  } else if (!options.resume && (fs::exists(directory / "model.safetensors") ||
-                                 fs::exists(directory / "adapter_model.safetensors"))) {
-    fail(ErrorCode::kInvalidArgument,
-         "[{}] holds a model already; go on with --resume or start anew with --overwrite",
-         options.directory);
-  }
-  make_directories(options.directory);
-}
-
-DataReport run_training(const Recipe& recipe, const std::string& signals,
-                        const RunOptions& options) {
-  RunData data = load_run_data(recipe);
-  prepare_model_directory(options);
+DataReport train_in(const Recipe& recipe, const std::string& signals, RunData data,
+                    const RunOptions& options) {
   // Without signals nobody asks the teacher's.
   const RunTokenizers tokenizers = [&]() -> RunTokenizers {
     if (!signals.empty()) return store_tokenizers(recipe, data, signals, options);
@@ -458,5 +442,7 @@ DataReport run_training(const Recipe& recipe, const std::string& signals,
   note_training_data(recipe, data, options.directory);
   return data.report;
 }
+
+}  // namespace
 
 }  // namespace alambic

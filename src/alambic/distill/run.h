@@ -4,7 +4,8 @@
 // checkpoint and metrics.jsonl while and after they train; a polished one also unpolished/ and
 // own_texts.sqlite), signals.sqlite, report.json, report.html. Every phase leaves its result there
 // before the next begins, so that a run killed at any instant goes on with `resume`, to the same
-// result.
+// result. All that a recipe names is looked at before anything is written; run_directory.h says
+// what may stand in the directory, and where an overwriting run works.
 #pragma once
 
 #include <span>
@@ -21,10 +22,11 @@ namespace alambic {
 
 struct RunOptions {
   std::string directory;
-  bool resume = false;     // go on in a directory that holds a run of the same recipe
-  bool overwrite = false;  // start anew in a directory that holds a run
-  std::string command;     // as typed, for the report
-  std::string program;     // how the user called alambic, for the command that tries the student
+  bool resume = false;      // go on in a directory that holds a run of the same recipe
+  bool overwrite = false;   // start anew, and replace what the directory holds when all is done
+  std::string destination;  // where it will lie; set by in_directory()
+  std::string command;      // as typed, for the report
+  std::string program;      // how the user called alambic, for the command that tries the student
 };
 
 // Does what the recipe says and returns the report it has written. Progress goes to standard error.

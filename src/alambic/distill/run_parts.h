@@ -32,9 +32,6 @@ struct RunTokenizers {
 // The time of each phase, for the report.
 using Phases = std::vector<std::pair<std::string, double>>;
 
-// For a model that is trained alone: makes its directory, which must not hold one unless the
-// options say to go on or to start anew.
-void prepare_model_directory(const RunOptions& options);
 // Keeps in the run directory which rows a run is trained on. kInvalidArgument where it goes on and
 // they are others: a new test file may take rows out of the training data.
 void keep_training_rows(const RunData& data, const RunOptions& options);

@@ -396,7 +396,7 @@ RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokeni
                       const RunModels& models, const RunOptions& options) {
   RunReport report = Measurement(recipe, data, tokenizers, models, options).run();
   report.command = options.command;
-  const std::string student = options.directory + "/student";
+  const std::string student = options.destination + "/student";
   report.try_command =
       fmt::format("{} generate {} --prompt {}", options.program, student, example_prompt(data));
   if (models.student.card.provenance.contains("start")) {
