@@ -13,6 +13,13 @@ using net::ip::tcp;
 namespace {
 
 constexpr auto kTuple = net::as_tuple(net::use_awaitable);
+
+// On a thread for such work.
+net::awaitable<Service::Answer> prepare(const Service& service, ApiRoute route,
+                                        const std::string& body) {
+  co_return service.prepare(route, body);
+}
+
 constexpr const char* kJson = "application/json";
 constexpr const char* kEventStream = "text/event-stream; charset=utf-8";
 constexpr const char* kTooMany = "too many connections; try again in a moment";
@@ -136,14 +143,12 @@ net::awaitable<bool> HttpConnection::serve_one() {
 net::awaitable<bool> HttpConnection::answer(ApiRoute route, const std::string& body) {
   stream_.expires_never();
   updates_.clear();
-  const auto prepare = [&]() -> net::awaitable<Service::Answer> {
-    co_return setting_.service.prepare(route, body);
-  };
-  const Service::Answer prepared =
-      co_await net::co_spawn(setting_.workers, prepare, net::use_awaitable);
+  const Service::Answer prepared = co_await net::co_spawn(
+      setting_.workers, prepare(setting_.service, route, body), net::use_awaitable);
   if (const auto* reply = std::get_if<HttpReply>(&prepared)) co_return co_await write(*reply);
   const auto exchange = std::get<std::shared_ptr<Exchange>>(prepared);
-  const auto sink = [gate = setting_.gate, weak = weak_from_this()](ChoiceUpdate update) {
+  const ChoiceTask::Sink sink = [gate = setting_.gate,
+                                 weak = weak_from_this()](ChoiceUpdate update) {
     gate->through([&] {
       const auto self = weak.lock();
       if (self == nullptr) return;
