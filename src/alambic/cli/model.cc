@@ -64,9 +64,10 @@ void use_chat_template(const std::string& name, const std::string& model, ModelC
     const ChatTemplate chat =
         file ? ChatTemplate::parse(read_file(name), name) : ChatTemplate::builtin(name);
     card.chat_template = chat.source();
+    card.tool_use_template.clear();
     return;
   }
-  card.chat_template = own_chat_template(model);
+  use_own_chat_template(model, card);
   if (card.chat_template.empty()) {
     fail(ErrorCode::kInvalidArgument, "[{}] has no chat template; name one with --chat-template",
          model);

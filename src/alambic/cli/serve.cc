@@ -72,7 +72,7 @@ std::string api_key(const ServeArguments& o) {
 std::optional<ChatTemplate> chat_template(const ServeArguments& o, const OpenModel& open) {
   ModelCard card = open.card();
   use_chat_template(o.chat_template, o.model, card);
-  if (card.chat_template.empty()) card.chat_template = own_chat_template(o.model);
+  if (card.chat_template.empty()) use_own_chat_template(o.model, card);
   if (card.chat_template.empty()) return std::nullopt;
   return chat_template_of(card, open.tokenizer);
 }

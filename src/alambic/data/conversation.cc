@@ -150,28 +150,6 @@ std::string text_of(const OrderedJson& turn) {
   return text;
 }
 
-// Cuts `text` at the borders of `spans`, which ascend; empty pieces are left out.
-std::vector<ConversationPart> cut(const std::string& text,
-                                  const std::vector<std::pair<size_t, size_t>>& spans) {
-  std::vector<ConversationPart> pieces;
-  size_t at = 0;
-  const auto add = [&](size_t end, bool learn) {
-    if (end > at) pieces.push_back({text.substr(at, end - at), learn});
-    at = end;
-  };
-  for (const auto& [begin, end] : spans) {
-    add(begin, false);
-    add(end, true);
-  }
-  add(text.size(), false);
-  return pieces;
-}
-
-size_t shared_prefix(std::string_view a, std::string_view b) {
-  return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
-                             a.begin());
-}
-
 bool blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
@@ -220,6 +198,55 @@ bool read_conversation(const OrderedJson& row, std::string_view where, Example& 
   return true;
 }
 
+OrderedJson with_argument_objects(OrderedJson messages) {
+  const auto convert = [](OrderedJson& call) {
+    const auto found = call.is_object() ? call.find("arguments") : call.end();
+    if (!call.is_object() || found == call.end() || !found->is_string()) return;
+    const auto& text = found->get_ref<const std::string&>();
+    if (blank(text)) {
+      *found = OrderedJson::object();
+      return;
+    }
+    try {
+      OrderedJson value = parse_ordered_json(text, "arguments");
+      if (value.is_object()) *found = std::move(value);
+    } catch (const Error&) {  // text that is no JSON
+    }
+  };
+  for (OrderedJson& message : messages) {
+    if (!message.is_object()) continue;
+    if (message.contains("function_call")) convert(message["function_call"]);
+    const auto calls = message.find("tool_calls");
+    if (calls == message.end() || !calls->is_array()) continue;
+    for (OrderedJson& call : *calls) {
+      if (!call.is_object()) continue;
+      convert(call.contains("function") ? call["function"] : call);
+    }
+  }
+  return messages;
+}
+
+std::vector<Example> one_for_each_answer(const Example& example) {
+  std::vector<Example> parts;
+  OrderedJson before = OrderedJson::array();
+  std::string asked;
+  for (const OrderedJson& turn : example.messages) {
+    before.push_back(turn);
+    const std::string said = text_of(turn);
+    if (is_answer(turn)) {
+      Example part = example;
+      part.id = fmt::format("{}-{}", example.id, parts.size() + 1);
+      part.prompt = asked;
+      part.completion = said;
+      part.messages = before;
+      part.last_only = true;
+      parts.push_back(std::move(part));
+    }
+    asked += (before.size() == 1 ? "" : "\n") + said;
+  }
+  return parts;
+}
+
 int answers_in(const Example& example) {
   int answers = 0;
   for (const auto& message : example.messages) {
@@ -234,49 +261,6 @@ OrderedJson conversation_of(const Example& example) {
   if (!example.prompt.empty()) messages.push_back(message("user", example.prompt));
   if (!example.completion.empty()) messages.push_back(message("assistant", example.completion));
   return messages;
-}
-
-std::vector<ConversationPart> render_conversation(const ChatTemplate& chat,
-                                                  const OrderedJson& messages,
-                                                  const OrderedJson& tools,
-                                                  const OrderedJson& variables) {
-  ChatInput input;
-  input.messages = messages;
-  input.tools = tools;
-  input.variables = variables;
-  input.now = std::time(nullptr);  // the same for every rendering
-  const RenderedChat whole = chat.render_chat(input);
-  if (!whole.generated.empty() && !whole.generated_elsewhere) {
-    return cut(whole.text, whole.generated);
-  }
-  const auto rendered_turns = [&](size_t count, bool prompt) {
-    input.messages = OrderedJson::array();
-    for (size_t i = 0; i < count; ++i) input.messages.push_back(messages[i]);
-    input.add_generation_prompt = prompt;
-    return chat.render(input);
-  };
-  std::vector<std::pair<size_t, size_t>> spans;
-  for (size_t i = 0; i < messages.size(); ++i) {
-    const OrderedJson* role = messages[i].is_object() ? present(messages[i], "role") : nullptr;
-    if (role == nullptr || *role != "assistant") continue;
-    const std::string before = rendered_turns(i, true);
-    const std::string through =
-        i + 1 == messages.size() ? whole.text : rendered_turns(i + 1, false);
-    const size_t begin = shared_prefix(before, whole.text);
-    const size_t end = shared_prefix(through, whole.text);
-    const bool grows = blank(std::string_view(before).substr(begin)) &&
-                       blank(std::string_view(through).substr(end)) && begin <= end &&
-                       (spans.empty() || spans.back().second <= begin);
-    if (!grows) {
-      fail(ErrorCode::kUnsupported,
-           "[chat template] the text of turn {} changes as the conversation goes on (byte {}), so "
-           "what is to be learned cannot be told; want a template that grows turn by turn or has "
-           "{{% generation %}} markers",
-           i + 1, std::min(begin, end));
-    }
-    spans.emplace_back(begin, end);
-  }
-  return cut(whole.text, spans);
 }
 
 }  // namespace alambic

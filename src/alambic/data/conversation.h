@@ -8,11 +8,13 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "alambic/base/json.h"
 #include "alambic/data/example.h"
 #include "alambic/text/chat_template.h"
+#include "alambic/text/special_guard.h"
 
 namespace alambic {
 
@@ -24,23 +26,36 @@ bool read_conversation(const OrderedJson& row, std::string_view where, Example& 
 // The example as messages: its own, or its prompt and completion as one exchange.
 OrderedJson conversation_of(const Example& example);
 
+// Messages as templates want them: "arguments" of a call that are the JSON text of an object become
+// that object, with its order and its numbers; blank ones an empty one; other text stays.
+OrderedJson with_argument_objects(OrderedJson messages);
+
+// The conversation up to each of its answers, with that answer alone to learn.
+std::vector<Example> one_for_each_answer(const Example& example);
+
 // How often the assistant speaks in the example's conversation; 0 where it is none.
 int answers_in(const Example& example);
 
-struct ConversationPart {
+// A text of a template, and what in it is whose. Places are bytes.
+struct RenderedConversation {
   std::string text;
-  bool learn;  // whether the model is to learn to write it
-
-  bool operator==(const ConversationPart&) const = default;
+  std::vector<std::pair<size_t, size_t>> answers;  // [begin, end) of what is learned, ascending
+  std::vector<size_t> plain;  // what no special token may touch (EncodeOptions), ascending
 };
 
-// The conversation as the template writes it, cut where learning begins and ends. What a template
-// marks with {% generation %} is learned; without markers, what each assistant turn adds to the
-// text before it (with its generation prompt), which the template must then leave alone as the
-// conversation grows, but for white space at its end. Pieces joined are the template's text, byte
-// for byte. `variables` as in ChatInput.
-std::vector<ConversationPart> render_conversation(
-    const ChatTemplate& chat, const OrderedJson& messages, const OrderedJson& tools = {},
-    const OrderedJson& variables = OrderedJson::object());
+// The conversation as the template writes it. What a template marks with {% generation %} is
+// learned; without markers, what each assistant turn adds to the text before it (with its
+// generation prompt), which the template must then leave alone as the conversation grows, but for
+// white space at its end. Where it does not leave it alone (Qwen3 drops what was thought earlier),
+// there is one text for each answer: of the conversation up to it, with that answer to learn.
+// `input` holds the messages, tools and variables, in which nothing becomes a special token.
+std::vector<RenderedConversation> render_conversation(const ChatTemplate& chat,
+                                                      const SpecialGuard& guard, ChatInput input);
+// Only the last answer of it.
+RenderedConversation render_last_answer(const ChatTemplate& chat, const SpecialGuard& guard,
+                                        ChatInput input);
+// What is asked: all that comes before the next answer, with the generation prompt.
+RenderedConversation render_question(const ChatTemplate& chat, const SpecialGuard& guard,
+                                     ChatInput input);
 
 }  // namespace alambic

@@ -15,12 +15,13 @@ struct Example {
   // Then `completion` is the last answer and `prompt` the text of what comes before it.
   OrderedJson messages;
   OrderedJson tools;  // the functions that the conversation may call, null for none
+  bool last_only = false;  // of the conversation's answers, the last one alone is to be learned
   std::string where;  // file and line it was read from, as errors name them; "" for made-up rows
 
   // What is said, wherever it was read.
   bool operator==(const Example& other) const {
     return prompt == other.prompt && completion == other.completion && id == other.id &&
-           messages == other.messages && tools == other.tools;
+           messages == other.messages && tools == other.tools && last_only == other.last_only;
   }
 };
 

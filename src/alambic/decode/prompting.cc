@@ -2,9 +2,8 @@
 
 #include <utility>
 
-#include "alambic/data/puzzles.h"
+#include "alambic/decode/encoding.h"
 #include "alambic/models/gguf_model.h"
-#include "alambic/text/special_guard.h"
 
 namespace alambic {
 
@@ -23,58 +22,29 @@ TokenId end_token(const Tokenizer& tokenizer) {
        "[tokenizer] has no end-of-text token; want one such as <|endoftext|>");
 }
 
-std::string own_chat_template(const std::string& model) {
-  if (is_gguf(model)) return Tokenizer::load(model).chat_template();
-  const auto chat = ChatTemplate::load(model);
-  return chat ? chat->source() : "";
+void use_own_chat_template(const std::string& model, ModelCard& card) {
+  ChatTemplateTexts texts;
+  if (is_gguf(model)) {
+    const Tokenizer tokenizer = Tokenizer::load(model);
+    texts = {tokenizer.chat_template(), tokenizer.tool_use_template()};
+  } else {
+    texts = read_chat_templates(model);
+  }
+  card.chat_template = std::move(texts.text);
+  card.tool_use_template = std::move(texts.tool_use);
 }
 
 ChatTemplate chat_template_of(const ModelCard& card, const Tokenizer& tokenizer) {
-  ChatTemplate chat = ChatTemplate::parse(card.chat_template, "chat template");
-  for (const auto& [name, id] : {std::pair{"bos_token", tokenizer.bos()},
-                                 {"eos_token", tokenizer.eos()},
-                                 {"pad_token", tokenizer.pad()},
-                                 {"unk_token", tokenizer.unk()}}) {
-    if (id) chat = chat.with_variable(name, tokenizer.token_content(*id));
-  }
+  ChatTemplate chat = ChatTemplate::parse(card.chat_template, "chat template")
+                          .with_tool_use(card.tool_use_template);
+  for (const auto& [name, content] : tokenizer.named_tokens())
+    chat = chat.with_variable(name, content);
   return chat;
 }
 
-namespace {
-
-std::vector<TokenId> encode_question(const Tokenizer& tokenizer, const ModelCard& card,
-                                     const std::string& prompt) {
-  const SpecialGuard guard(tokenizer);
-  ChatInput input;
-  input.messages = {{{"role", "user"}, {"content", guard.guard(prompt)}}};
-  input.add_generation_prompt = true;
-  return guard.encode(chat_template_of(card, tokenizer).render(input), false);
-}
-
-// A form, with MASK where the card's blank stands.
-std::string with_masks(const std::string& prompt, const std::string& blank) {
-  std::string form;
-  size_t begin = 0;
-  for (size_t at; (at = prompt.find(blank, begin)) != std::string::npos; begin = at + blank.size())
-    form.append(prompt, begin, at - begin).append(kMaskToken);
-  if (begin == 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "[decode] the form has no blank; want a \"{}\" where to fill in", blank);
-  }
-  return form.append(prompt, begin);
-}
-
-}  // namespace
-
 std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelCard& card,
                                    const std::string& prompt) {
-  if (card.task == kPuzzleTask) require_puzzle(prompt);
-  const std::string text = card.blank.empty() ? prompt : with_masks(prompt, card.blank);
-  std::vector<TokenId> tokens = card.chat_template.empty()
-                                    ? tokenizer.encode(apply_template(card, text))
-                                    : encode_question(tokenizer, card, text);
-  if (tokens.empty()) tokens.push_back(tokenizer.bos().value_or(end_token(tokenizer)));
-  return tokens;
+  return Encoder(tokenizer, card).prompt(prompt);
 }
 
 }  // namespace alambic

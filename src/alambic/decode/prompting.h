@@ -15,16 +15,15 @@ inline constexpr const char* kMaskToken = "<|mask|>";
 // The task of models that solve puzzles: their prompts are checked (data/puzzles.h).
 inline constexpr std::string_view kPuzzleTask = "solved";
 
-// The prompt side: template applied, begin-of-text where the tokenizer adds one; through a chat
-// template, the prompt is what the user says, and no special token that it spells out counts. Never
-// empty: a text without prompt begins with the begin- or end-of-text token, so that its first token
-// has something to be predicted from. In a form, each blank of the card becomes a MASK token.
+// A single prompt as a model reads it: Encoder::prompt(), which says how. Where many are read, make
+// one Encoder. In a form, each blank of the card becomes a MASK token.
 // kInvalidArgument for a form without one and for a puzzle that cannot have a solution.
 std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelCard& card,
                                    const std::string& prompt);
 
-// The chat template that comes with a model's files, a directory or GGUF; "" where there is none.
-std::string own_chat_template(const std::string& model);
+// Gives the card the chat templates that come with a model's files, a directory or GGUF; empty ones
+// where there are none.
+void use_own_chat_template(const std::string& model, ModelCard& card);
 // A card's chat template, with the tokenizer's special tokens as its variables.
 ChatTemplate chat_template_of(const ModelCard& card, const Tokenizer& tokenizer);
 

@@ -7,6 +7,7 @@
 
 #include "alambic/data/example.h"
 #include "alambic/data/left_out.h"
+#include "alambic/decode/encoding.h"
 #include "alambic/decode/prompting.h"
 #include "alambic/train/objective.h"
 
@@ -15,13 +16,27 @@ namespace alambic {
 inline constexpr const char* kEndToken = "<|endoftext|>";
 inline constexpr const char* kAnswerToken = "<|answer|>";
 
-// Prompt, completion and end-of-text; nothing if that is longer than `max_tokens`. Through a card's
-// chat template a conversation goes whole, and what its assistant says is learned. Of a form (a
-// card with a blank) the completion alone, of which the blanks are learned. Where the card has a
-// canvas, the answer is filled up to it with end-of-text, and nothing comes back if it does not
-// fit. kInvalidArgument for a form whose completion is not its prompt filled in.
+struct EncodedExample {
+  std::vector<Sequence> sequences;  // as Encoder::encode; none where the example is left out
+  std::optional<LeftOut> left_out;  // and why
+  bool template_ends = true;        // its answers end as the card's template has it
+};
+
+// Left out is what has more than `max_tokens` tokens or nothing to learn, or what the template
+// refuses. Where the card has a canvas, the answer is filled up to it with end-of-text, and is too
+// long if it does not fit.
+EncodedExample encode_sequences(const Encoder& encoder, const Example& example, int max_tokens);
+
+// The one sequence of an example of encodable_examples(), nothing where there is none.
 std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
                                        const Example& example, int max_tokens);
+
+// The examples that encode_sequences() gives something for, each with one sequence: conversations
+// of which the template can only render one answer at a time are cut into one for each answer.
+// `left_out` gets a line for each of the others, in order.
+std::vector<Example> encodable_examples(const Tokenizer& tokenizer, const ModelCard& card,
+                                        const std::vector<Example>& examples, int max_tokens,
+                                        std::vector<LeftOut>* left_out = nullptr);
 
 // Whether somebody else speaks between two stretches of what is learned, as between the answers of
 // a conversation.
@@ -31,7 +46,8 @@ bool has_several_answers(const std::vector<bool>& learned);
 // False where the answer does not fit.
 bool pad_to_canvas(Sequence& s, int canvas, TokenId end);
 
-// All examples that fit; `left_out` gets a line for each of the others, in order.
+// The sequences of all examples that have some; `left_out` gets a line for each of the others, in
+// order. Says so on standard error where the card's chat template ends no answer.
 std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCard& card,
                                       const std::vector<Example>& examples, int max_tokens,
                                       std::vector<LeftOut>* left_out = nullptr);

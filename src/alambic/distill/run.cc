@@ -206,6 +206,7 @@ ModelCard student_card(const Recipe& recipe, const RunData& data, const RunModel
   ModelCard card = run_card(recipe, data);
   card.prompt_template = teacher.card.prompt_template;
   card.chat_template = teacher.card.chat_template;
+  card.tool_use_template = teacher.card.tool_use_template;
   card.block = recipe.objective.draft_weight > 0 ? recipe.objective.block : 0;
   return card;
 }

@@ -178,20 +178,23 @@ std::string teacher_name(const Recipe& recipe) {
 
 namespace {
 
-// The text of the template that the recipe names, "" for none.
-std::string recipe_chat_template(const Recipe& recipe) {
+// Gives the card the template that the recipe names, if it names one.
+void use_recipe_chat_template(const Recipe& recipe, ModelCard& card) {
   const std::string& name = recipe.data.chat_template;
-  if (name.empty()) return "";
-  if (name != "model") return ChatTemplate::builtin(name).source();
+  card.chat_template = card.tool_use_template = "";
+  if (name.empty()) return;
+  if (name != "model") {
+    card.chat_template = ChatTemplate::builtin(name).source();
+    return;
+  }
   const std::string& directory =
       recipe.student.model.empty() ? recipe.teacher.model : recipe.student.model;
-  std::string own = directory.empty() ? "" : own_chat_template(directory);
-  if (own.empty()) {
+  if (!directory.empty()) use_own_chat_template(directory, card);
+  if (card.chat_template.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "[data] chat_template = \"model\", and [{}] has none; name one of {}", directory,
          fmt::join(ChatTemplate::builtin_names(), ", "));
   }
-  return own;
 }
 
 }  // namespace
@@ -199,7 +202,10 @@ std::string recipe_chat_template(const Recipe& recipe) {
 ModelCard run_card(const Recipe& recipe, const RunData& data) {
   ModelCard card;
   card.prompt_template = recipe.data.prompt_template;
-  card.chat_template = recipe_chat_template(recipe);
+  use_recipe_chat_template(recipe, card);
+  const std::string& model =
+      recipe.student.model.empty() ? recipe.teacher.model : recipe.student.model;
+  if (!model.empty() && !recipe.has_endpoint()) card.ends = read_model_config(model).eos;
   card.task = recipe.task;
   if (recipe.task == "accuracy") {
     std::set<std::string> labels;
@@ -222,7 +228,7 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
     // A foreign teacher is asked with the recipe's template; one of ours knows its own.
     if (teacher.card.task.empty()) {
       teacher.card.prompt_template = recipe.data.prompt_template;
-      teacher.card.chat_template = recipe_chat_template(recipe);
+      use_recipe_chat_template(recipe, teacher.card);
     }
     teacher.card.labels = run_card(recipe, data).labels;
     return teacher;

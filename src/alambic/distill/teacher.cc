@@ -138,17 +138,19 @@ void LocalTeacher::annotate(std::span<const SignalRequest> requests, SignalSink&
 std::vector<SignalRow> LocalTeacher::batch(std::span<const SignalRequest> requests) const {
   std::vector<SignalRow> rows(requests.size());
   std::vector<std::vector<bool>> learned(requests.size());
+  const Encoder encoder(tokenizer_, card_);
   for (size_t i = 0; i < requests.size(); ++i) {
     rows[i].example = requests[i].example;
     rows[i].sample = requests[i].sample;
     rows[i].prompt = requests[i].data->prompt;
     if (requests[i].write_text) continue;
     rows[i].text = requests[i].data->completion;
-    if (auto s = encode_example(tokenizer_, card_, *requests[i].data, options_.max_tokens)) {
-      rows[i].tokens = std::move(s->tokens);
-      rows[i].prompt_tokens = s->prompt_tokens;
-      learned[i] = std::move(s->learned);
-    }
+    auto encoded = encode_sequences(encoder, *requests[i].data, options_.max_tokens);
+    if (encoded.sequences.empty()) continue;
+    Sequence& s = encoded.sequences.back();
+    rows[i].tokens = std::move(s.tokens);
+    rows[i].prompt_tokens = s.prompt_tokens;
+    learned[i] = std::move(s.learned);
   }
   write_texts(requests, rows);
   if (options_.kind != SignalKind::kText) add_probabilities(rows, learned);
@@ -159,10 +161,11 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
                                std::vector<SignalRow>& rows) const {
   std::vector<size_t> wanted;
   std::vector<Prompt> prompts;
+  const Encoder encoder(tokenizer_, card_);
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!requests[i].write_text) continue;
     // One stream per (example, sample): a resumed gathering writes the same texts.
-    Prompt prompt{encode_prompt(tokenizer_, card_, requests[i].data->prompt),
+    Prompt prompt{encoder.question(*requests[i].data),
                   static_cast<uint64_t>(requests[i].example) * 4096 +
                       static_cast<uint64_t>(requests[i].sample)};
     if (static_cast<int>(prompt.tokens.size()) >= options_.max_tokens) continue;

@@ -190,6 +190,7 @@ ModelConfig read_gguf_config(const GgufFile& file, std::string_view where, Model
   ModelCard read;
   if (file.find(kCard) != nullptr)
     read = read_card(parse_json(file.require<std::string_view>(kCard), where), where, c);
+  read.ends = c.eos;
   validate(c, where, ErrorCode::kCorruptData);
   const GgufTensor* factors = file.find_tensor(kRopeFactors);
   if (factors != nullptr && c.positions == PositionKind::kRotary) {

@@ -110,6 +110,7 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
     const TokenId mask = config.mask;
     read_adapter_card(directory, config, read);
     config.mask = mask;  // a row of the base
+    read.ends = config.eos;
     if (card != nullptr) *card = read;
     return config;
   }
@@ -117,7 +118,7 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
   const std::string where = in(directory, "config.json");
   const Json json = read_json_file(where);
   ModelConfig config = family_of(json, where).read_config(json, where);
-  const ModelCard read =
+  ModelCard read =
       json.contains("alambic") ? read_card(json.at("alambic"), where, config) : ModelCard();
   validate(config, where, ErrorCode::kCorruptData);
   // Where a model was taught to talk later, config.json may still name its base's end alone.
@@ -128,6 +129,7 @@ ModelConfig read_model_config(const std::string& directory, ModelCard* card) {
   if (holds_weights(directory)) {
     settle_with_weights(SafetensorsSet(directory), config);
   }
+  read.ends = config.eos;
   if (card != nullptr) *card = read;
   return config;
 }
@@ -200,6 +202,11 @@ void write_description(const ModelConfig& config, const ModelCard& card,
   write_file_atomic(in(directory, "config.json"), dump_json(json, 2) + "\n");
   if (!card.chat_template.empty())
     write_file_atomic(in(directory, "chat_template.jinja"), card.chat_template);
+  if (!card.tool_use_template.empty()) {
+    make_directories(in(directory, "additional_chat_templates"));
+    write_file_atomic(in(directory, "additional_chat_templates/tool_use.jinja"),
+                      card.tool_use_template);
+  }
   Json generation = Json::object();
   write_ids(config, generation);
   write_file_atomic(in(directory, kGeneration), dump_json(generation, 2) + "\n");

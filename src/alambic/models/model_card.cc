@@ -48,6 +48,7 @@ Json card_json(const ModelConfig& config, const ModelCard& card) {
                             {"speed", point.speed}});
   }
   if (!card.chat_template.empty()) json["chat_template"] = card.chat_template;
+  if (!card.tool_use_template.empty()) json["tool_use_template"] = card.tool_use_template;
   if (card.canvas > 0) json["canvas"] = card.canvas;
   if (!card.blank.empty()) json["blank"] = card.blank;
   if (config.mask >= 0) json["mask_token_id"] = config.mask;
@@ -60,6 +61,7 @@ ModelCard read_card(const Json& json, std::string_view where, ModelConfig& sizes
   card.prompt_template =
       optional<std::string>(json, "prompt_template", card.prompt_template, where);
   card.chat_template = optional<std::string>(json, "chat_template", "", where);
+  card.tool_use_template = optional<std::string>(json, "tool_use_template", "", where);
   card.task = optional<std::string>(json, "task", "", where);
   card.labels = optional<std::vector<std::string>>(json, "labels", {}, where);
   card.block = optional<int>(json, "block", 0, where);

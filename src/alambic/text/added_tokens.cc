@@ -59,6 +59,7 @@ void AddedTokenFinder::add(AddedToken token, std::string pattern) {
   };
   bucket.insert(std::find_if(bucket.begin(), bucket.end(), shorter),
                 static_cast<uint32_t>(entries_.size()));
+  finds_special_ = finds_special_ || token.special;
   entries_.push_back({std::move(token), std::move(pattern)});
 }
 
@@ -76,7 +77,12 @@ size_t AddedTokenFinder::next_candidate(std::string_view text, size_t at) const 
   return at;
 }
 
-void AddedTokenFinder::split(std::string_view text, bool special, const Sink& sink) const {
+void AddedTokenFinder::split(std::string_view text, bool special, std::span<const size_t> plain,
+                             const Sink& sink) const {
+  const auto holds_plain = [&](size_t begin, size_t end) {
+    const auto next = std::lower_bound(plain.begin(), plain.end(), begin);
+    return next != plain.end() && *next < end;
+  };
   size_t done = 0;
   size_t at = entries_.empty() ? text.size() : next_candidate(text, 0);
   for (; at < text.size(); at = next_candidate(text, at)) {
@@ -87,6 +93,10 @@ void AddedTokenFinder::split(std::string_view text, bool special, const Sink& si
     }
     const AddedToken& token = entry->token;
     size_t begin = at, end = at + entry->pattern.size();
+    if (token.special && holds_plain(begin, end)) {
+      ++at;
+      continue;
+    }
     // An occurrence that is turned down still hides what overlaps it.
     at = end;
     if (token.special && !special) continue;

@@ -6,6 +6,7 @@
 #include <array>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,8 +34,11 @@ class AddedTokenFinder {
   // `pattern` is what to look for, usually the content.
   void add(AddedToken token, std::string pattern);
   bool empty() const { return entries_.empty(); }
-  // Where `special` is false, occurrences of special tokens are left as text.
-  void split(std::string_view text, bool special, const Sink& sink) const;
+  bool finds_special() const { return finds_special_; }
+  // Where `special` is false, occurrences of special tokens are left as text; else those that hold
+  // one of the bytes `plain`, which ascend.
+  void split(std::string_view text, bool special, std::span<const size_t> plain,
+             const Sink& sink) const;
 
  private:
   struct Entry {
@@ -50,6 +54,7 @@ class AddedTokenFinder {
   std::array<std::vector<uint32_t>, 256> by_first_byte_;  // longest pattern first
   std::array<bool, 256> begins_{};                        // which of them are not empty
   std::string first_bytes_;
+  bool finds_special_ = false;
 };
 
 }  // namespace alambic

@@ -241,6 +241,14 @@ void Bpe::encode_with_dropout(std::string_view piece, bool byte_level, double dr
   out.insert(out.end(), symbols.begin(), symbols.end());
 }
 
+std::string_view Bpe::bare(TokenId id) const {
+  std::string_view text = vocabulary().token(id);
+  if (text.starts_with(settings_.continuing_prefix))
+    text.remove_prefix(settings_.continuing_prefix.size());
+  if (text.ends_with(settings_.end_suffix)) text.remove_suffix(settings_.end_suffix.size());
+  return text;
+}
+
 void Bpe::write_json(std::string& out) const {
   write_vocabulary(out);
   // Older readers know only "left right", which cannot say where a token with a space ends.

@@ -36,6 +36,7 @@ class Bpe : public TokenModel {
   std::optional<TokenId> unk() const override { return unk_; }
   void encode_with_dropout(std::string_view piece, bool byte_level, double dropout, Rng& rng,
                            std::vector<TokenId>& out) const override;
+  std::string_view bare(TokenId id) const override;
   void write_json(std::string& out) const override;
 
  protected:

@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <ctime>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -36,6 +37,26 @@ struct ChatInput {
   std::time_t now = 0;                            // what strftime_now tells; 0: the present
 };
 
+// What a template gets under a name of its own; no variable of ChatInput takes their places.
+bool is_reserved_chat_variable(std::string_view name);
+
+// The texts of a model's templates. Where one for conversations with tools has a name of its own,
+// "tool_use", the other serves the rest.
+struct ChatTemplateTexts {
+  std::string text;      // "" for none
+  std::string tool_use;  // "" where `text` serves these, too
+};
+
+// Those of a model directory: chat_template.jinja, else "chat_template" of tokenizer_config.json,
+// else of chat_template.json: a text, a list of {name, template} or an object {name: template};
+// additional_chat_templates/tool_use.jinja beside any of them.
+ChatTemplateTexts read_chat_templates(const std::string& directory);
+
+// The special tokens that a tokenizer_config.json or special_tokens_map.json names, each once:
+// strings and descriptions with a "content" under keys that end in "_token", and all of an object
+// "extra_special_tokens". What `named` holds already stays.
+void read_special_tokens(const Json& config, std::map<std::string, std::string>& named);
+
 struct RenderedChat {
   std::string text;
   // What stands between {% generation %} markers, as [begin, end) bytes of the text, in order.
@@ -48,12 +69,10 @@ class ChatTemplate {
  public:
   // `where` opens error lines.
   static ChatTemplate parse(std::string_view source, std::string_view where);
-  // The template that comes with a model directory: chat_template.jinja, else "chat_template" of
-  // tokenizer_config.json (a text, or a list of named ones: tool_use where tools are given, else
-  // default). Special tokens of tokenizer_config.json and special_tokens_map.json become
-  // variables. Nothing where there is none.
+  // The template of read_chat_templates(), with the special tokens of tokenizer_config.json and
+  // special_tokens_map.json as variables. Nothing where there is none.
   static std::optional<ChatTemplate> load(const std::string& directory);
-  // As load(), from the text of a tokenizer_config.json or of what stands in for it.
+  // As load(), from a tokenizer_config.json or what stands in for it.
   static std::optional<ChatTemplate> from_config(const Json& tokenizer_config,
                                                  std::string_view where);
   // One of the built-in formats of builtin_names().
@@ -67,6 +86,8 @@ class ChatTemplate {
   bool marks_generation() const;
   // The text it was parsed from.
   const std::string& source() const;
+  // The same, with another template for conversations with tools; "" for none.
+  ChatTemplate with_tool_use(std::string_view source) const;
   // The same template with a variable that holds wherever ChatInput does not set it.
   ChatTemplate with_variable(const std::string& name, OrderedJson value) const;
 

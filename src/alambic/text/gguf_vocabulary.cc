@@ -181,17 +181,17 @@ TokenizerParts read_gguf_vocabulary(const GgufFile& file, std::string_view where
          where, dump_json(Json(model.substr(0, 80))));
   }
   read_affixes(file, model, parts);
-  constexpr std::pair<const char*, const char*> kRoles[] = {{"bos_token", "bos"},
-                                                            {"eos_token", "eos"},
-                                                            {"pad_token", "padding"},
-                                                            {"unk_token", "unknown"},
-                                                            {"mask_token", "mask"}};
+  constexpr std::pair<const char*, const char*> kRoles[] = {
+      {"bos_token", "bos"},       {"eos_token", "eos"},      {"pad_token", "padding"},
+      {"unk_token", "unknown"},   {"mask_token", "mask"},    {"cls_token", "cls"},
+      {"sep_token", "separator"}, {"sep_token", "seperator"}};
   for (const auto& [role, name] : kRoles) {
     if (const auto id = named_id(file, name, parts.tokens.size())) {
       parts.roles[role] = parts.tokens[static_cast<size_t>(*id)].first;
     }
   }
   parts.chat_template = file.optional<std::string_view>("tokenizer.chat_template", "");
+  parts.tool_use_template = file.optional<std::string_view>("tokenizer.chat_template.tool_use", "");
   return parts;
 }
 

@@ -1,84 +1,156 @@
 #include "alambic/text/special_guard.h"
 
 #include <algorithm>
+#include <functional>
+#include <set>
 
+#include "alambic/base/error.h"
 #include "alambic/text/unicode.h"
 
 namespace alambic {
 namespace {
 
-// Characters of the last private plane, which no text is expected to hold.
-constexpr char32_t kFirstStandIn = 0x100000;
-constexpr size_t kMostStandIns = 0xFFFE;
+// The private planes, in which stand-ins are looked for.
+constexpr char32_t kFirstPrivate = 0xF0000, kEndPrivate = 0x10FFFE;
+
+char small(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+std::string in_small_letters(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), small);
+  return out;
+}
+
+bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+bool is_letter_or_digit(char c) {
+  c = small(c);
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (static_cast<uint8_t>(c) & 0x80) != 0;
+}
+
+// Every string of `value`, keys before what they name.
+void for_each_string(const OrderedJson& value, const std::function<void(const std::string&)>& f) {
+  if (value.is_string()) f(value.get_ref<const std::string&>());
+  if (!value.is_structured()) return;
+  for (const auto& item : value.items()) {
+    if (value.is_object()) f(item.key());
+    for_each_string(item.value(), f);
+  }
+}
+
+using Rewrite = std::function<std::string(const std::string&)>;
+
+void rewrite_strings(OrderedJson& value, const Rewrite& rewrite) {
+  if (value.is_string()) {
+    value = rewrite(value.get_ref<const std::string&>());
+  } else if (value.is_array()) {
+    for (OrderedJson& item : value) rewrite_strings(item, rewrite);
+  } else if (value.is_object()) {
+    OrderedJson out = OrderedJson::object();
+    for (auto& item : value.items()) {
+      rewrite_strings(item.value(), rewrite);
+      out[rewrite(item.key())] = std::move(item.value());
+    }
+    value = std::move(out);
+  }
+}
 
 }  // namespace
 
-SpecialGuard::SpecialGuard(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {
-  for (TokenId id = 0; id < tokenizer_.vocab_size(); ++id) {
-    if (!tokenizer_.is_special(id)) continue;
-    std::string content = tokenizer_.token_content(id);
-    if (!content.empty()) specials_.push_back(std::move(content));
+SpecialGuard::SpecialGuard(const Tokenizer& tokenizer) {
+  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
+    if (!tokenizer.is_special(id)) continue;
+    const std::string content = tokenizer.token_content(id);
+    if (content.empty()) continue;
+    const size_t solid = content.find_first_not_of(" \t\n\r");
+    const std::string low = in_small_letters(content);
+    by_first_byte_[static_cast<uint8_t>(low[0])].push_back(static_cast<uint32_t>(specials_.size()));
+    specials_.push_back({low, solid == std::string::npos ? 0 : solid});
   }
-  std::stable_sort(specials_.begin(), specials_.end(),
-                   [](const auto& a, const auto& b) { return a.size() > b.size(); });
-  if (specials_.size() > kMostStandIns) specials_.resize(kMostStandIns);
 }
 
-std::string SpecialGuard::guard(std::string text) const {
-  for (size_t i = 0; i < specials_.size(); ++i) {
-    if (text.find(specials_[i]) == std::string::npos) continue;
-    std::string stand_in;
-    append_utf8(stand_in, kFirstStandIn + static_cast<char32_t>(i));
+std::vector<size_t> SpecialGuard::breaks(std::string_view text) const {
+  std::vector<size_t> found;
+  const std::string low = in_small_letters(text);
+  size_t end = low.size();  // without the white space that a template may trim
+  while (end > 0 && is_blank(low[end - 1])) --end;
+  for (size_t at = 0; at < low.size(); ++at) {
+    for (const uint32_t index : by_first_byte_[static_cast<uint8_t>(low[at])]) {
+      const Special& special = specials_[index];
+      const std::string_view rest = std::string_view(low).substr(at);
+      const std::string_view tail = at < end ? rest.substr(0, end - at) : std::string_view();
+      const bool whole = rest.starts_with(special.small);
+      const bool begun = !tail.empty() && !is_letter_or_digit(low[at]) &&
+                         tail.size() > special.at &&
+                         std::string_view(special.small).starts_with(tail);
+      if (whole || begun) found.push_back(at + special.at);
+    }
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
+GuardedData::GuardedData(const SpecialGuard& guard, std::span<OrderedJson* const> data) {
+  std::set<char32_t> taken;
+  std::set<std::string> wanted;
+  for (const OrderedJson* value : data) {
+    for_each_string(*value, [&](const std::string& text) {
+      for (const size_t at : guard.breaks(text))
+        wanted.insert(text.substr(at, decode_utf8(text, at).length));
+      // Private characters of these planes begin with these bytes.
+      for (size_t at = text.find_first_of("\xF3\xF4"); at != std::string::npos;
+           at = text.find_first_of("\xF3\xF4", at + 1)) {
+        const Utf8Step step = decode_utf8(text, at);
+        if (step.valid) taken.insert(step.code);
+      }
+    });
+  }
+  if (wanted.empty()) return;
+  std::map<std::string, std::string> stand_ins;
+  char32_t next = kFirstPrivate;
+  for (const std::string& character : wanted) {
+    while (next < kEndPrivate && taken.contains(next)) ++next;
+    if (next >= kEndPrivate) {
+      fail(ErrorCode::kUnsupported,
+           "[chat template] a conversation that holds every private character of Unicode");
+    }
+    append_utf8(stand_ins[character], next);
+    characters_.emplace(next++, character);
+  }
+  const Rewrite rewrite = [&](const std::string& text) {
     std::string out;
-    size_t at = 0;
-    for (size_t found; (found = text.find(specials_[i], at)) != std::string::npos;) {
-      out.append(text, at, found - at).append(stand_in);
-      at = found + specials_[i].size();
+    size_t done = 0;
+    for (const size_t at : guard.breaks(text)) {
+      const size_t length = decode_utf8(text, at).length;
+      out.append(text, done, at - done).append(stand_ins.at(text.substr(at, length)));
+      done = at + length;
     }
-    text = std::move(out.append(text, at));
-  }
-  return text;
-}
-
-void SpecialGuard::guard_messages(OrderedJson& messages) const {
-  for (OrderedJson& message : messages) {
-    const auto content = message.is_object() ? message.find("content") : message.end();
-    if (!message.is_object() || content == message.end()) continue;
-    if (content->is_string()) *content = guard(content->get<std::string>());
-    if (!content->is_array()) continue;
-    for (OrderedJson& part : *content) {
-      const auto text = part.is_object() ? part.find("text") : part.end();
-      if (part.is_object() && text != part.end() && text->is_string())
-        *text = guard(text->get<std::string>());
-    }
-  }
-}
-
-std::vector<TokenId> SpecialGuard::encode(std::string_view text, bool special_prefix) const {
-  std::vector<TokenId> tokens;
-  std::string piece;
-  const auto flush = [&](bool parse_special) {
-    const auto ids = tokenizer_.encode(
-        piece, {.special_prefix = special_prefix, .parse_special = parse_special});
-    tokens.insert(tokens.end(), ids.begin(), ids.end());
-    piece.clear();
-    special_prefix = false;
+    return out.append(text, done);
   };
+  for (OrderedJson* value : data) rewrite_strings(*value, rewrite);
+}
+
+void GuardedData::restore(std::string& text, std::span<size_t> cuts,
+                          std::vector<size_t>& plain) const {
+  plain.clear();
+  if (characters_.empty()) return;
+  std::string out;
+  size_t cut = 0;
   for (size_t at = 0; at < text.size();) {
     const Utf8Step step = decode_utf8(text, at);
-    const bool stand_in =
-        step.valid && step.code >= kFirstStandIn && step.code - kFirstStandIn < specials_.size();
-    if (stand_in) {
-      if (!piece.empty()) flush(true);
-      piece = specials_[step.code - kFirstStandIn];
-      flush(false);
+    const auto found = step.valid ? characters_.find(step.code) : characters_.end();
+    while (cut < cuts.size() && cuts[cut] < at + step.length) cuts[cut++] = out.size();
+    if (found != characters_.end()) {
+      plain.push_back(out.size());
+      out += found->second;
     } else {
-      piece.append(text, at, step.length);
+      out.append(text, at, step.length);
     }
     at += step.length;
   }
-  if (!piece.empty() || special_prefix) flush(true);
-  return tokens;
+  while (cut < cuts.size()) cuts[cut++] = out.size();
+  text = std::move(out);
 }
 
 }  // namespace alambic

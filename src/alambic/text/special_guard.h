@@ -2,12 +2,18 @@
 // "<|im_end|>" must not end its turn, nor forge another's role, when a template puts it between
 // special tokens of its own.
 //
-// guard() replaces what looks like a special token by a stand-in, one private character for each;
-// after the template has been rendered, encode() gives every stand-in the tokens of plain text.
+// A special token that data spells out (in capitals or small letters, or begins at its end) begins
+// with one character of the data; no special token is found on that character. While a template is
+// at work, a stand-in holds its place: one private character that the data does not hold, so that
+// lengths, capitals and white space are what they were. restore() puts the data's own character
+// back and says where it is.
 //
-// Ownership: value. Thread safety: const.
+// Ownership: values; a GuardedData keeps nothing of its guard. Thread safety: const.
 #pragma once
 
+#include <array>
+#include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,17 +25,34 @@ namespace alambic {
 
 class SpecialGuard {
  public:
-  explicit SpecialGuard(Tokenizer tokenizer);
+  explicit SpecialGuard(const Tokenizer& tokenizer);
 
-  std::string guard(std::string text) const;
-  // The text contents of messages (a string, or a list of parts with texts), guarded in place.
-  void guard_messages(OrderedJson& messages) const;
-  // Special tokens count, but those that stand-ins stand for. `special_prefix` as in EncodeOptions.
-  std::vector<TokenId> encode(std::string_view text, bool special_prefix) const;
+  // The bytes of `text` at which special tokens spelled out in it are to be broken, ascending: one
+  // of each, and one of what could become one if text followed.
+  std::vector<size_t> breaks(std::string_view text) const;
 
  private:
-  Tokenizer tokenizer_;
-  std::vector<std::string> specials_;  // contents, longest first
+  struct Special {
+    std::string small;  // the content, in small letters
+    size_t at;          // of the character that stands for it: the first that is no white space
+  };
+  std::vector<Special> specials_;
+  std::array<std::vector<uint32_t>, 256> by_first_byte_;
+};
+
+// The data of one text to be rendered.
+class GuardedData {
+ public:
+  // Puts stand-ins into all strings of `data`, keys included, in place. kUnsupported where the data
+  // holds so many private characters that none is left.
+  GuardedData(const SpecialGuard& guard, std::span<OrderedJson* const> data);
+
+  // The text as it would have been without stand-ins; `cuts`, bytes of it that ascend, move along.
+  // `plain`: the bytes that no special token may touch (EncodeOptions).
+  void restore(std::string& text, std::span<size_t> cuts, std::vector<size_t>& plain) const;
+
+ private:
+  std::map<char32_t, std::string> characters_;  // of stand-ins
 };
 
 }  // namespace alambic

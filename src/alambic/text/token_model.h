@@ -72,6 +72,8 @@ class TokenModel {
   // kUnsupported where the model merges nothing.
   virtual void encode_with_dropout(std::string_view piece, bool byte_level, double dropout,
                                    Rng& rng, std::vector<TokenId>& out) const;
+  // What a token spells within a word: its text without the marks of its place there.
+  virtual std::string_view bare(TokenId id) const { return vocabulary_.token(id); }
   // Appends the members of the model's JSON object that hold the vocabulary.
   virtual void write_json(std::string& out) const = 0;
 

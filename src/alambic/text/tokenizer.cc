@@ -11,24 +11,6 @@
 #include "alambic/text/tokenizer_state.h"
 
 namespace alambic {
-namespace {
-
-// Returns a borrowed cache to its pool, also when encoding throws.
-class BorrowedCache {
- public:
-  explicit BorrowedCache(WordCachePool& pool) : pool_(pool), cache_(pool.take()) {}
-  ~BorrowedCache() { pool_.give(std::move(cache_)); }
-  BorrowedCache(const BorrowedCache&) = delete;
-  BorrowedCache& operator=(const BorrowedCache&) = delete;
-  WordCache& operator*() { return *cache_; }
-
- private:
-  WordCachePool& pool_;
-  std::unique_ptr<WordCache> cache_;
-};
-
-}  // namespace
-
 std::unique_ptr<WordCache> WordCachePool::take() {
   const std::lock_guard lock(mutex_);
   if (idle_.empty()) return std::make_unique<WordCache>();
@@ -80,49 +62,6 @@ std::optional<TokenId> Tokenizer::State::find(std::string_view content) const {
 }
 
 int Tokenizer::vocab_size() const { return state_->vocab_size; }
-
-std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
-  if (!(options.dropout >= 0 && options.dropout <= 1)) {
-    fail(ErrorCode::kInvalidArgument, "[tokenizer] BPE dropout; got {}, want 0 to 1",
-         options.dropout);
-  }
-  if (options.dropout > 0 && options.rng == nullptr) {
-    fail(ErrorCode::kInvalidArgument, "[tokenizer] BPE dropout without a random generator");
-  }
-  const State& state = *state_;
-  std::vector<TokenId> ids;
-  ids.reserve(text.size() / 3);
-  if (options.special_prefix) ids.insert(ids.end(), state.prefix.begin(), state.prefix.end());
-  BorrowedCache cache(state.caches);
-  const bool byte_level = state.pre_tokenizer.byte_level();
-  const PieceSink encode_piece = [&](const Piece& piece) {
-    if (options.dropout > 0) {
-      state.model->encode_with_dropout(piece.text, byte_level, options.dropout, *options.rng, ids);
-    } else {
-      state.model->encode(piece.text, byte_level, *cache, ids);
-    }
-  };
-  const auto encode_stretch = [&](std::string_view stretch) {
-    std::string storage;
-    std::string_view normalized = stretch;
-    if (!state.normalizer.empty()) normalized = storage = state.normalizer.normalize(stretch);
-    state.normalized_finder.split(
-        normalized, options.parse_special, [&](std::string_view part, const AddedToken* token) {
-          if (token != nullptr) {
-            ids.push_back(token->id);
-            return;
-          }
-          const bool opens = stretch.data() == text.data() && part.data() == normalized.data();
-          state.pre_tokenizer.split({part, opens}, encode_piece);
-        });
-  };
-  state.raw_finder.split(text, options.parse_special,
-                         [&](std::string_view part, const AddedToken* token) {
-                           token != nullptr ? ids.push_back(token->id) : encode_stretch(part);
-                         });
-  if (options.special_prefix) ids.insert(ids.end(), state.suffix.begin(), state.suffix.end());
-  return ids;
-}
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special) const {
   std::vector<DecodedToken> tokens;
@@ -196,6 +135,20 @@ std::optional<TokenId> Tokenizer::mask() const {
 }
 
 const std::string& Tokenizer::chat_template() const { return state_->chat_template; }
+
+const std::string& Tokenizer::tool_use_template() const { return state_->tool_use_template; }
+
+std::map<std::string, std::string> Tokenizer::named_tokens() const {
+  std::map<std::string, std::string> named = state_->roles;
+  for (const auto& [name, id] : {std::pair{"bos_token", bos()},
+                                 {"eos_token", eos()},
+                                 {"pad_token", pad()},
+                                 {"unk_token", unk()},
+                                 {"mask_token", mask()}}) {
+    if (id) named.emplace(name, token_content(*id));
+  }
+  return named;
+}
 
 Tokenizer Tokenizer::with_special(std::string_view content) const {
   if (content.empty()) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -28,9 +29,21 @@ struct TokenizerParts;
 struct EncodeOptions {
   bool special_prefix =
       true;  // add what the post-processor adds, such as a beginning-of-sequence token
+  bool special_suffix = true;  // with it: also what is added behind the text
   bool parse_special = true;  // the content of a special token in the text is that token
   double dropout = 0;         // BPE-dropout: probability of skipping a merge; wants `rng`
   Rng* rng = nullptr;
+  // Bytes of the text, ascending, that no special token may touch: a special token is found only
+  // where it holds none of them.
+  std::span<const size_t> plain = {};
+};
+
+// Where a byte of a text falls among the tokens of that text.
+struct TokenSeam {
+  size_t token = 0;     // the first one that holds text from the byte on; their number if none does
+  bool inside = false;  // it holds text from before the byte, too
+
+  bool operator==(const TokenSeam&) const = default;
 };
 
 class Tokenizer {
@@ -52,6 +65,11 @@ class Tokenizer {
   // Highest id + 1, added tokens included: the rows a model needs.
   int vocab_size() const;
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
+  // The same ids; `seams` becomes where each of `cuts` falls, which ascend and are bytes of the
+  // text. What only stands between two bytes (a dummy prefix, a space that the vocabulary spells as
+  // its own) counts as text of the second; a normalizer that changes lengths is followed.
+  std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options,
+                              std::span<const size_t> cuts, std::vector<TokenSeam>& seams) const;
   // As the reference implementation's decode, except that bytes which are not UTF-8 stay as they
   // are. Unknown ids contribute nothing.
   std::string decode(std::span<const TokenId> ids, bool skip_special = true) const;
@@ -70,6 +88,11 @@ class Tokenizer {
   std::optional<TokenId> mask() const;
   // The Jinja text that came with the vocabulary, "" if none did.
   const std::string& chat_template() const;
+  // The one for conversations with tools, "" where it is the same.
+  const std::string& tool_use_template() const;
+  // The special tokens that the files name ("bos_token", "image_token" ...), and those above that
+  // are known by custom alone.
+  std::map<std::string, std::string> named_tokens() const;
 
   // The same tokenizer with `content` as a special token, under its present id or else the next
   // free one. Returns *this if it is one already.

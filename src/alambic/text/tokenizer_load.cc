@@ -12,6 +12,7 @@
 #include "alambic/base/json.h"
 #include "alambic/formats/gguf.h"
 #include "alambic/text/bpe.h"
+#include "alambic/text/chat_template.h"
 #include "alambic/text/json_fields.h"
 #include "alambic/text/post_processor.h"
 #include "alambic/text/tokenizer.h"
@@ -22,8 +23,6 @@
 
 namespace alambic {
 namespace {
-
-constexpr const char* kRoles[] = {"bos_token", "eos_token", "pad_token", "unk_token", "mask_token"};
 
 std::shared_ptr<const TokenModel> make_bpe(TokenizerParts& parts, std::string_view where) {
   const Json& model = parts.settings.at("model");
@@ -125,18 +124,6 @@ void check_added(const std::vector<AddedToken>& tokens, const Vocabulary& vocabu
   }
 }
 
-// A role is named by a string or by a description with a "content".
-void read_roles(const std::string& path, std::map<std::string, std::string>& roles) {
-  if (!file_exists(path)) return;
-  const Json document = read_json_file(path);
-  if (!document.is_object()) fail(ErrorCode::kCorruptData, "[{}] is no JSON object", path);
-  for (const char* role : kRoles) {
-    const Json& value = json_member(document, role);
-    const Json& content = value.is_object() ? json_member(value, "content") : value;
-    if (content.is_string()) roles.emplace(role, content.get<std::string>());
-  }
-}
-
 // False, not an exception, where the system will not say.
 bool is_directory(const std::string& path) {
   std::error_code error;
@@ -175,24 +162,6 @@ TokenizerParts read_directory(const std::string& path) {
        path);
 }
 
-// The default template: tokenizer_config.json has one, or a list with names.
-std::string read_chat_template(const std::string& directory) {
-  const std::string file = directory + "/chat_template.jinja";
-  if (file_exists(file)) return read_file(file);
-  const std::string config = directory + "/tokenizer_config.json";
-  if (!file_exists(config)) return {};
-  const Json document = read_json_file(config);
-  const Json& value = json_member(document, "chat_template");
-  if (value.is_string()) return value.get<std::string>();
-  if (!value.is_array()) return {};
-  for (const Json& item : value) {
-    if (optional<std::string>(item, "name", "", config) == "default") {
-      return require<std::string>(item, "template", config);
-    }
-  }
-  return {};
-}
-
 bool begins_with(const std::string& path, std::string_view magic) {
   const MappedFile file(path);
   return file.bytes().size() >= magic.size() &&
@@ -225,6 +194,7 @@ Tokenizer Tokenizer::from_parts(TokenizerParts&& parts, std::string_view where) 
   state->suffix = std::move(affixes.suffix);
   state->roles = std::move(parts.roles);
   state->chat_template = std::move(parts.chat_template);
+  state->tool_use_template = std::move(parts.tool_use_template);
   state->settings = std::move(parts.settings);
   state->index();
   for (const auto* ids : {&state->prefix, &state->suffix}) {
@@ -256,9 +226,15 @@ Tokenizer Tokenizer::load(const std::string& given) {
   if (is_directory(path)) {
     TokenizerParts parts = read_directory(path);
     for (const char* file : {"/tokenizer_config.json", "/special_tokens_map.json"}) {
-      read_roles(path + file, parts.roles);
+      const std::string named = path + file;
+      if (!file_exists(named)) continue;
+      const Json document = read_json_file(named);
+      if (!document.is_object()) fail(ErrorCode::kCorruptData, "[{}] is no JSON object", named);
+      read_special_tokens(document, parts.roles);
     }
-    parts.chat_template = read_chat_template(path);
+    ChatTemplateTexts templates = read_chat_templates(path);
+    parts.chat_template = std::move(templates.text);
+    parts.tool_use_template = std::move(templates.tool_use);
     return from_parts(std::move(parts), path);
   }
   if (path.ends_with(".gguf") || begins_with(path, "GGUF")) return from_gguf(GgufFile(path), path);
@@ -273,12 +249,21 @@ void Tokenizer::save(const std::string& path) const {
   if (!is_directory(path)) return write_file_atomic(path, to_json());
   OrderedJson config;
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
-  const std::optional<TokenId> ids[] = {bos(), eos(), pad(), unk(), mask()};
-  for (size_t i = 0; i < std::size(kRoles); ++i) {
-    if (ids[i]) config[kRoles[i]] = token_content(*ids[i]);
+  for (const auto& [name, content] : named_tokens()) {
+    if (name.ends_with("_token")) {
+      config[name] = content;
+    } else {
+      config["extra_special_tokens"][name] = content;
+    }
   }
   config["clean_up_tokenization_spaces"] = false;
-  if (!state_->chat_template.empty()) config["chat_template"] = state_->chat_template;
+  const std::string &text = state_->chat_template, &tool_use = state_->tool_use_template;
+  if (!text.empty() && !tool_use.empty()) {
+    config["chat_template"] = {{{"name", "default"}, {"template", text}},
+                               {{"name", "tool_use"}, {"template", tool_use}}};
+  } else if (!text.empty()) {
+    config["chat_template"] = text;
+  }
   write_file_atomic(path + "/tokenizer.json", to_json());
   write_file_atomic(path + "/tokenizer_config.json", dump_json(config, 2) + "\n");
 }

@@ -31,6 +31,7 @@ struct TokenizerParts {
   std::vector<double> scores;      // of Unigram, by place in `tokens`
   std::vector<AddedToken> added;
   std::map<std::string, std::string> roles;  // "eos_token" -> content
+  std::string tool_use_template;  // "" where chat_template serves conversations with tools, too
   std::string chat_template;
 };
 

@@ -2,9 +2,11 @@
 // Ownership: shared by handles, immutable but for the caches. Thread safety: the cache pool locks.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -45,7 +47,7 @@ struct Tokenizer::State {
   std::vector<AddedToken> added;             // by id
   std::vector<TokenId> user_defined;         // pieces of the model; see TokenizerParts::settings
   std::map<std::string, std::string> roles;  // "eos_token" -> content, as the side files have it
-  std::string chat_template;
+  std::string chat_template, tool_use_template;
 
   // Made from the above by index().
   std::unordered_map<std::string_view, TokenId> added_ids;
@@ -57,6 +59,13 @@ struct Tokenizer::State {
   AddedTokenFinder raw_finder, normalized_finder;
   int vocab_size = 0;
   mutable WordCachePool caches;
+
+  // Receives what a stretch of text is cut into: a piece for the model, or an added token's text.
+  using PartSink = std::function<void(const Piece&, const AddedToken*)>;
+  // Cuts a stretch in which no token of raw_finder stands, the first of its text if it `opens`.
+  // `plain` as in EncodeOptions, of the stretch.
+  void cut(std::string_view stretch, bool opens, bool parse_special, std::span<const size_t> plain,
+           const PartSink& sink) const;
 
   void index();
   const Added* find_added(TokenId id) const;

@@ -196,7 +196,7 @@ WordCounts count_words(std::span<const std::string> texts, const PreTokenizer& p
   WordCounts counts;
   std::string word;
   for (const std::string& text : texts) {
-    special.split(text, true, [&](std::string_view part, const AddedToken* token) {
+    special.split(text, true, {}, [&](std::string_view part, const AddedToken* token) {
       if (token != nullptr) return;
       pre_tokenizer.split({part, part.data() == text.data()}, [&](const Piece& piece) {
         word.assign(piece.text);

@@ -37,6 +37,13 @@ WordPiece::WordPiece(WordPieceSettings settings, std::vector<NamedToken>&& token
   unk_ = *unk;
 }
 
+std::string_view WordPiece::bare(TokenId id) const {
+  std::string_view text = vocabulary().token(id);
+  if (text.starts_with(settings_.continuing_prefix))
+    text.remove_prefix(settings_.continuing_prefix.size());
+  return text;
+}
+
 void WordPiece::encode_afresh(std::string_view piece, bool byte_level,
                               std::vector<TokenId>& out) const {
   const std::string chars = byte_level ? bytes_to_chars(piece) : std::string();

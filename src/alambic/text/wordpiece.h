@@ -24,6 +24,7 @@ class WordPiece : public TokenModel {
   WordPiece(WordPieceSettings settings, std::vector<NamedToken>&& tokens, std::string_view where);
 
   std::optional<TokenId> unk() const override { return unk_; }
+  std::string_view bare(TokenId id) const override;
   void write_json(std::string& out) const override { write_vocabulary(out); }
 
  protected:
