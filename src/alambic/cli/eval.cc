@@ -84,9 +84,34 @@ std::string in_words(const TaskTraits& task, const TaskResult& result, const std
   text += fmt::format("{} tokens in {:.1f} s: {:.0f} tokens/s, {:.2f} tokens per forward ({})\n",
                       result.tokens, result.seconds, result.tokens_per_s(),
                       result.tokens_per_forward(), decode);
+  if (result.windows > 0) {
+    text += fmt::format("{} texts longer than the model's positions were read in {} windows\n",
+                        result.long_texts, result.windows);
+  }
   if (const std::string shares = drafts_in_words(result.drafts); !shares.empty())
     text += fmt::format("drafts that stood, by distance: {}\n", shares);
   return text;
+}
+
+constexpr size_t kNamedRows = 10;
+
+// Rows that cannot be read, by name; the first of many.
+void remark_unread(const TaskResult& result) {
+  if (result.unread.empty()) return;
+  print_remark(fmt::format("{} rows cannot be read {}:", result.unread.size(),
+                           result.answers.empty() ? "and are left out" : "and count as wrong"));
+  for (size_t i = 0; i < std::min(kNamedRows, result.unread.size()); ++i)
+    print_remark("  " + in_words(result.unread[i]));
+}
+
+OrderedJson unread_json(const TaskResult& result) {
+  OrderedJson rows = OrderedJson::array();
+  for (size_t i = 0; i < std::min(kNamedRows, result.unread.size()); ++i) {
+    const LeftOut& row = result.unread[i];
+    rows.push_back(
+        {{"where", row.where}, {"reason", reason_name(row.reason)}, {"detail", row.detail}});
+  }
+  return rows;
 }
 
 void act(const EvalArguments& given, const Invocation&) {
@@ -127,6 +152,7 @@ void act(const EvalArguments& given, const Invocation&) {
   options.progress = "eval";
   const TaskResult result =
       run_task(task, open.model(), open.tokenizer, open.card(), examples, options);
+  remark_unread(result);
   if (!std::isfinite(result.score.value)) {
     fail(ErrorCode::kInvalidArgument, "[{}] leaves nothing to predict in {}: there is no score",
          o.data.path, counted(static_cast<long long>(examples.size()), "example"));
@@ -149,6 +175,12 @@ void act(const EvalArguments& given, const Invocation&) {
                    {"tokens_per_s", result.tokens_per_s()},
                    {"tokens_per_forward", result.tokens_per_forward()}};
   if (seen) json["seen_in_training"] = seen->rows;
+  json["unread"] = result.unread.size();
+  json["unread_rows"] = unread_json(result);
+  if (result.windows > 0) {
+    json["long_texts"] = result.long_texts;
+    json["windows"] = result.windows;
+  }
   if (const OrderedJson drafts = drafts_json(result.drafts); !drafts.empty())
     json["drafts"] = drafts;
   print_json(json);

@@ -87,7 +87,9 @@ OrderedJson to_json(const Job& job, const Example& example, const Generation& ge
 }
 
 Prompt prompt_of(const Job& job, const Example& example, size_t index) {
-  return {encode_prompt(job.open.tokenizer, job.card, example.prompt), index};
+  const Encoder encoder(job.open.tokenizer, job.card);
+  return {example.messages.is_null() ? encoder.prompt(example.prompt) : encoder.question(example),
+          index};
 }
 
 // In portions, so that a reader of a long file sees lines early and Ctrl-C loses little.

@@ -7,6 +7,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/cli/model_notes.h"
+#include "alambic/decode/encoding.h"
 #include "alambic/decode/prompting.h"
 
 namespace alambic {
@@ -76,10 +77,9 @@ void use_chat_template(const std::string& name, const std::string& model, ModelC
 
 TokenTrie label_set(const OpenModel& model) {
   std::vector<std::vector<TokenId>> members;
-  for (const std::string& label : model.card().labels) {
-    members.push_back(
-        model.tokenizer.encode(label, {.special_prefix = false, .parse_special = false}));
-  }
+  const Encoder encoder(model.tokenizer, model.card());
+  for (const std::string& label : model.card().labels)
+    members.push_back(encoder.choice({.prompt = "?"}, label));
   return TokenTrie(std::move(members));
 }
 

@@ -17,6 +17,7 @@
 #include "alambic/cli/verb.h"
 #include "alambic/data/conversation.h"
 #include "alambic/data/data_report.h"
+#include "alambic/distill/encoding.h"
 #include "alambic/distill/endpoint_teacher.h"
 #include "alambic/models/model_files.h"
 
@@ -153,7 +154,7 @@ std::vector<SignalRequest> requests_for(std::span<const Example> examples, const
                           examples[i].messages.is_null() ? "" : "no assistant turn"});
       continue;
     }
-    if (!write && o.kind == "text" && answers_in(examples[i]) > 1) {
+    if (!write && o.kind == "text" && !examples[i].last_only && answers_in(examples[i]) > 1) {
       fail(ErrorCode::kUnsupported,
            "[{}] example {} is a conversation of several answers, and texts alone do not say where "
            "they are; train on the data itself, or want --kind draws or topk",
@@ -235,19 +236,33 @@ void act(const TeachArguments& given, const Invocation&) {
   std::vector<LeftOut> not_asked;
   DataSource wanted = o.data;
   wanted.prompts_only = o.texts == "teacher";
-  const std::vector<Example> examples = read_examples(wanted, &not_asked);
+  std::vector<Example> examples = read_examples(wanted, &not_asked);
+  LocalTeacherOptions options = o.teacher;
+  options.kind = signal_kind_from_name(o.kind, "--kind");
+  Source source = o.endpoint.url.empty() ? local_source(o, options) : endpoint_source(o, options);
+  std::vector<LeftOut> unusable;
+  if (source.open && o.texts != "teacher") {
+    examples = one_for_each_text(
+        source.open->tokenizer, source.open->card(), examples,
+        std::min(options.max_tokens, source.open->model().config().max_positions), &unusable);
+  }
+  const auto unanswered = [](const LeftOut& row) {
+    return row.reason == LeftOut::Reason::kNoAnswer;
+  };
+  std::erase_if(unusable, unanswered);  // requests_for() counts them
   const std::vector<SignalRequest> requests = requests_for(examples, o, not_asked);
+  not_asked.insert(not_asked.end(), unusable.begin(), unusable.end());
   LeftOutCounts counts;
   counts.add(not_asked);
   for (const std::string& line : counts.in_words()) print_remark("left out: " + line);
+  constexpr size_t kNamed = 5;
+  for (size_t i = 0; i < std::min(kNamed, unusable.size()); ++i)
+    print_remark("  " + in_words(unusable[i]));
   if (requests.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "[{}] nothing to teach: {}; use --texts teacher, or name the answer's field", o.data.path,
          fmt::join(counts.in_words(), "; "));
   }
-  LocalTeacherOptions options = o.teacher;
-  options.kind = signal_kind_from_name(o.kind, "--kind");
-  Source source = o.endpoint.url.empty() ? local_source(o, options) : endpoint_source(o, options);
   SignalHeader& header = source.header;
   header.teacher_id = source.teacher->id();
   header.kind = options.kind;
@@ -288,7 +303,7 @@ void act(const TeachArguments& given, const Invocation&) {
                            {"seconds", seconds}});
     return;
   }
-  if (left_out > 0) {
+  if (left_out > static_cast<int64_t>(unusable.size())) {
     print_remark(fmt::format("{} texts were longer than {} tokens and are left out", left_out,
                              options.max_tokens));
   }

@@ -9,6 +9,7 @@
 #include "alambic/base/file.h"
 #include "alambic/data/readers.h"
 #include "alambic/data/test_errors.h"
+#include "alambic/text/train_bpe.h"
 
 namespace alambic {
 namespace {
@@ -26,11 +27,31 @@ Example one(std::string row) {
 
 OrderedJson json(std::string_view text) { return OrderedJson::parse(text); }
 
-std::string joined(const std::vector<ConversationPart>& pieces) {
+// The text with "<<" and ">>" around what is learned.
+std::string marked(const RenderedConversation& rendered) {
   std::string text;
-  for (const ConversationPart& piece : pieces)
-    text += piece.learn ? "<<" + piece.text + ">>" : piece.text;
-  return text;
+  size_t at = 0;
+  for (const auto& [begin, end] : rendered.answers) {
+    text += rendered.text.substr(at, begin - at) + "<<" + rendered.text.substr(begin, end - begin);
+    text += ">>";
+    at = end;
+  }
+  return text + rendered.text.substr(at);
+}
+
+// Bytes, with one special token.
+SpecialGuard guard() {
+  BpeTrainOptions options;
+  options.vocab_size = 257;
+  options.special_tokens = {"<|im_end|>"};
+  return SpecialGuard(train_bpe({}, options));
+}
+
+std::vector<std::string> rendered(const ChatTemplate& chat, const OrderedJson& messages) {
+  std::vector<std::string> texts;
+  for (const auto& text : render_conversation(chat, guard(), {.messages = messages}))
+    texts.push_back(marked(text));
+  return texts;
 }
 
 TEST(Conversation, MessagesKeepTheirOrderAndExtras) {
@@ -125,9 +146,10 @@ TEST(RenderConversation, MarkersTellWhatIsLearned) {
   const auto messages =
       json(R"([{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"},
                                  {"role": "user", "content": "V"}, {"role": "assistant", "content": "B"}])");
-  EXPECT_EQ(joined(render_conversation(chat, messages)),
-            "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n<<A<|im_end|>>>\n"
-            "<|im_start|>user\nV<|im_end|>\n<|im_start|>assistant\n<<B<|im_end|>>>\n");
+  EXPECT_EQ(rendered(chat, messages),
+            std::vector<std::string>{
+                "<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n<<A<|im_end|>>>\n"
+                "<|im_start|>user\nV<|im_end|>\n<|im_start|>assistant\n<<B<|im_end|>>>\n"});
 }
 
 TEST(RenderConversation, WithoutMarkersWhatAnAnswerAddsIsLearned) {
@@ -138,8 +160,8 @@ TEST(RenderConversation, WithoutMarkersWhatAnAnswerAddsIsLearned) {
   const auto messages =
       json(R"([{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"},
                                  {"role": "user", "content": "V"}, {"role": "assistant", "content": "é"}])");
-  EXPECT_EQ(joined(render_conversation(chat, messages)),
-            "[user]U;[assistant]<<A;>>[user]V;[assistant]<<é;>>");
+  EXPECT_EQ(rendered(chat, messages),
+            std::vector<std::string>{"[user]U;[assistant]<<A;>>[user]V;[assistant]<<é;>>"});
 }
 
 TEST(RenderConversation, WhiteSpaceThatOnlyEndsATextDoesNotMatter) {
@@ -147,43 +169,102 @@ TEST(RenderConversation, WhiteSpaceThatOnlyEndsATextDoesNotMatter) {
       "{% for m in messages %}{{ m.role ~ ':\\n' ~ m.content ~ ';\\n' }}{% endfor %}"
       "{% if add_generation_prompt %}{{ 'assistant:\\n\\n' }}{% endif %}",
       "t");
-  EXPECT_EQ(joined(render_conversation(chat, json(R"([{"role": "user", "content": "U"},
-                {"role": "assistant", "content": "A"}])"))),
-            "user:\nU;\nassistant:\n<<A;\n>>");
+  EXPECT_EQ(rendered(chat, json(R"([{"role": "user", "content": "U"},
+                {"role": "assistant", "content": "A"}])")),
+            std::vector<std::string>{"user:\nU;\nassistant:\n<<A;\n>>"});
 }
 
-TEST(RenderConversation, ATemplateThatRewritesEarlierTurnsIsRefused) {
+// As Qwen3's: what was thought is shown in the last answer alone.
+const char* const kForgetful =
+    "{% for m in messages %}[{{ m.role }}]"
+    "{% if m.thought and loop.last %}({{ m.thought }}){% endif %}{{ m.content }};{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}";
+
+TEST(RenderConversation, ATemplateThatRewritesOldTurnsGivesATextForEachAnswer) {
+  const auto chat = ChatTemplate::parse(kForgetful, "t");
+  const auto messages = json(R"([{"role": "user", "content": "u"},
+      {"role": "assistant", "content": "a", "thought": "x"}, {"role": "user", "content": "v"},
+      {"role": "assistant", "content": "b", "thought": "y"}])");
+  EXPECT_EQ(rendered(chat, messages),
+            (std::vector<std::string>{"[user]u;[assistant]<<(x)a;>>",
+                                      "[user]u;[assistant]a;[user]v;[assistant]<<(y)b;>>"}));
+  const Example example{.prompt = "u\na\nv", .completion = "b", .id = "7", .messages = messages};
+  const auto parts = one_for_each_answer(example);
+  ASSERT_EQ(parts.size(), 2U);
+  EXPECT_EQ(parts[0].id, "7-1");
+  EXPECT_EQ(parts[0].prompt, "u");
+  EXPECT_EQ(parts[0].completion, "a");
+  EXPECT_EQ(parts[1].prompt, example.prompt);
+  EXPECT_EQ(parts[1].completion, "b");
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_TRUE(parts[i].last_only);
+    EXPECT_EQ(marked(render_last_answer(chat, guard(), {.messages = parts[i].messages})),
+              rendered(chat, messages)[i]);
+  }
+}
+
+TEST(RenderConversation, ATemplateThatRewritesTheQuestionIsRefused) {
   const auto chat = ChatTemplate::parse(
       "{% for m in messages %}{{ m.content if not loop.last else m.content | upper }};{% endfor %}",
       "t");
   const auto messages =
       json(R"([{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"},
                                  {"role": "user", "content": "v"}])");
-  EXPECT_SAYS(render_conversation(chat, messages), "the text of turn 2 changes");
+  EXPECT_SAYS(rendered(chat, messages), "the text before turn 2 changes");
 }
 
 TEST(RenderConversation, AConversationWithoutAnswersTeachesNothing) {
-  const auto pieces = render_conversation(ChatTemplate::builtin("zephyr"),
-                                          json(R"([{"role": "user", "content": "U"}])"));
-  EXPECT_EQ(pieces, (std::vector<ConversationPart>{{"<|user|>\nU</s>\n", false}}));
+  EXPECT_EQ(
+      rendered(ChatTemplate::builtin("zephyr"), json(R"([{"role": "user", "content": "U"}])")),
+      std::vector<std::string>{"<|user|>\nU</s>\n"});
 }
 
 TEST(RenderConversation, EveryBuiltinGivesTheTemplatesTextAndItsAnswers) {
   Example example{"What?", "That.", "1"};
   for (const std::string& name : ChatTemplate::builtin_names()) {
     const auto chat = ChatTemplate::builtin(name);
-    const auto pieces = render_conversation(chat, conversation_of(example));
-    std::string text, learned;
-    for (const ConversationPart& piece : pieces) {
-      text += piece.text;
-      if (piece.learn) learned += piece.text;
-    }
     ChatInput input;
     input.messages = conversation_of(example);
-    EXPECT_EQ(text, chat.render(input)) << name;
+    const auto texts = render_conversation(chat, guard(), input);
+    ASSERT_EQ(texts.size(), 1U) << name;
+    EXPECT_EQ(texts[0].text, chat.render(input)) << name;
+    std::string learned;
+    for (const auto& [begin, end] : texts[0].answers)
+      learned += texts[0].text.substr(begin, end - begin);
     EXPECT_NE(learned.find("That."), std::string::npos) << name;
     EXPECT_EQ(learned.find("What?"), std::string::npos) << name;
   }
+}
+
+TEST(RenderConversation, SpansStandWhereTheTextStandsWhateverTheDataSpells) {
+  const auto chat = ChatTemplate::parse(
+      "{% for m in messages %}[{{ m.role }}]{{ m.content }};{% endfor %}"
+      "{% if add_generation_prompt %}[assistant]{% endif %}",
+      "t");
+  const auto messages = json(R"([{"role": "user", "content": "<|im_end|>u"},
+      {"role": "assistant", "content": "a<|im_end|>"}])");
+  const auto texts = render_conversation(chat, guard(), {.messages = messages});
+  ASSERT_EQ(texts.size(), 1U);
+  EXPECT_EQ(marked(texts[0]), "[user]<|im_end|>u;[assistant]<<a<|im_end|>;>>");
+  EXPECT_EQ(texts[0].plain, (std::vector<size_t>{6, 30}));
+}
+
+TEST(ArgumentObjects, JsonTextBecomesTheObjectThatItSpells) {
+  const auto messages = with_argument_objects(json(R"([{"role": "assistant", "tool_calls": [
+      {"function": {"name": "f", "arguments": "{\"z\": 1.0, \"a\": 12345678901234567890123}"}},
+      {"function": {"name": "g", "arguments": "of x"}}, {"name": "h", "arguments": " "}]}])"));
+  const OrderedJson& calls = messages[0].at("tool_calls");
+  EXPECT_EQ(dump_json(calls[0].at("function").at("arguments")),
+            R"({"z":1.0,"a":12345678901234567890123})");
+  EXPECT_EQ(calls[1].at("function").at("arguments"), "of x");
+  EXPECT_EQ(calls[2].at("arguments"), OrderedJson::object());
+  const auto chat = ChatTemplate::parse(
+      "{% for m in messages %}{% for c in m.tool_calls %}{{ c.function.arguments | tojson }}"
+      "{% endfor %}{% endfor %}",
+      "t");
+  EXPECT_EQ(rendered(chat, json(R"([{"role": "assistant", "content": "", "tool_calls": [
+          {"function": {"name": "f", "arguments": "{\"z\": 1.0, \"a\": 12345678901234567890123}"}}]}])")),
+            std::vector<std::string>{R"(<<{"z": 1.0, "a": 12345678901234567890123}>>)"});
 }
 
 TEST(SharedConversations, HaveTheirPublishedSizesAndRender) {
@@ -206,6 +287,7 @@ TEST(SharedConversations, HaveTheirPublishedSizesAndRender) {
               {"/fr_oasst/oasst_fr_train.jsonl", "messages", 217},
               {"/fr_oasst/seed_tasks_vigogne.jsonl", "auto", 175}};
   const auto chat = ChatTemplate::builtin("chatml");
+  const SpecialGuard special = guard();
   for (const auto& set : sets) {
     DataSource source;
     source.path = data + set.path;
@@ -216,8 +298,9 @@ TEST(SharedConversations, HaveTheirPublishedSizesAndRender) {
       const OrderedJson messages = conversation_of(row);
       size_t answers = 0, learned = 0;
       for (const OrderedJson& turn : messages) answers += turn.at("role") == "assistant" ? 1 : 0;
-      for (const ConversationPart& piece : render_conversation(chat, messages, row.tools)) {
-        learned += piece.learn ? 1 : 0;
+      for (const auto& text :
+           render_conversation(chat, special, {.messages = messages, .tools = row.tools})) {
+        learned += text.answers.size();
       }
       EXPECT_EQ(learned, answers) << set.path << " " << row.id;
     }

@@ -44,6 +44,12 @@ constexpr const char* reason_name(LeftOut::Reason reason) {
   return "";
 }
 
+// "FILE:LINE: too long (what exactly)".
+inline std::string in_words(const LeftOut& row) {
+  std::string text = row.where + ": " + reason_name(row.reason);
+  return row.detail.empty() ? text : text + " (" + row.detail + ")";
+}
+
 // How a message names the row.
 inline std::string place_of(const Example& example) {
   return example.where.empty() ? "row " + example.id : example.where;

@@ -115,8 +115,8 @@ EncodedText Encoder::encode_plain(const Example& example) const {
   std::vector<TokenSeam> seams;
   const std::vector<size_t> cuts{cut};
   EncodedText out;
-  out.tokens = tokenizer_.encode(text.text, {.special_suffix = false, .plain = text.plain}, cuts,
-                                 seams);
+  out.tokens =
+      tokenizer_.encode(text.text, {.special_suffix = false, .plain = text.plain}, cuts, seams);
   size_t first = seams[0].token;
   if (first == 0) {
     out.tokens = never_empty({});
@@ -160,9 +160,8 @@ EncodedText Encoder::encode_rendered(const RenderedConversation& rendered) const
   const auto first = std::find(learned.begin(), learned.end(), true);
   out.has_answer = first != learned.end();
   if (!out.has_answer) return out;
-  const bool answer_is_last =
-      std::all_of(tokens.begin() + static_cast<std::ptrdiff_t>(last_end), tokens.end(),
-                  [&](TokenId id) { return is_blank(id); });
+  const bool answer_is_last = std::all_of(tokens.begin() + static_cast<std::ptrdiff_t>(last_end),
+                                          tokens.end(), [&](TokenId id) { return is_blank(id); });
   out.prompt_tokens = static_cast<int>(first - learned.begin());
   out.learned.assign(first, learned.end());
   if (!out.template_ends && answer_is_last) {
@@ -208,8 +207,8 @@ std::vector<TokenId> Encoder::question(const Example& example) const {
       turns = std::move(before);
     }
     const RenderedConversation asked_for = render_question(*chat_, guard_, std::move(input));
-    return never_empty(tokenizer_.encode(asked_for.text,
-                                         {.special_prefix = false, .plain = asked_for.plain}));
+    return never_empty(
+        tokenizer_.encode(asked_for.text, {.special_prefix = false, .plain = asked_for.plain}));
   }
   Text text = asked(example.prompt);
   if (card_.blank.empty()) text.text.resize(without_spaces(text.text));

@@ -64,20 +64,22 @@ std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCa
   return std::move(sequences.back());
 }
 
-std::vector<Example> encodable_examples(const Tokenizer& tokenizer, const ModelCard& card,
-                                        const std::vector<Example>& examples, int max_tokens,
-                                        std::vector<LeftOut>* left_out) {
+std::vector<Example> one_for_each_text(const Tokenizer& tokenizer, const ModelCard& card,
+                                       const std::vector<Example>& examples, int max_tokens,
+                                       std::vector<LeftOut>* left_out) {
   const Encoder encoder(tokenizer, card);
-  std::vector<Example> good;
+  std::vector<Example> all;
   for (const Example& example : examples) {
     const EncodedExample encoded = encode_sequences(encoder, example, max_tokens);
     const size_t count = encoded.sequences.size();
     if (encoded.left_out && left_out != nullptr) left_out->push_back(*encoded.left_out);
-    if (count == 1) good.push_back(example);
-    if (count < 2) continue;
-    for (Example& part : one_for_each_answer(example)) good.push_back(std::move(part));
+    if (count < 2) {
+      all.push_back(example);
+      continue;
+    }
+    for (Example& part : one_for_each_answer(example)) all.push_back(std::move(part));
   }
-  return good;
+  return all;
 }
 
 std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCard& card,
@@ -93,10 +95,11 @@ std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCar
     if (!encoded.template_ends) ++unended;
   }
   if (unended > 0) {
-    fmt::print(stderr,
-               "[data] the chat template writes no token that ends generation behind the answers of "
-               "{} of {} rows: there the last answer alone is ended\n",
-               unended, examples.size());
+    fmt::print(
+        stderr,
+        "[data] the chat template writes no token that ends generation behind the answers of "
+        "{} of {} rows: there the last answer alone is ended\n",
+        unended, examples.size());
   }
   return all;
 }

@@ -27,16 +27,16 @@ struct EncodedExample {
 // long if it does not fit.
 EncodedExample encode_sequences(const Encoder& encoder, const Example& example, int max_tokens);
 
-// The one sequence of an example of encodable_examples(), nothing where there is none.
+// The one sequence of an example of one_for_each_text(), nothing where there is none.
 std::optional<Sequence> encode_example(const Tokenizer& tokenizer, const ModelCard& card,
                                        const Example& example, int max_tokens);
 
-// The examples that encode_sequences() gives something for, each with one sequence: conversations
-// of which the template can only render one answer at a time are cut into one for each answer.
-// `left_out` gets a line for each of the others, in order.
-std::vector<Example> encodable_examples(const Tokenizer& tokenizer, const ModelCard& card,
-                                        const std::vector<Example>& examples, int max_tokens,
-                                        std::vector<LeftOut>* left_out = nullptr);
+// Examples of one sequence each: conversations of which the card's template can only render one
+// answer at a time are cut into one example for each answer, all others stay as they are.
+// `left_out` gets a line for each that encode_sequences() leaves out, in order.
+std::vector<Example> one_for_each_text(const Tokenizer& tokenizer, const ModelCard& card,
+                                       const std::vector<Example>& examples, int max_tokens,
+                                       std::vector<LeftOut>* left_out = nullptr);
 
 // Whether somebody else speaks between two stretches of what is learned, as between the answers of
 // a conversation.

@@ -38,12 +38,14 @@ TEST(Encoding, AFormWhoseCompletionIsNotThePromptFilledInIsRefused) {
   ModelCard card;
   card.blank = "0";
   for (const char* completion : {"1244", "123", "12345", ""}) {
-    EXPECT_THROW(encode_example(tokenizer, card, {.prompt = "1030", .completion = completion}, 10),
-                 Error)
+    EXPECT_FALSE(encode_example(tokenizer, card, {.prompt = "1030", .completion = completion}, 10))
         << completion;
   }
-  EXPECT_THROW(encode_example(tokenizer, card, {.prompt = "1234", .completion = "1234"}, 10),
-               Error);
+  const auto encoded = encode_sequences(Encoder(tokenizer, card),
+                                        {.prompt = "1234", .completion = "1234", .id = "7"}, 10);
+  ASSERT_TRUE(encoded.left_out);
+  EXPECT_EQ(encoded.left_out->reason, LeftOut::Reason::kNotValid);
+  EXPECT_EQ(encoded.left_out->where, "row 7");
 }
 
 TEST(Encoding, ACanvasIsFilledUpWithTheEnd) {
@@ -58,6 +60,34 @@ TEST(Encoding, ACanvasIsFilledUpWithTheEnd) {
   for (size_t i = 4; i < 7; ++i) EXPECT_EQ(s->tokens[i], end_token(tokenizer));
   EXPECT_TRUE(encode_example(tokenizer, card, {.prompt = "12", .completion = "345"}, 10));
   EXPECT_FALSE(encode_example(tokenizer, card, {.prompt = "12", .completion = "3456"}, 10));
+}
+
+TEST(Encoding, WhatIsLeftOutSaysWhyAndWhere) {
+  const Tokenizer tokenizer = digit_tokenizer();
+  ModelCard card;
+  card.chat_template =
+      "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}"
+      "{% endif %}[{{ m.role }}]{{ m.content }}<|endoftext|>{% endfor %}"
+      "{% if add_generation_prompt %}[assistant]{% endif %}";
+  const auto turns = [](const char* json) { return OrderedJson::parse(json); };
+  const std::vector<Example> rows = {
+      {.prompt = "q", .completion = "a", .id = "1", .where = "d.jsonl:1"},
+      {.id = "2",
+       .messages = turns(R"([{"role": "system", "content": "s"}, {"role": "user", "content": "q"},
+                             {"role": "assistant", "content": "a"}])"),
+       .where = "d.jsonl:2"},
+      {.prompt = "q", .completion = std::string(99, 'a'), .id = "3", .where = "d.jsonl:3"},
+      {.id = "4", .messages = turns(R"([{"role": "user", "content": "q"}])")}};
+  std::vector<LeftOut> left_out;
+  EXPECT_EQ(encode_examples(tokenizer, card, rows, 60, &left_out).size(), 1U);
+  ASSERT_EQ(left_out.size(), 3U);
+  EXPECT_EQ(left_out[0].where, "d.jsonl:2");
+  EXPECT_EQ(left_out[0].reason, LeftOut::Reason::kNotValid);
+  EXPECT_NE(left_out[0].detail.find("no system"), std::string::npos);
+  EXPECT_EQ(left_out[1].where, "d.jsonl:3");
+  EXPECT_EQ(left_out[1].reason, LeftOut::Reason::kTooLong);
+  EXPECT_EQ(left_out[2].where, "row 4");
+  EXPECT_EQ(left_out[2].reason, LeftOut::Reason::kNoAnswer);
 }
 
 TEST(Encoding, StudentsOfEveryAttentionAndPositionReadBackAsTheyWere) {

@@ -223,6 +223,12 @@ class Measurement {
     }
     student_ = measure(models_.student, tokenizers_.student);
     control_ = measure(models_.control, tokenizers_.student);
+    for (const TaskResult* result : {&teacher_, &student_, &control_}) {
+      if (result->unread.empty()) continue;
+      report_.notes.push_back(fmt::format("{} rows of the test set cannot be read and count as "
+                                          "wrong; the first: {}",
+                                          result->unread.size(), in_words(result->unread[0])));
+    }
     report_.student = describe(models_.student, student_);
     report_.control = describe(models_.control, control_);
     const bool lower = traits(task_).lower_is_better;
@@ -239,9 +245,10 @@ class Measurement {
     const std::vector<Example>& source =
         task_ == Task::kPerplexity && !data_.prompts.empty() ? data_.prompts : data_.test;
     std::vector<Prompt> prompts;
+    const Encoder encoder(tokenizers_.student, models_.student.card);
     for (const Example& e : source) {
       if (prompts.size() == static_cast<size_t>(recipe_.eval.speed_prompts)) break;
-      prompts.push_back({encode_prompt(tokenizers_.student, models_.student.card, e.prompt)});
+      prompts.push_back({encoder.question(e)});
     }
     return prompts;
   }

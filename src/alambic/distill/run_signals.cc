@@ -70,13 +70,13 @@ SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
   return header;
 }
 
-// Conversations of several answers, by what a row calls its prompt and text.
+// What a chat template renders, by what a row calls its prompt and text.
 using ConversationMap = std::map<std::pair<std::string_view, std::string_view>, const Example*>;
 
-ConversationMap conversations_of(std::span<const Example> examples) {
+ConversationMap conversations_of(std::span<const Example> examples, bool chat) {
   ConversationMap map;
   for (const Example& e : examples) {
-    if (answers_in(e) > 1)
+    if (!e.messages.is_null() || chat)
       map.emplace(std::pair<std::string_view, std::string_view>(e.prompt, e.completion), &e);
   }
   return map;
@@ -96,11 +96,12 @@ std::vector<bool> learned_tokens(const SignalRow& row, const SignalHeader& heade
              found != conversations.end()) {
     const auto s = encode_example(tokenizers.teacher, card, *found->second,
                                   std::max(card.canvas, static_cast<int>(row.tokens.size())));
-    if (!s || s->tokens != row.tokens) {
+    if (s && s->tokens == row.tokens) {
+      learned = s->learned;
+    } else if (answers_in(*found->second) > 1) {
       fail(ErrorCode::kCorruptData, "[{}] row {} is not conversation {} of the data", path,
            row.example, found->second->id);
     }
-    learned = s->learned;
   }
   if (!tokenizers.same && has_several_answers(learned)) {
     fail(ErrorCode::kUnsupported,
@@ -164,7 +165,7 @@ SignalSequences read_signal_sequences(const std::string& path, const ModelCard& 
   std::vector<Sequence>& sequences = result.sequences;
   std::optional<ByteAlignment> alignment;
   if (!tokenizers.same) alignment.emplace(tokenizers.teacher, tokenizers.student);
-  const ConversationMap conversations = conversations_of(examples);
+  const ConversationMap conversations = conversations_of(examples, !card.chat_template.empty());
   const std::vector<bool> has_token = tokens_of(tokenizers.student);
   const SignalStore store = SignalStore::open(path);
   store.for_each([&](const SignalRow& row) {
@@ -226,15 +227,17 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
   header.temperature = s.temperature;
   const std::string path = options.directory + "/signals.sqlite";
   SignalStore store = SignalStore::create_or_resume(path, header);
+  const std::vector<Example> train =
+      one_for_each_text(tokenizer, teacher.card, data.train, recipe.data.max_tokens);
   std::vector<SignalRequest> requests;
-  for (size_t i = 0; i < data.train.size(); ++i) {
+  for (size_t i = 0; i < train.size(); ++i) {
     const auto example = static_cast<int64_t>(i);
-    if (s.texts != "teacher") requests.push_back({example, 0, &data.train[i], false});
+    if (s.texts != "teacher") requests.push_back({example, 0, &train[i], false});
     if (s.texts == "gold") continue;
-    for (int k = 0; k < s.samples; ++k) requests.push_back({example, 1 + k, &data.train[i], true});
+    for (int k = 0; k < s.samples; ++k) requests.push_back({example, 1 + k, &train[i], true});
   }
   for (size_t i = 0; i < data.prompts.size(); ++i) {
-    const auto example = static_cast<int64_t>(data.train.size() + i);
+    const auto example = static_cast<int64_t>(train.size() + i);
     for (int k = 0; k < s.samples; ++k)
       requests.push_back({example, 1 + k, &data.prompts[i], true});
   }
@@ -242,7 +245,7 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
     EndpointTeacher endpoint(endpoint_options(recipe, kind), tokenizer, teacher.card);
     gather_signals(endpoint, requests, store);
     return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens,
-                                 data.train);
+                                 train);
   }
   LocalTeacherOptions ask;
   ask.kind = kind;
@@ -255,7 +258,7 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
   ask.precision = Precision::kFp32;
   LocalTeacher local(*teacher.model, tokenizer, teacher.card, header.teacher_id, ask);
   gather_signals(local, requests, store);
-  return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, data.train);
+  return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, train);
 }
 
 }  // namespace alambic

@@ -165,9 +165,14 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!requests[i].write_text) continue;
     // One stream per (example, sample): a resumed gathering writes the same texts.
-    Prompt prompt{encoder.question(*requests[i].data),
+    Prompt prompt{{},
                   static_cast<uint64_t>(requests[i].example) * 4096 +
                       static_cast<uint64_t>(requests[i].sample)};
+    try {
+      prompt.tokens = encoder.question(*requests[i].data);
+    } catch (const Error&) {  // one that the template refuses: left out like one too long
+      continue;
+    }
     if (static_cast<int>(prompt.tokens.size()) >= options_.max_tokens) continue;
     wanted.push_back(i);
     prompts.push_back(std::move(prompt));

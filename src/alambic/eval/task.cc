@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 
 #include "alambic/autograd/ops.h"
 #include "alambic/autograd/ops_head.h"
 #include "alambic/base/progress.h"
 #include "alambic/data/puzzles.h"
+#include "alambic/decode/encoding.h"
 #include "alambic/eval/bleu.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/rouge.h"
@@ -25,32 +27,68 @@ constexpr std::array<TaskTraits, 7> kTraits{{{"bleu", "BLEU", false, false},
                                              {"perplexity", "perplexity", false, true},
                                              {"solved", "solved", true, false}}};
 
-// The rows that predict the completion of each example, and what they should say.
+// The rows that predict what is learned of each example, and what they should say.
 struct References {
   std::vector<TokenId> tokens, labels;
   Forward forward;
   std::vector<int64_t> rows;
-  std::vector<int> counts;  // labels per example
+  std::vector<int> counts;  // labels per example that can be read
+  std::vector<LeftOut> unread;
+  int64_t long_texts = 0, windows = 0;
+
+  // Counts the learned tokens from `first` on of a text that stands at [begin, end) of one.
+  int add(const EncodedText& text, size_t begin, size_t end, size_t first) {
+    int count = 0;
+    const auto prompt = static_cast<size_t>(text.prompt_tokens);
+    for (size_t t = std::max(first, prompt); t < end; ++t) {
+      if (!text.learned.empty() && !text.learned[t - prompt]) continue;
+      rows.push_back(static_cast<int64_t>(tokens.size() + t - begin) - 1);
+      labels.push_back(text.tokens[t]);
+      ++count;
+    }
+    forward.groups.push_back({.rows = static_cast<int>(end - begin), .position = 0});
+    tokens.insert(tokens.end(), text.tokens.begin() + static_cast<std::ptrdiff_t>(begin),
+                  text.tokens.begin() + static_cast<std::ptrdiff_t>(end));
+    return count;
+  }
+
+  int add_in_windows(const EncodedText& text, size_t positions) {
+    const size_t size = text.tokens.size();
+    if (size <= positions) return add(text, 0, size, 0);
+    const size_t step = std::max<size_t>(1, positions / 2);
+    ++long_texts;
+    int count = 0;
+    for (size_t begin = 0, seen = 0; seen < size; begin += step) {
+      const size_t end = std::min(size, begin + positions);
+      // A window without anything to learn need not be read.
+      if (end > static_cast<size_t>(text.prompt_tokens)) {
+        count += add(text, begin, end, std::max(seen, begin + 1));
+        ++windows;
+      }
+      seen = end;
+    }
+    return count;
+  }
 };
 
-References references(const Tokenizer& tokenizer, const ModelCard& card,
-                      std::span<const Example> examples, Precision precision) {
+References references(const Encoder& encoder, std::span<const Example> examples,
+                      Precision precision, int positions) {
   References r;
   r.forward.precision = precision;
   for (const Example& example : examples) {
-    std::vector<TokenId> tokens = encode_prompt(tokenizer, card, example.prompt);
-    const size_t prompt = tokens.size();
-    const auto answer =
-        tokenizer.encode(example.completion, {.special_prefix = false, .parse_special = false});
-    tokens.insert(tokens.end(), answer.begin(), answer.end());
-    tokens.push_back(end_token(tokenizer));
-    for (size_t t = prompt; t < tokens.size(); ++t) {
-      r.rows.push_back(static_cast<int64_t>(r.tokens.size() + t) - 1);
-      r.labels.push_back(tokens[t]);
+    try {
+      int count = 0;
+      for (const EncodedText& text : encoder.encode(example)) {
+        if (text.has_answer) count += r.add_in_windows(text, static_cast<size_t>(positions));
+      }
+      if (count > 0) {
+        r.counts.push_back(count);
+      } else {
+        r.unread.push_back({LeftOut::Reason::kNoAnswer, place_of(example), ""});
+      }
+    } catch (const Error& error) {
+      r.unread.push_back({LeftOut::Reason::kNotValid, place_of(example), error.what()});
     }
-    r.counts.push_back(static_cast<int>(tokens.size() - prompt));
-    r.forward.groups.push_back({.rows = static_cast<int>(tokens.size()), .position = 0});
-    r.tokens.insert(r.tokens.end(), tokens.begin(), tokens.end());
   }
   return r;
 }
@@ -87,8 +125,14 @@ TaskResult run_perplexity(const LanguageModel& model, const Tokenizer& tokenizer
   TaskResult result;
   const Stopwatch watch;
   std::vector<DocumentNll> documents;
+  const Encoder encoder(tokenizer, card);
   for_each_chunk(examples, options.progress, [&](std::span<const Example> chunk) {
-    const References r = references(tokenizer, card, chunk, options.generate.precision);
+    const References r =
+        references(encoder, chunk, options.generate.precision, model.config().max_positions);
+    result.unread.insert(result.unread.end(), r.unread.begin(), r.unread.end());
+    result.long_texts += r.long_texts;
+    result.windows += r.windows;
+    if (r.labels.empty()) return;
     const HeadLoss loss = score_references(model, r, r.labels);
     size_t next = 0;
     for (const int count : r.counts) {
@@ -100,9 +144,113 @@ TaskResult run_perplexity(const LanguageModel& model, const Tokenizer& tokenizer
     ++result.forwards;
   });
   result.seconds = watch.seconds();
+  if (documents.empty()) {
+    fail(ErrorCode::kInvalidArgument, "[eval] none of the {} rows can be read; the first: {}",
+         examples.size(), in_words(result.unread.front()));
+  }
   result.evidence = perplexity_evidence(documents);
   result.score = score_of(result.evidence);
   return result;
+}
+
+// What is asked of each example that can be read, by the closed set that its answer comes from.
+class Questions {
+ public:
+  struct Group {
+    std::vector<Prompt> prompts;
+    std::vector<size_t> examples;  // beside prompts
+    std::optional<TokenTrie> choices;
+
+    std::string label(const ModelCard& card, std::span<const TokenId> tokens) const {
+      const auto& members = choices->members();
+      for (size_t i = 0; i < members.size(); ++i) {
+        if (std::equal(members[i].begin(), members[i].end(), tokens.begin(), tokens.end()))
+          return card.labels[i];
+      }
+      return "";
+    }
+  };
+
+  Questions(const Tokenizer& tokenizer, const ModelCard& card, const ModelConfig& config, Task task,
+            std::span<const Example> examples)
+      : encoder_(tokenizer, card),
+        closed_(task == Task::kAccuracy && !card.labels.empty()),
+        positions_(config.max_positions) {
+    for (size_t i = 0; i < examples.size(); ++i) {
+      try {
+        add(examples[i], i);
+      } catch (const Error& error) {
+        unread_.push_back({LeftOut::Reason::kNotValid, place_of(examples[i]), error.what()});
+      }
+    }
+  }
+
+  const std::vector<Group>& groups() const { return groups_; }
+  const std::vector<LeftOut>& unread() const { return unread_; }
+
+ private:
+  void add(const Example& example, size_t index) {
+    std::vector<TokenId> prompt = encoder_.question(example);
+    const auto too_long = [&](std::string detail) {
+      unread_.push_back({LeftOut::Reason::kTooLong, place_of(example), std::move(detail)});
+    };
+    const int room = positions_ - static_cast<int>(prompt.size());
+    if (room < 1) {
+      return too_long(fmt::format("a prompt of {} tokens; the model has {} positions",
+                                  prompt.size(), positions_));
+    }
+    Group& group = group_for(example, prompt);
+    if (group.choices && group.choices->longest() > static_cast<size_t>(room)) {
+      return too_long(fmt::format("a choice has {} tokens; there is room for {}",
+                                  group.choices->longest(), room));
+    }
+    group.prompts.push_back({std::move(prompt)});
+    group.examples.push_back(index);
+  }
+
+  // The same labels are the same tokens behind prompts that end alike.
+  Group& group_for(const Example& example, std::span<const TokenId> prompt) {
+    constexpr size_t kTail = 16;
+    std::string end;
+    if (closed_) {
+      for (const TokenId id : prompt.last(std::min(prompt.size(), kTail)))
+        end += fmt::format("{} ", id);
+      const size_t spaces = example.prompt.find_last_not_of(" \t") + 1;
+      end += example.prompt.substr(std::min(spaces, example.prompt.size()));
+    }
+    const auto known = by_end_.find(end);
+    if (known != by_end_.end()) return groups_[known->second];
+    std::vector<std::vector<TokenId>> choices;
+    if (closed_) {
+      for (const std::string& label : encoder_.card().labels)
+        choices.push_back(encoder_.choice(example, label));
+    }
+    const auto [same, fresh] = by_choices_.emplace(choices, groups_.size());
+    if (fresh) {
+      groups_.emplace_back();
+      if (closed_) groups_.back().choices.emplace(std::move(choices));
+    }
+    by_end_.emplace(std::move(end), same->second);
+    return groups_[same->second];
+  }
+
+  Encoder encoder_;
+  bool closed_;
+  int positions_;
+  std::vector<Group> groups_;
+  std::vector<LeftOut> unread_;
+  std::map<std::string, size_t> by_end_;
+  std::map<std::vector<std::vector<TokenId>>, size_t> by_choices_;
+};
+
+// Without the spaces around them: those before an answer may be the prompt's as well.
+std::vector<std::string> without_outer_spaces(std::span<const std::string> texts) {
+  std::vector<std::string> out;
+  for (const std::string& text : texts) {
+    const size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
+    out.push_back(text.substr(begin, text.find_last_not_of(" \t") + 1 - begin));
+  }
+  return out;
 }
 
 // Share of puzzles whose answer the verifier takes, whatever the completion says.
@@ -136,7 +284,7 @@ Evidence score_answers(Task task, std::span<const std::string> answers,
     case Task::kBleu:
       return bleu_evidence(answers, wanted);
     case Task::kAccuracy:
-      return accuracy_evidence(answers, wanted);
+      return accuracy_evidence(without_outer_spaces(answers), without_outer_spaces(wanted));
     case Task::kExact:
       return exact_match_evidence(answers, wanted);
     case Task::kSlots:
@@ -161,34 +309,34 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
          "bidirectional");
   }
   if (task == Task::kPerplexity) return run_perplexity(model, tokenizer, card, examples, options);
-  std::optional<TokenTrie> trie;
-  if (task == Task::kAccuracy && !card.labels.empty()) {
-    std::vector<std::vector<TokenId>> choices;
-    for (const std::string& label : card.labels) {
-      choices.push_back(tokenizer.encode(label, {.special_prefix = false, .parse_special = false}));
-    }
-    trie.emplace(choices);
-  }
-  std::vector<Prompt> prompts;
-  for (const Example& example : examples)
-    prompts.push_back({encode_prompt(tokenizer, card, example.prompt)});
+  Questions questions(tokenizer, card, model.config(), task, examples);
   GenerateOptions generate = options.generate;
   if (card.canvas > 0) generate.max_tokens = std::min(card.canvas, generate.max_tokens);
   generate.stop = stop_tokens(tokenizer, model.config());
   generate.vocabulary = tokenizer.vocab_size();
-  generate.constraint = trie && options.mode != DecodeMode::kDiffusion ? &*trie : nullptr;
   TaskResult result;
+  result.answers.resize(examples.size());
   const Stopwatch watch;
-  const std::vector<Generation> texts =
-      generate_all(options.mode, model, prompts, generate,
-                   {.batch = options.batch, .progress = options.progress});
-  result.seconds = watch.seconds();
-  for (const Generation& text : texts) {
-    result.answers.push_back(tokenizer.decode(text.tokens));
-    result.tokens += static_cast<int64_t>(text.tokens.size()) + (text.stopped ? 1 : 0);
-    result.forwards += text.forwards;
-    add_drafts(result.drafts, text.drafts);
+  for (const Questions::Group& group : questions.groups()) {
+    const bool closed = group.choices && options.mode != DecodeMode::kDiffusion;
+    generate.constraint = closed ? &*group.choices : nullptr;
+    if (closed)
+      generate.max_tokens =
+          std::max(generate.max_tokens, static_cast<int>(group.choices->longest()));
+    const std::vector<Generation> texts =
+        generate_all(options.mode, model, group.prompts, generate,
+                     {.batch = options.batch, .progress = options.progress});
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const Generation& text = texts[i];
+      result.answers[group.examples[i]] =
+          closed ? group.label(card, text.tokens) : tokenizer.decode(text.tokens);
+      result.tokens += static_cast<int64_t>(text.tokens.size()) + (text.stopped ? 1 : 0);
+      result.forwards += text.forwards;
+      add_drafts(result.drafts, text.drafts);
+    }
   }
+  result.seconds = watch.seconds();
+  result.unread = questions.unread();
   result.evidence = score_answers(task, result.answers, examples);
   result.score = score_of(result.evidence);
   return result;
@@ -209,8 +357,11 @@ Score agreement(const LanguageModel& a, const LanguageModel& b, const Tokenizer&
     return best;
   };
   std::vector<double> shares;
+  const Encoder encoder(tokenizer, card);
   for_each_chunk(examples, "", [&](std::span<const Example> chunk) {
-    const References r = references(tokenizer, card, chunk, precision);
+    const References r = references(encoder, chunk, precision,
+                                    std::min(a.config().max_positions, b.config().max_positions));
+    if (r.labels.empty()) return;
     const auto left = choices(a, r), right = choices(b, r);
     size_t next = 0;
     for (const int count : r.counts) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "alambic/data/example.h"
+#include "alambic/data/left_out.h"
 #include "alambic/decode/decode.h"
 #include "alambic/decode/prompting.h"
 #include "alambic/eval/interval.h"
@@ -43,15 +44,26 @@ struct TaskResult {
   int64_t tokens = 0, forwards = 0;
   std::vector<DraftCount> drafts;  // by distance, where the mode drafts
   double seconds = 0;
+  // Rows that cannot be read, in order. Where answers are scored, each has an empty one; for
+  // perplexity they are left out.
+  std::vector<LeftOut> unread;
+  int64_t long_texts = 0, windows = 0;  // perplexity: texts beyond the positions, and their windows
   double tokens_per_s() const { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
   double tokens_per_forward() const {
     return forwards > 0 ? static_cast<double>(tokens) / static_cast<double>(forwards) : 0;
   }
 };
 
-// Decodes every prompt and scores the answers against the completions; for perplexity, scores the
-// completions as they are. Where the card lists labels and the task is accuracy, the answer is
-// decoded from that closed set.
+// Decodes every prompt and scores the answers against the completions; of a conversation, the last
+// answer. For perplexity, scores what training would learn. Texts are read as in training
+// (decode/encoding.h). Where the card lists labels and the task is accuracy, the answer is decoded
+// from that closed set. A row whose prompt leaves no room for an answer, whose labels do not fit or
+// which the template refuses is answered by nothing, and so wrong; it is listed in `unread`.
+//
+// For perplexity, a text of more tokens than the model has positions is read in windows of that
+// many, each half of them further than the one before: of a window counts what the last one did not
+// hold, so that every token but those of the first window has at least half the positions before
+// it.
 TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& tokenizer,
                     const ModelCard& card, std::span<const Example> examples,
                     const TaskOptions& options);

@@ -25,9 +25,9 @@ struct QualityPoint {
 // Everything has a working default for foreign models.
 struct ModelCard {
   std::string prompt_template =
-      "{prompt}";                   // "{prompt}" is replaced; special tokens may stand around it
-  std::string chat_template;        // Jinja; if there is one, prompts go through it instead
-  std::string tool_use_template;    // the one for conversations with tools; "": the same
+      "{prompt}";                 // "{prompt}" is replaced; special tokens may stand around it
+  std::string chat_template;      // Jinja; if there is one, prompts go through it instead
+  std::string tool_use_template;  // the one for conversations with tools; "": the same
   // Ids at which the model's files say that a text ends, beside the tokenizer's own end. Not part
   // of the card's JSON: they are the configuration's.
   std::vector<TokenId> ends;

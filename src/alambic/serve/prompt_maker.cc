@@ -6,10 +6,19 @@
 #include "alambic/serve/api_error.h"
 
 namespace alambic {
+namespace {
+
+ModelCard without_chat_template(ModelCard card) {
+  card.chat_template.clear();
+  return card;
+}
+
+}  // namespace
+
 PromptMaker::PromptMaker(Tokenizer tokenizer, ModelCard card, std::optional<ChatTemplate> chat)
     : tokenizer_(std::move(tokenizer)),
       guard_(tokenizer_),
-      card_(std::move(card)),
+      encoder_(tokenizer_, without_chat_template(std::move(card))),
       chat_(std::move(chat)) {
   for (TokenId id = 0; id < tokenizer_.vocab_size(); ++id)
     longest_token_ = std::max(longest_token_, tokenizer_.token_content(id).size());
@@ -36,25 +45,23 @@ size_t PromptMaker::prefix_tokens(const std::string& text) const {
   return whole - std::min(whole, bare);
 }
 
-std::string PromptMaker::plain_chat(const OrderedJson& messages) const {
+std::vector<TokenId> PromptMaker::from_messages(const OrderedJson& messages,
+                                                const OrderedJson& variables) const {
+  if (chat_) {
+    const RenderedConversation asked =
+        render_question(*chat_, guard_, {.messages = messages, .variables = variables});
+    // A chat template writes a beginning-of-text token itself where one belongs.
+    const auto tokens =
+        tokenizer_.encode(asked.text, {.special_prefix = false, .plain = asked.plain});
+    return tokens.empty() ? from_text("") : tokens;
+  }
   std::string joined;
   for (const auto& message : messages) {
     const auto content = message.at("content").get<std::string>();
     if (!joined.empty() && !content.empty()) joined += "\n\n";
     joined += content;
   }
-  return apply_template(card_, joined);
-}
-
-std::vector<TokenId> PromptMaker::from_messages(const OrderedJson& messages,
-                                                const OrderedJson& variables) const {
-  ChatInput input{.messages = messages, .add_generation_prompt = true, .variables = variables};
-  guard_.guard_messages(input.messages);
-  // A chat template writes a beginning-of-text token itself where one belongs.
-  std::vector<TokenId> tokens = chat_ ? guard_.encode(chat_->render(input), false)
-                                      : guard_.encode(plain_chat(input.messages), true);
-  if (tokens.empty()) return from_text("");
-  return tokens;
+  return encoder_.question({.prompt = std::move(joined)});
 }
 
 }  // namespace alambic

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "alambic/base/json.h"
+#include "alambic/decode/encoding.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/text/chat_template.h"
 #include "alambic/text/special_guard.h"
@@ -40,11 +41,9 @@ class PromptMaker {
                                      const OrderedJson& variables) const;
 
  private:
-  std::string plain_chat(const OrderedJson& messages) const;
-
   Tokenizer tokenizer_;
   SpecialGuard guard_;
-  ModelCard card_;
+  Encoder encoder_;  // of the card's prompt template
   std::optional<ChatTemplate> chat_;
   size_t longest_token_ = 1;  // bytes
 };

@@ -58,9 +58,7 @@ void rewrite_strings(OrderedJson& value, const Rewrite& rewrite) {
 }  // namespace
 
 SpecialGuard::SpecialGuard(const Tokenizer& tokenizer) {
-  for (TokenId id = 0; id < tokenizer.vocab_size(); ++id) {
-    if (!tokenizer.is_special(id)) continue;
-    const std::string content = tokenizer.token_content(id);
+  for (const std::string& content : tokenizer.special_contents()) {
     if (content.empty()) continue;
     const size_t solid = content.find_first_not_of(" \t\n\r");
     const std::string low = in_small_letters(content);

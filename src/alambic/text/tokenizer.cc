@@ -99,6 +99,14 @@ bool Tokenizer::is_special(TokenId id) const {
   return added != nullptr && added->token->special;
 }
 
+std::vector<std::string> Tokenizer::special_contents() const {
+  std::vector<std::string> contents;
+  for (const AddedToken& token : state_->added) {
+    if (token.special) contents.push_back(token.content);
+  }
+  return contents;
+}
+
 std::optional<TokenId> Tokenizer::role(const char* key,
                                        std::initializer_list<const char*> customary) const {
   if (const auto it = state_->roles.find(key); it != state_->roles.end()) {

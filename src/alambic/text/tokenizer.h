@@ -79,6 +79,8 @@ class Tokenizer {
   std::string token_content(TokenId id) const;
   std::optional<TokenId> find(std::string_view content) const;
   bool is_special(TokenId id) const;
+  // The contents of all special tokens, by id.
+  std::vector<std::string> special_contents() const;
 
   // The token in a role: named by the files, else recognised by a customary name.
   std::optional<TokenId> bos() const;
