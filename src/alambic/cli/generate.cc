@@ -14,6 +14,7 @@
 #include "alambic/cli/verb.h"
 #include "alambic/cli/watch.h"
 #include "alambic/data/readers.h"
+#include "alambic/decode/encoding.h"
 #include "alambic/decode/prompting.h"
 #include "alambic/eval/drafts.h"
 

@@ -12,6 +12,7 @@
 #include "alambic/base/progress.h"
 #include "alambic/base/shell.h"
 #include "alambic/base/thread_pool.h"
+#include "alambic/decode/encoding.h"
 #include "alambic/decode/replay.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/eval/baseline.h"
@@ -225,9 +226,10 @@ class Measurement {
     control_ = measure(models_.control, tokenizers_.student);
     for (const TaskResult* result : {&teacher_, &student_, &control_}) {
       if (result->unread.empty()) continue;
-      report_.notes.push_back(fmt::format("{} rows of the test set cannot be read and count as "
-                                          "wrong; the first: {}",
-                                          result->unread.size(), in_words(result->unread[0])));
+      report_.notes.push_back(
+          fmt::format("{} rows of the test set cannot be read and count as "
+                      "wrong; the first: {}",
+                      result->unread.size(), in_words(result->unread[0])));
     }
     report_.student = describe(models_.student, student_);
     report_.control = describe(models_.control, control_);
