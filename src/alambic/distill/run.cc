@@ -276,6 +276,8 @@ RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options
         timed("teacher", [&] { return make_teacher(recipe, data, tokenizers, options); });
   }
   ModelCard card = student_card(recipe, data, models.teacher);
+  // Ends that a teacher's files name are ids of its own tokens.
+  if (recipe.student.model.empty() && tokenizers.same) card.ends = models.teacher.card.ends;
   const bool bidirectional = is_bidirectional(recipe);
   if (bidirectional) prepare_form(recipe, card);
   TrainingSet taught;

@@ -203,9 +203,7 @@ ModelCard run_card(const Recipe& recipe, const RunData& data) {
   ModelCard card;
   card.prompt_template = recipe.data.prompt_template;
   use_recipe_chat_template(recipe, card);
-  const std::string& model =
-      recipe.student.model.empty() ? recipe.teacher.model : recipe.student.model;
-  if (!model.empty() && !recipe.has_endpoint()) card.ends = read_model_config(model).eos;
+  if (!recipe.student.model.empty()) card.ends = read_model_config(recipe.student.model).eos;
   card.task = recipe.task;
   if (recipe.task == "accuracy") {
     std::set<std::string> labels;

@@ -244,8 +244,7 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
   if (recipe.has_endpoint()) {
     EndpointTeacher endpoint(endpoint_options(recipe, kind), tokenizer, teacher.card);
     gather_signals(endpoint, requests, store);
-    return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens,
-                                 train);
+    return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, train);
   }
   LocalTeacherOptions ask;
   ask.kind = kind;
