@@ -95,7 +95,9 @@ CopyOrder gguf_order(const ExportArguments& o, const TypeBound& type) {
             const ModelConfig& config = open.model().config();
             write_gguf_vocabulary(
                 open.tokenizer,
-                {config.vocab_size, stop_tokens(open.tokenizer, config), exported_template(open)},
+                {config.vocab_size, stop_tokens(open.tokenizer, config), exported_template(open),
+                 open.card().chat_template.empty() ? open.tokenizer.tool_use_template()
+                                                   : open.card().tool_use_template},
                 path, metadata);
             save_gguf(*open.loaded.model, open.card(), type.type, std::move(metadata), path,
                       progress);

@@ -213,6 +213,8 @@ void write_gguf_vocabulary(const Tokenizer& tokenizer, const GgufVocabularyOptio
   metadata.put("tokenizer.ggml.add_eos_token", last.has_value());
   if (!options.chat_template.empty())
     metadata.put("tokenizer.chat_template", std::string_view(options.chat_template));
+  if (!options.tool_use_template.empty())
+    metadata.put("tokenizer.chat_template.tool_use", std::string_view(options.tool_use_template));
 }
 
 }  // namespace alambic

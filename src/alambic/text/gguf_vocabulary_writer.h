@@ -18,7 +18,8 @@ struct GgufVocabularyOptions {
   // Each ends a text, with the tokenizer's own eos. The keys can name three in all (eos, eot and
   // eom): more are kUnsupported.
   std::vector<TokenId> ends;
-  std::string chat_template;  // "": none
+  std::string chat_template;      // "": none
+  std::string tool_use_template;  // the one for conversations with tools; "": the same
 };
 
 // Byte-level BPE with a published way of cutting text, and BPE over "▁" with byte tokens. Of the
