@@ -34,8 +34,8 @@ std::vector<TokenId> PromptMaker::from_text(const std::string& text) const {
 }
 
 std::vector<TokenId> PromptMaker::from_prompt(const std::string& prompt) const {
-  if (card_.prompt_template == ModelCard{}.prompt_template) return from_text(prompt);
-  return guard_.encode(apply_template(card_, guard_.guard(prompt)), true);
+  const std::string& frame = encoder_.card().prompt_template;
+  return frame == ModelCard{}.prompt_template ? from_text(prompt) : encoder_.prompt(prompt);
 }
 
 size_t PromptMaker::prefix_tokens(const std::string& text) const {

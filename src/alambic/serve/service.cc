@@ -54,8 +54,9 @@ uint64_t fresh_seed() {
 std::shared_ptr<const TokenTrie> label_set(const Tokenizer& tokenizer, const ModelCard& card) {
   if (card.labels.empty()) return nullptr;
   std::vector<std::vector<TokenId>> members;
+  const Encoder encoder(tokenizer, card);
   for (const std::string& label : card.labels) {
-    members.push_back(tokenizer.encode(label, {.special_prefix = false, .parse_special = false}));
+    members.push_back(encoder.choice({.prompt = "?"}, label));
   }
   return std::make_shared<const TokenTrie>(std::move(members));
 }
