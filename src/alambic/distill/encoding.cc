@@ -1,6 +1,7 @@
 #include "alambic/distill/encoding.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <iterator>
 
@@ -8,6 +9,21 @@
 #include "alambic/base/progress.h"
 
 namespace alambic {
+
+namespace {
+
+// Once, however often the examples of a run are encoded.
+void say_unended(int64_t rows, size_t all) {
+  static std::atomic<bool> said = false;
+  if (rows == 0 || said.exchange(true)) return;
+  fmt::print(
+      stderr,
+      "[data] the chat template writes no token that ends generation behind the answers of {} "
+      "of {} rows: there the last answer alone is ended\n",
+      rows, all);
+}
+
+}  // namespace
 
 bool has_several_answers(const std::vector<bool>& learned) {
   const auto gap = std::find(learned.begin(), learned.end(), false);
@@ -69,16 +85,19 @@ std::vector<Example> one_for_each_text(const Tokenizer& tokenizer, const ModelCa
                                        std::vector<LeftOut>* left_out) {
   const Encoder encoder(tokenizer, card);
   std::vector<Example> all;
+  int64_t unended = 0;
   for (const Example& example : examples) {
     const EncodedExample encoded = encode_sequences(encoder, example, max_tokens);
     const size_t count = encoded.sequences.size();
     if (encoded.left_out && left_out != nullptr) left_out->push_back(*encoded.left_out);
+    if (!encoded.template_ends) ++unended;
     if (count < 2) {
       all.push_back(example);
       continue;
     }
     for (Example& part : one_for_each_answer(example)) all.push_back(std::move(part));
   }
+  say_unended(unended, examples.size());
   return all;
 }
 
@@ -94,13 +113,7 @@ std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCar
     if (encoded.left_out && left_out != nullptr) left_out->push_back(std::move(*encoded.left_out));
     if (!encoded.template_ends) ++unended;
   }
-  if (unended > 0) {
-    fmt::print(
-        stderr,
-        "[data] the chat template writes no token that ends generation behind the answers of "
-        "{} of {} rows: there the last answer alone is ended\n",
-        unended, examples.size());
-  }
+  say_unended(unended, examples.size());
   return all;
 }
 

@@ -47,7 +47,7 @@ bool has_several_answers(const std::vector<bool>& learned);
 bool pad_to_canvas(Sequence& s, int canvas, TokenId end);
 
 // The sequences of all examples that have some; `left_out` gets a line for each of the others, in
-// order. Says so on standard error where the card's chat template ends no answer.
+// order. Says once, on standard error, where the card's chat template ends no answer.
 std::vector<Sequence> encode_examples(const Tokenizer& tokenizer, const ModelCard& card,
                                       const std::vector<Example>& examples, int max_tokens,
                                       std::vector<LeftOut>* left_out = nullptr);
