@@ -180,6 +180,7 @@ EncodedText Encoder::encode_rendered(const RenderedConversation& rendered) const
 }
 
 std::vector<EncodedText> Encoder::encode(const Example& example) const {
+  if (card_.task == kPuzzleTask) require_puzzle(example.prompt);
   if (!card_.blank.empty()) return {encode_form(example)};
   if (!chat_) return {encode_plain(example)};
   std::vector<EncodedText> texts;
