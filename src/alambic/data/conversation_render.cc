@@ -13,16 +13,16 @@ namespace {
 
 using Spans = std::vector<std::pair<size_t, size_t>>;
 
-size_t shared_prefix(std::string_view a, std::string_view b) {
+size_t shared_length(std::string_view a, std::string_view b) {
   return static_cast<size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
                              a.begin());
 }
 
-bool blank(std::string_view text) {
+bool all_white(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
 }
 
-bool is_answer(const OrderedJson& turn) {
+bool is_assistant(const OrderedJson& turn) {
   const auto role = turn.is_object() ? turn.find("role") : turn.end();
   return turn.is_object() && role != turn.end() && *role == "assistant";
 }
@@ -36,7 +36,7 @@ class Renderer {
   }
 
   size_t turns() const { return messages_.size(); }
-  bool answers(size_t turn) const { return is_answer(messages_[turn]); }
+  bool answers(size_t turn) const { return is_assistant(messages_[turn]); }
 
   RenderedChat first(size_t count, bool prompt) {
     input_.messages = OrderedJson::array();
@@ -50,9 +50,9 @@ class Renderer {
   std::optional<std::pair<size_t, size_t>> span_of(size_t turn, const std::string& through,
                                                    const std::string& whole) {
     const std::string before = first(turn, true).text;
-    const size_t begin = shared_prefix(before, whole), end = shared_prefix(through, whole);
-    const bool grows = blank(std::string_view(before).substr(begin)) &&
-                       blank(std::string_view(through).substr(end)) && begin <= end;
+    const size_t begin = shared_length(before, whole), end = shared_length(through, whole);
+    const bool grows = all_white(std::string_view(before).substr(begin)) &&
+                       all_white(std::string_view(through).substr(end)) && begin <= end;
     if (!grows) return std::nullopt;
     return std::pair{begin, end};
   }

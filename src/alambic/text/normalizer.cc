@@ -101,7 +101,7 @@ void Normalizer::add(const Json& value, std::string_view where, const AddedToken
       steps_.push_back([map, kept](std::string_view text) {
         if (kept.empty()) return map->map_longest(text);
         std::string out;
-        kept.split(text, false, [&](std::string_view part, const AddedToken* piece) {
+        kept.split(text, false, {}, [&](std::string_view part, const AddedToken* piece) {
           out += piece != nullptr ? std::string(part) : map->map_longest(part);
         });
         return out;
