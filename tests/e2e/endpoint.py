@@ -48,7 +48,7 @@ class Endpoint(Dialogue):
             json.dumps({"prompt": p, "completion": f"{i} is on its way."}) + "\n" for i, p in enumerate(self.prompts)))
         with Server(self.model, "--name", "tiny") as server:
             for texts in ("teacher", "gold"):
-                shared = ["--data", data, "--texts", texts, "--kind", "topk", "--count", 4, "--max-tokens", 24]
+                shared = ["--data", data, "--texts", texts, "--kind", "topk", "--count", 4, "--max-tokens", 24, "--cut", "keep"]
                 exports = [self.path / f"{texts}-{name}.jsonl" for name in ("local", "endpoint")]
                 self.succeeds("teach", self.model, *shared, "--precision", "fp32", "--out", self.path / f"{texts}-l.sqlite",
                               "--export", exports[0])
@@ -79,7 +79,7 @@ class Endpoint(Dialogue):
         with Server(self.model, "--name", "tiny") as server:
             run = self.path / "by-endpoint"
             settings = [f"--set=teacher.endpoint={json.dumps(server.url)}", "--set=teacher.model=tiny", f"--set=teacher.tokenizer={json.dumps(str(self.model))}",
-                        "--set=signals.kind=topk", "--set=signals.count=5", "--set=signals.max_new_tokens=16"]
+                        "--set=signals.kind=topk", "--set=signals.count=5", "--set=signals.max_new_tokens=16", "--set=signals.cut=keep"]
             report = self.json_of("distill", self.recipe, *settings, "--run-dir", run, "--json")
             self.assertEqual(report["teacher"]["name"], "tiny")
             self.assertIsNotNone(report["teacher"]["score"])

@@ -100,8 +100,10 @@ void act(const CalibrateArguments& given, const Invocation&) {
   options.generate.max_tokens = o.max_tokens;
   options.generate.precision = precision;
   options.generate.block = open.card().block;
+  ModelCard asked = open.card();
+  use_chat_template("", o.model, asked);
   const QualityCurve curve =
-      measure_quality(task, open.model(), open.tokenizer, open.card(), examples, options);
+      measure_quality(task, open.model(), open.tokenizer, asked, examples, options);
   ModelCard card = open.card();
   card.dial = curve.dial;
   save_card(card, o.model);

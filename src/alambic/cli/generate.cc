@@ -16,6 +16,7 @@
 #include "alambic/data/readers.h"
 #include "alambic/decode/encoding.h"
 #include "alambic/decode/prompting.h"
+#include "alambic/distill/asking.h"
 #include "alambic/eval/drafts.h"
 
 namespace alambic {
@@ -68,9 +69,9 @@ void bind(CLI::App& verb, GenerateArguments& o) {
 
 struct Job {
   const OpenModel& open;
-  ModelCard card;
   DecodeMode mode;
   GenerateOptions options;
+  Encoder encoder;
 };
 
 OrderedJson to_json(const Job& job, const Example& example, const Generation& generation) {
@@ -88,8 +89,8 @@ OrderedJson to_json(const Job& job, const Example& example, const Generation& ge
 }
 
 Prompt prompt_of(const Job& job, const Example& example, size_t index) {
-  const Encoder encoder(job.open.tokenizer, job.card);
-  return {example.messages.is_null() ? encoder.prompt(example.prompt) : encoder.question(example),
+  const bool turns = example.messages.is_array() && !job.encoder.card().chat_template.empty();
+  return {turns ? encode_question(job.encoder, example) : job.encoder.prompt(example.prompt),
           index};
 }
 
@@ -174,14 +175,15 @@ void act(const GenerateArguments& given, const Invocation&) {
     }
     options.suffix = open.tokenizer.encode(o.suffix, {.special_prefix = false});
   }
-  Job job{open, open.card(), mode, options};
-  use_chat_template(o.chat_template, o.model, job.card);
+  ModelCard card = open.card();
+  use_chat_template(o.chat_template, o.model, card);
   if (o.raw) {
-    job.card.prompt_template = "{prompt}";
-    job.card.chat_template.clear();
-    job.card.blank.clear();
-    job.card.task.clear();
+    card.prompt_template = "{prompt}";
+    card.chat_template = card.tool_use_template = "";
+    card.blank.clear();
+    card.task.clear();
   }
+  Job job{open, mode, options, Encoder(open.tokenizer, card)};
   std::optional<TokenTrie> labels;
   if (!open.card().labels.empty() && !o.free && job.mode != DecodeMode::kDiffusion) {
     job.options.constraint = &labels.emplace(label_set(open));

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <optional>
 
 #include "alambic/base/file.h"
@@ -220,6 +221,17 @@ std::optional<Tokenizer> tokenizer_of(const std::string& model) {
   }
 }
 
+// Which chat template prompts go through.
+std::string asked_through(ModelCard card, const std::string& model) {
+  if (!card.chat_template.empty()) return "as it was trained";
+  try {
+    use_default_chat_template(model, card);
+  } catch (const Error& error) {
+    return fmt::format("its own, which cannot be read: {}", error.what());
+  }
+  return card.chat_template.empty() ? "none" : "its own";
+}
+
 OrderedJson inspect_model(const std::string& directory, const InspectArguments& o) {
   ModelCard card;
   const ModelConfig config = read_model_config(directory, &card);
@@ -266,6 +278,7 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
   result["card"] = {{"task", card.task},     {"prompt_template", card.prompt_template},
                     {"labels", card.labels}, {"block", card.block},
                     {"mask", config.mask},   {"provenance", card.provenance}};
+  result["card"]["chat_template"] = asked_through(card, directory);
   if (card.canvas > 0) result["card"]["canvas"] = card.canvas;
   if (!card.blank.empty()) result["card"]["blank"] = card.blank;
   OrderedJson modes = OrderedJson::array();
@@ -279,6 +292,15 @@ OrderedJson inspect_model(const std::string& directory, const InspectArguments& 
   return result;
 }
 
+// As an answer that is of no use, by its kind.
+OrderedJson unanswered_json(const SignalStore& store) {
+  std::map<std::string_view, int64_t> counts;
+  store.for_each_unanswered([&](const VainQuestion& one) { ++counts[answer_kind_name(one.kind)]; });
+  OrderedJson json = OrderedJson::object();
+  for (const auto& [kind, count] : counts) json[std::string(kind)] = count;
+  return json;
+}
+
 OrderedJson inspect_signals(const std::string& path, int rows) {
   const SignalStore store = SignalStore::open(path);
   const SignalHeader& header = store.header();
@@ -287,6 +309,8 @@ OrderedJson inspect_signals(const std::string& path, int rows) {
                         {"header", signal_header_to_json(header)},
                         {"rows", store.size()},
                         {"bytes_per_token", store.bytes_per_token()}};
+  if (const OrderedJson unanswered = unanswered_json(store); !unanswered.empty())
+    result["left_out"] = unanswered;
   if (const Spending spent = store.spent(); spent != Spending{}) {
     result["spent"] = {{"requests", spent.requests},
                        {"prompt_tokens", spent.prompt_tokens},

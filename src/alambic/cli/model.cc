@@ -53,13 +53,21 @@ Precision precision_from_name(const std::string& name, const std::string& direct
 
 void add_chat_template_option(CLI::App& verb, std::string& name) {
   verb.add_option("--chat-template", name,
-                  fmt::format("Format of conversations: model (its own), {}, or a file",
+                  fmt::format("Format of conversations: model (its own; the default), none, {}, or "
+                              "a file",
                               fmt::join(ChatTemplate::builtin_names(), ", ")))
       ->type_name("NAME");
 }
 
 void use_chat_template(const std::string& name, const std::string& model, ModelCard& card) {
-  if (name.empty()) return;
+  if (name.empty()) {
+    use_default_chat_template(model, card);
+    return;
+  }
+  if (name == "none") {
+    card.chat_template = card.tool_use_template = "";
+    return;
+  }
   if (name != "model") {
     const bool file = file_exists(name);
     const ChatTemplate chat =

@@ -40,7 +40,8 @@ inline constexpr const char* kPrecisionHelp =
 // --chat-template, for verbs that ask a model something.
 void add_chat_template_option(CLI::App& verb, std::string& name);
 // Lets the card's prompts go through the named template: the model's own ("model"), a built-in one
-// or that of a file; "" changes nothing. kInvalidArgument where there is none.
+// or that of a file; through none ("none"); "": as use_default_chat_template(). kInvalidArgument
+// where there is none of that name.
 void use_chat_template(const std::string& name, const std::string& model, ModelCard& card);
 
 // The card's labels as the closed set of answers.

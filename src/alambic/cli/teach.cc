@@ -17,6 +17,7 @@
 #include "alambic/cli/verb.h"
 #include "alambic/data/conversation.h"
 #include "alambic/data/data_report.h"
+#include "alambic/distill/asking.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/endpoint_teacher.h"
 #include "alambic/models/model_files.h"
@@ -37,7 +38,7 @@ struct TeachArguments {
   DataSource data;
   LocalTeacherOptions teacher;
   EndpointOptions endpoint;
-  std::string tokenizer, key_variable;
+  std::string tokenizer, key_variable, reasoning = "drop", cut = "drop", chat_template;
   int samples = 1;
   bool json = false;
 };
@@ -102,6 +103,13 @@ void bind(CLI::App& verb, TeachArguments& o) {
   verb.add_option("--max-tokens", o.teacher.max_new_tokens, "Longest text of the teacher")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
+  verb.add_option("--cut", o.cut, "Texts that run into --max-tokens or --max-length: drop or keep")
+      ->check(CLI::IsMember({"drop", "keep"}))
+      ->capture_default_str();
+  verb.add_option("--reasoning", o.reasoning, "<think> blocks in front of answers: drop or keep")
+      ->check(CLI::IsMember({"drop", "keep"}))
+      ->capture_default_str();
+  add_chat_template_option(verb, o.chat_template);
   verb.add_option("--max-length", o.teacher.max_tokens,
                   "Prompt and answer in tokens; longer ones are left out")
       ->check(CLI::Range(2, 1 << 24))
@@ -134,13 +142,17 @@ std::string teacher_id(const std::string& directory) {
 // What is stored must be about the data that is given now.
 void check_stored_rows(const SignalStore& store, std::span<const Example> examples,
                        const TeachArguments& o) {
-  store.for_each([&](const SignalRow& row) {
-    const auto index = static_cast<size_t>(row.example);
-    if (row.example >= 0 && index < examples.size() && examples[index].prompt == row.prompt) return;
+  const auto check = [&](int64_t example, const std::string& prompt) {
+    const auto index = static_cast<size_t>(example);
+    if (example >= 0 && index < examples.size() &&
+        (examples[index].prompt == prompt || prompt_to_ask(examples[index]) == prompt))
+      return;
     fail(ErrorCode::kInvalidArgument,
          "[{}] its row for example {} has another prompt than {}; want the data it was begun with",
-         o.out, row.example, o.data.path);
-  });
+         o.out, example, o.data.path);
+  };
+  store.for_each([&](const SignalRow& row) { check(row.example, row.prompt); });
+  store.for_each_unanswered([&](const VainQuestion& one) { check(one.example, one.prompt); });
 }
 
 // `left_out` gets the rows without anything to comment on.
@@ -178,6 +190,7 @@ int64_t answer_tokens(const SignalStore& store) {
 // The teacher and what its rows have in common.
 struct Source {
   std::optional<OpenModel> open;  // of a teacher on this machine
+  ModelCard card;                 // and how it is asked
   std::unique_ptr<Teacher> teacher;
   SignalHeader header;
 };
@@ -187,14 +200,17 @@ Source local_source(const TeachArguments& o, LocalTeacherOptions options) {
   options.precision = precision_from_name(o.precision, o.model);
   const OpenModel& open = source.open.emplace(open_model(o.model, options.precision));
   options.max_tokens = std::min(options.max_tokens, open.model().config().max_positions);
-  source.teacher = std::make_unique<LocalTeacher>(open.model(), open.tokenizer, open.card(),
+  ModelCard& card = source.card = open.card();
+  use_chat_template(o.chat_template, o.model, card);
+  source.teacher = std::make_unique<LocalTeacher>(open.model(), open.tokenizer, card,
                                                   teacher_id(o.model), options);
   const Json& provenance = open.card().provenance;
   if (provenance.contains("licence") && provenance.at("licence").is_string()) {
     source.header.licence = provenance.at("licence").get<std::string>();
   }
   source.header.tokenizer_hash = open.tokenizer.hash();
-  source.header.prompt_template = open.card().prompt_template;
+  source.header.prompt_template = card.prompt_template;
+  source.header.chat_template = card.chat_template;
   source.header.vocab_size = open.tokenizer.vocab_size();
   return source;
 }
@@ -213,6 +229,8 @@ Source endpoint_source(const TeachArguments& o, const LocalTeacherOptions& optio
   ask.text_temperature = options.text_temperature;
   ask.max_new_tokens = options.max_new_tokens;
   ask.max_tokens = options.max_tokens;
+  ask.keep_reasoning = options.keep_reasoning;
+  ask.keep_cut = options.keep_cut;
   ask.seed = options.seed;
   if (options.temperature != 1) {
     fail(ErrorCode::kInvalidArgument,
@@ -221,11 +239,15 @@ Source endpoint_source(const TeachArguments& o, const LocalTeacherOptions& optio
   }
   const Tokenizer tokenizer = Tokenizer::load(o.tokenizer);
   ModelCard card;
-  if (file_exists(o.tokenizer + "/config.json")) read_model_config(o.tokenizer, &card);
+  if (file_exists(o.tokenizer + "/config.json")) {
+    read_model_config(o.tokenizer, &card);
+    use_chat_template(o.chat_template, o.tokenizer, card);
+  }
   source.teacher = std::make_unique<EndpointTeacher>(ask, tokenizer, card);
   describe_endpoint(ask, source.header);
   source.header.tokenizer_hash = tokenizer.hash();
   source.header.prompt_template = card.prompt_template;
+  source.header.chat_template = card.chat_template;
   source.header.vocab_size = tokenizer.vocab_size();
   return source;
 }
@@ -239,11 +261,13 @@ void act(const TeachArguments& given, const Invocation&) {
   std::vector<Example> examples = read_examples(wanted, &not_asked);
   LocalTeacherOptions options = o.teacher;
   options.kind = signal_kind_from_name(o.kind, "--kind");
+  options.keep_reasoning = o.reasoning == "keep";
+  options.keep_cut = o.cut == "keep";
   Source source = o.endpoint.url.empty() ? local_source(o, options) : endpoint_source(o, options);
   std::vector<LeftOut> unusable;
   if (source.open && o.texts != "teacher") {
     examples = one_for_each_text(
-        source.open->tokenizer, source.open->card(), examples,
+        source.open->tokenizer, source.card, examples,
         std::min(options.max_tokens, source.open->model().config().max_positions), &unusable);
   }
   const auto unanswered = [](const LeftOut& row) {
@@ -274,28 +298,33 @@ void act(const TeachArguments& given, const Invocation&) {
   SignalStore store = SignalStore::create_or_resume(o.out, header);
   const int64_t rows_before = store.size();
   int64_t tokens_before = 0;
+  check_stored_rows(store, examples, o);
   if (rows_before > 0) {
-    check_stored_rows(store, examples, o);
     tokens_before = answer_tokens(store);
     print_remark(fmt::format("{} rows are already in {}; going on", rows_before, o.out));
   }
   const Stopwatch watch;
-  gather_signals(*source.teacher, requests, store);
+  const AnswerLimits limits{options.max_new_tokens, options.max_tokens, "--max-tokens",
+                            "--max-length"};
+  const Gathered gathered = gather_signals(*source.teacher, requests, store, limits);
+  gathered.require_rows(limits);
   const double seconds = watch.seconds();
   if (!o.jsonl.empty()) store.export_jsonl(o.jsonl);
+  for (const std::string& line : gathered.lines) print_remark(line);
   const int64_t tokens = answer_tokens(store);
   const double speed = static_cast<double>(tokens - tokens_before) / std::max(seconds, 1e-9);
-  const auto left_out = static_cast<int64_t>(requests.size()) - store.size();
-  if (store.size() == 0) {
-    fail(ErrorCode::kInvalidArgument,
-         "[{}] nothing was stored: {} texts were longer than {} tokens; want a larger --max-length",
-         o.data.path, left_out, options.max_tokens);
-  }
   if (o.json) {
+    OrderedJson reasons = OrderedJson::object();
+    for (size_t i = 1; i < kAnswerKinds; ++i) {
+      const auto kind = static_cast<AnswerKind>(i);
+      if (const int64_t count = gathered.tally.count(kind); count > 0)
+        reasons[answer_kind_name(kind)] = count;
+    }
     print_json(OrderedJson{{"out", o.out},
                            {"rows", store.size()},
                            {"new_rows", store.size() - rows_before},
-                           {"left_out", left_out},
+                           {"left_out", gathered.tally.left_out()},
+                           {"reasons", reasons},
                            {"rows_left_out", OrderedJson(counts.to_json())},
                            {"tokens", tokens},
                            {"bytes_per_token", store.bytes_per_token()},
@@ -303,13 +332,9 @@ void act(const TeachArguments& given, const Invocation&) {
                            {"seconds", seconds}});
     return;
   }
-  if (left_out > static_cast<int64_t>(unusable.size())) {
-    print_remark(fmt::format("{} texts were longer than {} tokens and are left out", left_out,
-                             options.max_tokens));
-  }
-  print_result(
-      fmt::format("{} rows, {} tokens, {:.1f} bytes per token, teacher at {:.0f} tokens/s: {}\n",
-                  store.size(), tokens, store.bytes_per_token(), speed, o.out));
+  print_result(fmt::format(
+      "{} {}, {} tokens, {:.1f} bytes per token, teacher at {:.0f} tokens/s: {}\n", store.size(),
+      store.size() == 1 ? "row" : "rows", tokens, store.bytes_per_token(), speed, o.out));
 }
 
 }  // namespace

@@ -12,6 +12,9 @@ namespace alambic {
 namespace {
 
 constexpr std::array<std::string_view, 3> kKindNames = {"text", "draws", "topk"};
+constexpr std::array<std::string_view, kAnswerKinds> kAnswerNames = {
+    "good",     "empty",   "cut",       "filtered",    "tool_calls", "reasoning",
+    "too_long", "refused", "not_valid", "no_template", "no_prompt"};
 constexpr int kMaxDraws = 1 << 16;
 constexpr int kMaxVocabulary = 1 << 28;
 
@@ -90,11 +93,14 @@ TokenSignal token_signal_from_json(const Json& value, const SignalHeader& header
 // Stores from before these were kept, and those of local teachers, have none of them.
 template <class Header>
 auto provenance_fields(Header& header) {
-  return std::array{
-      std::pair("endpoint", &header.endpoint),  std::pair("sampling", &header.sampling),
-      std::pair("revision", &header.revision),  std::pair("begun", &header.begun),
-      std::pair("weights", &header.weights),    std::pair("terms", &header.terms),
-      std::pair("tokenizer", &header.tokenizer)};
+  return std::array{std::pair("endpoint", &header.endpoint),
+                    std::pair("sampling", &header.sampling),
+                    std::pair("revision", &header.revision),
+                    std::pair("begun", &header.begun),
+                    std::pair("weights", &header.weights),
+                    std::pair("terms", &header.terms),
+                    std::pair("tokenizer", &header.tokenizer),
+                    std::pair("chat_template", &header.chat_template)};
 }
 
 }  // namespace
@@ -107,6 +113,17 @@ SignalKind signal_kind_from_name(std::string_view name, std::string_view where) 
   }
   fail(ErrorCode::kInvalidArgument, "[{}] signal kind \"{}\"; want text, draws or topk", where,
        name.substr(0, 40));
+}
+
+std::string_view answer_kind_name(AnswerKind kind) {
+  return kAnswerNames[static_cast<size_t>(kind)];
+}
+
+AnswerKind answer_kind_from_name(std::string_view name, std::string_view where) {
+  for (size_t i = 0; i < kAnswerNames.size(); ++i) {
+    if (kAnswerNames[i] == name) return static_cast<AnswerKind>(i);
+  }
+  fail(ErrorCode::kCorruptData, "[{}] an answer of kind \"{}\"", where, name.substr(0, 40));
 }
 
 void validate_signal_header(const SignalHeader& header, std::string_view where) {
@@ -133,6 +150,16 @@ std::string first_difference(const SignalHeader& stored, const SignalHeader& wan
   const auto differs = [](std::string_view field, const auto& a, const auto& b) {
     return a == b ? std::string() : fmt::format("{} is \"{}\", want \"{}\"", field, a, b);
   };
+  // Templates run over many lines.
+  const auto chat = [](const std::string& source) {
+    return source.empty() ? "none" : fmt::format("one of {} bytes", source.size());
+  };
+  const auto chat_differs = [&] {
+    if (stored.chat_template == wanted.chat_template) return std::string();
+    return fmt::format("chat_template is {}, want {}{}", chat(stored.chat_template),
+                       stored.chat_template.empty() || wanted.chat_template.empty() ? "" : "other ",
+                       chat(wanted.chat_template));
+  };
   for (const std::string& line :
        {differs("version", stored.version, wanted.version),
         differs("teacher_id", stored.teacher_id, wanted.teacher_id),
@@ -142,7 +169,7 @@ std::string first_difference(const SignalHeader& stored, const SignalHeader& wan
         differs("temperature", stored.temperature, wanted.temperature),
         differs("vocab_size", stored.vocab_size, wanted.vocab_size),
         differs("seed", stored.seed, wanted.seed),
-        differs("prompt_template", stored.prompt_template, wanted.prompt_template),
+        differs("prompt_template", stored.prompt_template, wanted.prompt_template), chat_differs(),
         differs("endpoint", stored.endpoint, wanted.endpoint),
         differs("sampling", stored.sampling, wanted.sampling),
         differs("weights", stored.weights, wanted.weights),

@@ -38,6 +38,7 @@ struct SignalHeader {
   // Where the vocabulary of the tokens lay when the store was begun, "" where nobody said; a hint
   // that tells no stores apart: tokenizer_hash decides.
   std::string tokenizer;
+  std::string chat_template;  // what prompts went through in the place of prompt_template; or ""
 
   bool operator==(const SignalHeader&) const = default;
 };
@@ -50,6 +51,34 @@ struct TokenSignal {
   float tail = 0;
 
   bool operator==(const TokenSignal&) const = default;
+};
+
+// What came of one question. Only what is kGood has a row.
+enum class AnswerKind {
+  kGood,
+  kEmpty,       // nothing, or white space
+  kCut,         // written up to the limit of new tokens
+  kFiltered,    // by a filter of the provider, or refused in a field of its own
+  kToolCalls,   // calls of tools in the place of an answer
+  kReasoning,   // thoughts without an answer behind them
+  kTooLong,     // with its prompt longer than a row may be
+  kRefused,     // the endpoint did not take the question
+  kNotValid,    // its template refuses it, or nothing in it is to be learned
+  kNoTemplate,  // not asked: several turns, and the model has no chat template
+  kNoPrompt,    // not asked: nothing to answer
+};
+inline constexpr size_t kAnswerKinds = 11;
+// "empty", "cut", "filtered", "tool_calls", "reasoning", "too_long" …; the reverse throws
+// kCorruptData, opening with `where`.
+std::string_view answer_kind_name(AnswerKind kind);
+AnswerKind answer_kind_from_name(std::string_view name, std::string_view where);
+
+// A question whose answer is of no use.
+struct VainQuestion {
+  int64_t example = 0;
+  int sample = 0;
+  std::string prompt;
+  AnswerKind kind = AnswerKind::kEmpty;
 };
 
 struct SignalRow {

@@ -26,6 +26,10 @@ constexpr const char* kRowsTable =
 constexpr const char* kSpentTable =
     "CREATE TABLE spent(requests INTEGER NOT NULL, prompt_tokens INTEGER NOT NULL, "
     "completion_tokens INTEGER NOT NULL, money REAL NOT NULL)";
+// Questions whose answers are of no use, in stores that have some.
+constexpr const char* kUnansweredTable =
+    "CREATE TABLE unanswered(example INTEGER NOT NULL, sample INTEGER NOT NULL, "
+    "prompt TEXT NOT NULL, kind TEXT NOT NULL, PRIMARY KEY(example, sample)) WITHOUT ROWID";
 constexpr const char* kColumns =
     "example, sample, prompt, text, tokens, prompt_tokens, signals, scored, time, crc";
 
@@ -60,12 +64,16 @@ void check_schema(const Database& database) {
       "SELECT COUNT(*), TOTAL(type = 'table' AND name = 'header' AND sql = ?1), "
       "TOTAL(type = 'table' AND name = 'rows' AND sql = ?2), "
       "TOTAL(type = 'index' AND name = 'sqlite_autoindex_rows_1'), "
-      "TOTAL(type = 'table' AND name = 'spent' AND sql = ?3) FROM sqlite_schema");
+      "TOTAL(type = 'table' AND name = 'spent' AND sql = ?3), "
+      "TOTAL(type = 'table' AND name = 'unanswered' AND sql = ?4), "
+      "TOTAL(type = 'index' AND name = 'sqlite_autoindex_unanswered_1') FROM sqlite_schema");
   statement.bind_text(1, kHeaderTable).bind_text(2, kRowsTable).bind_text(3, kSpentTable);
+  statement.bind_text(4, kUnansweredTable);
   const bool ours = database.query_integer("PRAGMA application_id") == kApplicationId &&
                     statement.step() && statement.real(1) == 1 && statement.real(2) == 1 &&
                     statement.real(3) == 1 &&
-                    static_cast<double>(statement.integer(0)) == 3 + statement.real(4);
+                    static_cast<double>(statement.integer(0)) ==
+                        3 + statement.real(4) + statement.real(5) + statement.real(6);
   if (!ours) {
     fail(ErrorCode::kCorruptData, "[{}] is a SQLite file, but no signal store of alambic",
          database.path());
@@ -165,18 +173,40 @@ class SignalStore::Impl {
     return found;
   }
 
-  void append(std::span<const SignalRow> rows, const Spending* spent) {
+  std::optional<AnswerKind> outcome(int64_t example, int sample) {
+    if (contains(example, sample)) return AnswerKind::kGood;
+    if (!has_table("unanswered")) return std::nullopt;
+    Statement statement =
+        database_.prepare("SELECT kind FROM unanswered WHERE example = ?1 AND sample = ?2");
+    statement.bind(1, example).bind(2, sample);
+    if (!statement.step()) return std::nullopt;
+    return answer_kind_from_name(statement.text(0), path());
+  }
+
+  void for_each_unanswered(const std::function<void(const VainQuestion&)>& visit) const {
+    if (!has_table("unanswered")) return;
+    Statement statement = database_.prepare(
+        "SELECT example, sample, prompt, kind FROM unanswered ORDER BY example, sample");
+    while (statement.step()) {
+      visit({statement.integer(0), static_cast<int>(statement.integer(1)),
+             std::string(statement.text(2)), answer_kind_from_name(statement.text(3), path())});
+    }
+  }
+
+  void append(std::span<const SignalRow> rows, std::span<const VainQuestion> unanswered,
+              const Spending* spent) {
     require_writable();
-    if (rows.empty() && spent == nullptr) return;
+    if (rows.empty() && unanswered.empty() && spent == nullptr) return;
     transaction(database_, [&] {
       for (const SignalRow& row : rows) insert(row);
+      if (!unanswered.empty()) put_unanswered(unanswered);
       if (spent != nullptr) put_spent(*spent);
     });
     size_ += static_cast<int64_t>(rows.size());
   }
 
   Spending spent() const {
-    if (!has_spent()) return {};
+    if (!has_table("spent")) return {};
     Statement statement = database_.prepare(
         "SELECT requests, prompt_tokens, completion_tokens, money FROM spent LIMIT 1");
     if (!statement.step()) return {};
@@ -231,12 +261,25 @@ class SignalStore::Impl {
     if (!writable_) fail(ErrorCode::kInvalidArgument, "[{}] is open for reading only", path());
   }
 
-  bool has_spent() const {
-    return database_.query_integer("SELECT COUNT(*) FROM sqlite_schema WHERE name = 'spent'") == 1;
+  bool has_table(std::string_view table) const {
+    Statement statement = database_.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1");
+    statement.bind_text(1, table);
+    return statement.step();
+  }
+
+  void put_unanswered(std::span<const VainQuestion> unanswered) {
+    if (!has_table("unanswered")) database_.execute(kUnansweredTable);
+    Statement statement =
+        database_.prepare("INSERT OR REPLACE INTO unanswered VALUES(?1,?2,?3,?4)");
+    for (const VainQuestion& one : unanswered) {
+      statement.reset();
+      statement.bind(1, one.example).bind(2, one.sample).bind_text(3, one.prompt);
+      statement.bind_text(4, answer_kind_name(one.kind)).step();
+    }
   }
 
   void put_spent(const Spending& spent) {
-    if (!has_spent()) database_.execute(kSpentTable);
+    if (!has_table("spent")) database_.execute(kSpentTable);
     database_.execute("DELETE FROM spent");
     Statement statement = database_.prepare("INSERT INTO spent VALUES(?1,?2,?3,?4)");
     statement.bind(1, spent.requests).bind(2, spent.prompt_tokens).bind(3, spent.completion_tokens);
@@ -330,9 +373,19 @@ int64_t SignalStore::size() const { return impl_->size(); }
 bool SignalStore::contains(int64_t example, int sample) const {
   return impl_->contains(example, sample);
 }
-void SignalStore::append(std::span<const SignalRow> rows) { impl_->append(rows, nullptr); }
+void SignalStore::append(std::span<const SignalRow> rows) { impl_->append(rows, {}, nullptr); }
 void SignalStore::append(std::span<const SignalRow> rows, const Spending& spent) {
-  impl_->append(rows, &spent);
+  impl_->append(rows, {}, &spent);
+}
+void SignalStore::append(std::span<const SignalRow> rows, std::span<const VainQuestion> unanswered,
+                         const Spending& spent) {
+  impl_->append(rows, unanswered, &spent);
+}
+std::optional<AnswerKind> SignalStore::outcome(int64_t example, int sample) const {
+  return impl_->outcome(example, sample);
+}
+void SignalStore::for_each_unanswered(const std::function<void(const VainQuestion&)>& visit) const {
+  impl_->for_each_unanswered(visit);
 }
 Spending SignalStore::spent() const { return impl_->spent(); }
 void SignalStore::set_revision(const std::string& revision) { impl_->set_revision(revision); }

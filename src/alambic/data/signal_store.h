@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -42,6 +43,14 @@ class SignalStore {
   void append(std::span<const SignalRow> rows);
   // The same, and in the same transaction what asking has cost in all.
   void append(std::span<const SignalRow> rows, const Spending& spent);
+  // The same, with questions whose answers are of no use: what was asked and paid for is not asked
+  // again. They are no rows.
+  void append(std::span<const SignalRow> rows, std::span<const VainQuestion> unanswered,
+              const Spending& spent);
+  // What came of a question: kGood where there is a row; nothing where it is not stored.
+  std::optional<AnswerKind> outcome(int64_t example, int sample) const;
+  // In (example, sample) order.
+  void for_each_unanswered(const std::function<void(const VainQuestion&)>& visit) const;
   // As last stored; nothing for a teacher that costs nothing.
   Spending spent() const;
   // What the teacher called itself when it was first asked; see SignalHeader. Stored once.
@@ -54,7 +63,7 @@ class SignalStore {
   // Mean bytes of stored signal per scored token; 0 if there are none.
   double bytes_per_token() const;
 
-  // JSON lines: the header on the first, then one row a line.
+  // JSON lines: the header on the first, then one row a line. What is left out is not in it.
   void export_jsonl(const std::string& path) const;
   // Adds the rows of an exported file to the store at `store_path`, skipping those that it has (so
   // that an import that was cut off can be run again). Returns the store.

@@ -476,6 +476,32 @@ TEST(SignalStore, WhatAskingCostIsStoredWithTheRows) {
   EXPECT_EQ(SignalStore::open(scratch.path()).size(), 1);
 }
 
+TEST(SignalStore, WhatWasAskedInVainIsRememberedAndIsNoRow) {
+  const ScratchStore scratch;
+  const SignalHeader header = draws_header();
+  {
+    SignalStore store = SignalStore::create_or_resume(scratch.path(), header);
+    const std::vector<SignalRow> rows = {row_of(header, 0, 0)};
+    const std::vector<VainQuestion> vain = {{1, 0, "p", AnswerKind::kCut},
+                                          {2, 3, "q", AnswerKind::kFiltered}};
+    store.append(rows, vain, {.requests = 3});
+  }
+  const SignalStore store = SignalStore::open(scratch.path());
+  EXPECT_EQ(store.size(), 1);
+  EXPECT_EQ(store.outcome(0, 0), AnswerKind::kGood);
+  EXPECT_EQ(store.outcome(1, 0), AnswerKind::kCut);
+  EXPECT_EQ(store.outcome(2, 3), AnswerKind::kFiltered);
+  EXPECT_EQ(store.outcome(2, 0), std::nullopt);
+  std::string seen;
+  store.for_each_unanswered([&](const VainQuestion& one) {
+    seen += fmt::format("{} {} {};", one.example, one.sample, one.prompt);
+  });
+  EXPECT_EQ(seen, "1 0 p;2 3 q;");
+  EXPECT_EQ(store.spent().requests, 3);
+  run_sql(scratch.path(), "UPDATE unanswered SET kind = 'fine' WHERE example = 1");
+  EXPECT_THROW(SignalStore::open(scratch.path()).outcome(1, 0), Error);
+}
+
 TEST(SignalStore, AnotherEndpointIsAnotherRunAndAnotherRevisionIsNot) {
   const ScratchStore scratch;
   SignalHeader header = draws_header();

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::string_view kSlot = "{prompt}";
 constexpr std::string_view kSpaces = " \t";
+const std::string kBare(kSlot);
 
 // How much of `text` is left without the spaces at its end.
 size_t without_spaces(std::string_view text) {
@@ -36,7 +37,8 @@ void Encoder::add_data(Text& text, std::string_view data) const {
 
 // Prompt in the card's template, with MASK where a form's blanks stand.
 Encoder::Text Encoder::asked(std::string_view prompt) const {
-  const std::string& frame = card_.prompt_template;
+  // A chat template frames what is asked in it; a text that nobody asks for has no frame then.
+  const std::string& frame = chat_ && card_.blank.empty() ? kBare : card_.prompt_template;
   const size_t slot = frame.find(kSlot);
   Text text{frame.substr(0, slot), {}};
   bool form = false;
@@ -182,7 +184,9 @@ EncodedText Encoder::encode_rendered(const RenderedConversation& rendered) const
 std::vector<EncodedText> Encoder::encode(const Example& example) const {
   if (card_.task == kPuzzleTask) require_puzzle(example.prompt);
   if (!card_.blank.empty()) return {encode_form(example)};
-  if (!chat_) return {encode_plain(example)};
+  // A text that nobody asks for is read as it stands.
+  const bool text = example.messages.is_null() && example.prompt.empty();
+  if (!chat_ || text) return {encode_plain(example)};
   std::vector<EncodedText> texts;
   if (example.last_only) {
     texts.push_back(encode_rendered(render_last_answer(*chat_, guard_, chat_input(example))));

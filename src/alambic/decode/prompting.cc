@@ -34,6 +34,22 @@ void use_own_chat_template(const std::string& model, ModelCard& card) {
   card.tool_use_template = std::move(texts.tool_use);
 }
 
+void use_default_chat_template(const std::string& model, ModelCard& card) {
+  // A card with a task is of a student, which is asked as it was trained.
+  if (!card.chat_template.empty() || !card.task.empty()) return;
+  try {
+    use_own_chat_template(model, card);
+    for (const std::string& text : {card.chat_template, card.tool_use_template}) {
+      if (!text.empty()) static_cast<void>(ChatTemplate::parse(text, model));
+    }
+  } catch (const Error& error) {
+    fail(error.code(),
+         "{}; to ask without its chat template: --chat-template none, or data.chat_template = "
+         "\"none\" in a recipe",
+         error.what());
+  }
+}
+
 ChatTemplate chat_template_of(const ModelCard& card, const Tokenizer& tokenizer) {
   ChatTemplate chat = ChatTemplate::parse(card.chat_template, "chat template")
                           .with_tool_use(card.tool_use_template);

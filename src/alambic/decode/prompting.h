@@ -24,6 +24,10 @@ std::vector<TokenId> encode_prompt(const Tokenizer& tokenizer, const ModelCard& 
 // Gives the card the chat templates that come with a model's files, a directory or GGUF; empty ones
 // where there are none.
 void use_own_chat_template(const std::string& model, ModelCard& card);
+// What a model is asked through where nobody says otherwise: the card's template, else, of a model
+// that alambic did not train, the one among its files; "" where there is none. Throws what
+// ChatTemplate::parse() does for one that cannot be read, saying how to do without it.
+void use_default_chat_template(const std::string& model, ModelCard& card);
 // A card's chat template, with the tokenizer's special tokens as its variables.
 ChatTemplate chat_template_of(const ModelCard& card, const Tokenizer& tokenizer);
 

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "alambic/base/interrupt.h"
+#include "alambic/distill/asking.h"
 
 namespace alambic {
 namespace {
@@ -79,7 +80,13 @@ class Probe {
     return names.front();
   }
 
-  EndpointQuestion hello(int top) const { return {kHello, 1, kProbeTokens, top}; }
+  static EndpointQuestion hello(int top) {
+    return {.messages = one_message(kHello),
+            .prompt = kHello,
+            .seed = 1,
+            .max_tokens = kProbeTokens,
+            .top = top};
+  }
 
   // True where the refusal names a field that can be said otherwise, and now will be.
   bool adapt(const EndpointFault& fault) {

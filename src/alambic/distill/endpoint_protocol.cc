@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "alambic/distill/asking.h"
 #include "alambic/models/hf_directory.h"
 
 namespace alambic {
@@ -37,6 +38,12 @@ Outcome outcome_of(int status, const EndpointFault& fault) {
     default:
       return status >= 500 ? Outcome::kRetry : Outcome::kHopeless;
   }
+}
+
+// What servers send that know no other way.
+bool is_event_stream(std::string_view body) {
+  body.remove_prefix(std::min(body.find_first_not_of(" \t\r\n"), body.size()));
+  return body.starts_with("data:") || body.starts_with("event:") || body.starts_with(": ");
 }
 
 }  // namespace
@@ -82,13 +89,10 @@ std::string EndpointProfile::summary() const {
 HttpCall text_call(const EndpointOptions& options, const EndpointProfile& profile,
                    const EndpointQuestion& question) {
   const bool chat = profile.api == EndpointApi::kChat;
-  Json body = {{"model", profile.model}, {"stream", false}};
+  OrderedJson body = {{"model", profile.model}, {"stream", false}};
   if (chat) {
-    body["messages"] = Json::array();
-    if (!options.system.empty()) {
-      body["messages"].push_back({{"role", "system"}, {"content", options.system}});
-    }
-    body["messages"].push_back({{"role", "user"}, {"content", question.prompt}});
+    body["messages"] = api_messages(question.messages, options.system);
+    if (!question.tools.is_null()) body["tools"] = question.tools;
   } else {
     ModelCard card;
     card.prompt_template = options.prompt_template;
@@ -120,7 +124,7 @@ HttpCall score_call(const EndpointOptions& options, const EndpointProfile& profi
 
 HttpCall models_call(const EndpointOptions& options) { return {url_of(options, "/models"), ""}; }
 
-Verdict judge(EndpointApi api, const HttpAnswer& answer, std::string_view where) {
+Verdict judge(EndpointApi api, const HttpAnswer& answer, std::string_view where, int max_tokens) {
   Verdict verdict;
   verdict.status = answer.status;
   const auto decide = [&](Outcome outcome, const std::string& what) {
@@ -138,8 +142,22 @@ Verdict judge(EndpointApi api, const HttpAnswer& answer, std::string_view where)
            fmt::format("HTTP status {}: {}", answer.status, verdict.fault.message));
     return verdict;
   }
+  if (is_event_stream(answer.body)) {
+    decide(Outcome::kHopeless,
+           "answered a stream of events where \"stream\": false was asked for; want a server that "
+           "answers whole");
+    return verdict;
+  }
+  if (auto fault = fault_within(answer.body)) {
+    verdict.fault = std::move(*fault);
+    const int status = verdict.fault.status;
+    decide(status == 0 && !is_exhausted(verdict.fault) ? Outcome::kRetry
+                                                       : outcome_of(status, verdict.fault),
+           fmt::format("HTTP status 200 with an error: {}", verdict.fault.message));
+    return verdict;
+  }
   try {
-    verdict.reply = parse_endpoint_reply(api, answer.body, where);
+    verdict.reply = parse_endpoint_reply(api, answer.body, where, max_tokens);
   } catch (const Error& error) {
     verdict.outcome = Outcome::kRetry;
     verdict.reason = error.what();

@@ -23,6 +23,7 @@ struct EndpointOptions {
   std::string system;                        // message in front of every chat; empty: none
   std::string prompt_template = "{prompt}";  // around prompts, for completions
   bool keep_reasoning = false;               // <think>…</think> in front of the stored text
+  bool keep_cut = false;  // answers that ran into a limit are rows like the others
 
   int concurrency = 8;             // calls at once
   double requests_per_minute = 0;  // 0: no limit of ours
@@ -60,7 +61,9 @@ struct EndpointProfile {
 };
 
 struct EndpointQuestion {
-  std::string prompt;
+  OrderedJson messages;  // of a chat: messages_to_ask(); a text is one user's message
+  std::string prompt;    // of a completion
+  OrderedJson tools;     // null for none
   uint64_t seed = 0;
   int max_tokens = 1;
   int top = 0;  // alternatives wanted; 0: no log-probabilities
@@ -83,7 +86,9 @@ struct Verdict {
   EndpointFault fault;  // of kRefused
 };
 
-Verdict judge(EndpointApi api, const HttpAnswer& answer, std::string_view where);
+// `max_tokens` as in parse_endpoint_reply().
+Verdict judge(EndpointApi api, const HttpAnswer& answer, std::string_view where,
+              int max_tokens = 0);
 
 // Seconds to wait before attempt number `attempt` (1: the first retry): exponential with jitter,
 // and never less than what the server asked for, within reason.

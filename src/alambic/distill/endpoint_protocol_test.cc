@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "alambic/distill/asking.h"
+
 namespace alambic {
 namespace {
 
@@ -9,6 +11,11 @@ EndpointOptions usable() {
   EndpointOptions options;
   options.url = "http://localhost/v1/";
   return options;
+}
+
+EndpointQuestion question(const char* prompt, int top) {
+  return {
+      .messages = one_message(prompt), .prompt = prompt, .seed = 7, .max_tokens = 20, .top = top};
 }
 
 HttpAnswer answer(int status, std::string body) {
@@ -26,7 +33,7 @@ TEST(EndpointProtocol, AChatIsAskedInTheWordsOfTheApi) {
   options.text_temperature = 0.5;
   EndpointProfile profile;
   profile.model = "m";
-  const HttpCall call = text_call(options, profile, {"Hi", 7, 20, 5});
+  const HttpCall call = text_call(options, profile, question("Hi", 5));
   EXPECT_EQ(call.url, "http://localhost/v1/chat/completions");
   const Json body = Json::parse(call.body);
   EXPECT_EQ(body["messages"].size(), 2U);
@@ -41,7 +48,7 @@ TEST(EndpointProtocol, WhatAnEndpointDoesNotTakeIsLeftOut) {
   EndpointProfile profile;
   profile.newer_limit = true;
   profile.takes_seed = profile.takes_temperature = false;
-  const Json body = Json::parse(text_call(usable(), profile, {"Hi", 7, 20, 0}).body);
+  const Json body = Json::parse(text_call(usable(), profile, question("Hi", 0)).body);
   EXPECT_EQ(body["max_completion_tokens"], 20);
   for (const char* key : {"max_tokens", "seed", "temperature", "logprobs", "top_logprobs"}) {
     EXPECT_FALSE(body.contains(key)) << key;
@@ -69,6 +76,23 @@ TEST(EndpointProtocol, StatusesMeanWhatOneCanDoAboutThem) {
   EXPECT_EQ(outcome(cut), Outcome::kRetry);
   cut.hopeless = true;
   EXPECT_EQ(outcome(cut), Outcome::kHopeless);
+}
+
+TEST(EndpointProtocol, AnErrorWithinAGoodStatusIsAnError) {
+  const auto said = [](const char* body) { return outcome(answer(200, body)); };
+  EXPECT_EQ(said(R"({"error":{"message":"slow down","code":429}})"), Outcome::kRetry);
+  EXPECT_EQ(said(R"({"error":{"message":"no such model","code":404}})"), Outcome::kHopeless);
+  EXPECT_EQ(said(R"({"error":{"message":"too long","code":400}})"), Outcome::kRefused);
+  EXPECT_EQ(said(R"({"error":"busy"})"), Outcome::kRetry);
+  EXPECT_EQ(said(R"({"choices":[{"error":{"message":"down","code":502}}]})"), Outcome::kRetry);
+  EXPECT_EQ(said(R"({"choices":[{"message":{"content":"x"}}],"error":null})"), Outcome::kGood);
+}
+
+TEST(EndpointProtocol, AServerThatOnlyStreamsIsNamed) {
+  const Verdict verdict =
+      judge(EndpointApi::kChat, answer(200, "data: {\"choices\":[]}\n\ndata: [DONE]\n"), "host");
+  EXPECT_EQ(verdict.outcome, Outcome::kHopeless);
+  EXPECT_NE(verdict.reason.find("stream of events"), std::string::npos);
 }
 
 TEST(EndpointProtocol, PausesGrowAndRespectTheServer) {

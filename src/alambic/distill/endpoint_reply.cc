@@ -1,8 +1,12 @@
 #include "alambic/distill/endpoint_reply.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
+
+#include "alambic/distill/answers.h"
 
 namespace alambic {
 namespace {
@@ -19,13 +23,6 @@ std::string shown(std::string_view text) {
     line += byte < 0x20 || byte == 0x7F ? ' ' : c;
   }
   return text.size() > kShown ? line + "…" : line;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const auto space = [](char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; };
-  while (!text.empty() && space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && space(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 Json parse_object(std::string_view body, std::string_view where) {
@@ -160,18 +157,95 @@ std::vector<EndpointToken> completion_tokens(const Json& lists, std::string_view
   return tokens;
 }
 
-// "<think>…</think> answer": some servers leave the reasoning in the text.
-void split_reasoning(EndpointReply& reply) {
-  constexpr std::string_view kOpen = "<think>", kClose = "</think>";
-  const std::string_view text = reply.text;
-  const size_t close = text.find(kClose);
-  if (!reply.reasoning.empty() || close == std::string_view::npos) return;
-  std::string_view reasoning = trimmed(text.substr(0, close));
-  // A template may have written the opening mark itself.
-  if (reasoning.starts_with(kOpen)) reasoning = trimmed(reasoning.substr(kOpen.size()));
-  const std::string_view answer = trimmed(text.substr(close + kClose.size()));
-  reply.reasoning = reasoning;
-  reply.text = std::string(answer);
+// What a message holds, in either form of its content.
+struct Content {
+  std::string text, reasoning, refusal;
+};
+
+void add_parts(const Json& parts, std::string_view where, Content& content);
+
+// A part of a list: a text, or {"type": "text", "text": …}; "thinking" and "refusal" likewise.
+void add_part(const Json& part, std::string_view where, Content& content) {
+  if (part.is_string()) {
+    content.text += part.get<std::string>();
+    return;
+  }
+  if (!part.is_object()) {
+    fail(ErrorCode::kCorruptData, "[{}] a part of the message is a {}; want text", where,
+         part.type_name());
+  }
+  content.refusal += text_or_empty(part, "refusal");
+  for (const char* key : {"thinking", "reasoning"}) {
+    const Json* thoughts = member(part, key);
+    if (thoughts == nullptr) continue;
+    Content inner;
+    if (thoughts->is_string()) inner.text = thoughts->get<std::string>();
+    if (thoughts->is_array()) add_parts(*thoughts, where, inner);
+    content.reasoning += inner.text;
+    return;
+  }
+  const std::string type = text_or_empty(part, "type");
+  const bool thinks = type == "reasoning" || type == "thinking";
+  (thinks ? content.reasoning : content.text) += text_or_empty(part, "text");
+}
+
+void add_parts(const Json& parts, std::string_view where, Content& content) {
+  constexpr size_t kMaxParts = 4096;
+  if (parts.size() > kMaxParts) {
+    fail(ErrorCode::kCorruptData, "[{}] the message has {} parts", where, parts.size());
+  }
+  for (const Json& part : parts) {
+    // One level is what the API has; deeper lists are no text.
+    if (part.is_array()) fail(ErrorCode::kCorruptData, "[{}] a part is a list", where);
+    add_part(part, where, content);
+  }
+}
+
+Content content_of(const Json& message, std::string_view where) {
+  Content content;
+  for (const char* key : {"reasoning_content", "reasoning"}) {
+    if (content.reasoning.empty()) content.reasoning = text_or_empty(message, key);
+  }
+  content.refusal = text_or_empty(message, "refusal");
+  const Json* field = member(message, "content");
+  if (field == nullptr) return content;
+  if (field->is_array()) {
+    add_parts(*field, where, content);
+  } else if (field->is_string()) {
+    content.text = field->get<std::string>();
+  } else {
+    fail(ErrorCode::kCorruptData, "[{}] the message is a {}; want text", where, field->type_name());
+  }
+  return content;
+}
+
+bool calls_tools(const Json& message) {
+  const Json* calls = member(message, "tool_calls");
+  return (calls != nullptr && !calls->empty()) || member(message, "function_call") != nullptr;
+}
+
+enum class Ending { kUnknown, kStopped, kLength, kFilter, kTools, kFailed };
+
+// Servers have many words for why an answer ended.
+Ending ending_of(std::string finish) {
+  std::transform(finish.begin(), finish.end(), finish.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto one_of = [&](std::initializer_list<std::string_view> names) {
+    return std::find(names.begin(), names.end(), finish) != names.end();
+  };
+  if (finish.empty()) return Ending::kUnknown;
+  if (one_of({"length", "max_tokens", "max_length", "model_length", "max_output_tokens"}))
+    return Ending::kLength;
+  if (finish.starts_with("content_filter") ||
+      one_of({"safety", "recitation", "refusal", "blocklist", "prohibited_content", "guardrail",
+              "sensitive", "spii"}))
+    return Ending::kFilter;
+  if (one_of({"tool_calls", "tool_use", "tool_call", "function_call"})) return Ending::kTools;
+  if (one_of({"error", "abort", "aborted", "cancelled", "canceled", "insufficient_system_resource",
+              "network_error"}))
+    return Ending::kFailed;
+  if (one_of({"stop", "eos", "eos_token", "stop_sequence", "end_turn"})) return Ending::kStopped;
+  return Ending::kUnknown;
 }
 
 int64_t count_or_zero(const Json* usage, const char* key) {
@@ -183,47 +257,100 @@ int64_t count_or_zero(const Json* usage, const char* key) {
 
 }  // namespace
 
-EndpointReply parse_endpoint_reply(EndpointApi api, std::string_view body, std::string_view where) {
+EndpointReply parse_endpoint_reply(EndpointApi api, std::string_view body, std::string_view where,
+                                   int max_tokens) {
   const Json object = parse_object(body, where);
-  const Json& choices = list_at(object, "choices", where);
-  if (choices.empty() || !choices.front().is_object()) {
-    fail(ErrorCode::kCorruptData, "[{}] \"choices\" is empty", where);
-  }
-  const Json& choice = choices.front();
   EndpointReply reply;
   reply.model = text_or_empty(object, "model");
   reply.fingerprint = text_or_empty(object, "system_fingerprint");
-  reply.finish = text_or_empty(choice, "finish_reason");
   const Json* usage = member(object, "usage");
   reply.prompt_tokens = count_or_zero(usage, "prompt_tokens");
   reply.completion_tokens = count_or_zero(usage, "completion_tokens");
-  const Json* logprobs = member(choice, "logprobs");
-  if (api == EndpointApi::kCompletions) {
-    const Json* text = member(choice, "text");
-    if (text == nullptr || !text->is_string()) {
-      fail(ErrorCode::kCorruptData, "[{}] the answer has no text", where);
-    }
-    reply.text = text->get<std::string>();
-    if (logprobs != nullptr) reply.tokens = completion_tokens(*logprobs, where);
+  const Json& choices = list_at(object, "choices", where);
+  if (choices.empty()) {
+    reply.kind = AnswerKind::kEmpty;
     return reply;
   }
-  const Json* message = member(choice, "message");
-  if (message == nullptr || !message->is_object()) {
-    fail(ErrorCode::kCorruptData, "[{}] the answer has no message", where);
+  if (!choices.front().is_object()) {
+    fail(ErrorCode::kCorruptData, "[{}] \"choices\" holds a {}", where,
+         choices.front().type_name());
   }
-  for (const char* key : {"reasoning_content", "reasoning"}) {
-    if (reply.reasoning.empty()) reply.reasoning = text_or_empty(*message, key);
+  const Json& choice = choices.front();
+  reply.finish = text_or_empty(choice, "finish_reason");
+  const Ending ending = ending_of(reply.finish);
+  if (ending == Ending::kFailed) {
+    fail(ErrorCode::kCorruptData, "[{}] the answer ended with \"{}\"", where, shown(reply.finish));
   }
-  const Json* content = member(*message, "content");
-  if (content != nullptr && !content->is_string()) {
-    fail(ErrorCode::kCorruptData, "[{}] the message is a {}; want text", where,
-         content->type_name());
+  const Json* logprobs = member(choice, "logprobs");
+  Content content;
+  bool calls = ending == Ending::kTools;
+  if (api == EndpointApi::kCompletions) {
+    const Json* text = member(choice, "text");
+    if (!choice.contains("text") || (text != nullptr && !text->is_string())) {
+      fail(ErrorCode::kCorruptData, "[{}] the answer has no text", where);
+    }
+    if (text != nullptr) content.text = text->get<std::string>();
+    if (logprobs != nullptr) reply.tokens = completion_tokens(*logprobs, where);
+  } else {
+    const Json* message = member(choice, "message");
+    if (!choice.contains("message") || (message != nullptr && !message->is_object())) {
+      fail(ErrorCode::kCorruptData, "[{}] the answer has no message", where);
+    }
+    if (message != nullptr) {
+      content = content_of(*message, where);
+      calls = calls || calls_tools(*message);
+    }
+    const Json* entries = logprobs == nullptr ? nullptr : member(*logprobs, "content");
+    if (entries != nullptr && entries->is_array()) reply.tokens = chat_tokens(*entries, where);
   }
-  if (content != nullptr) reply.text = content->get<std::string>();
-  split_reasoning(reply);
-  const Json* entries = logprobs == nullptr ? nullptr : member(*logprobs, "content");
-  if (entries != nullptr && entries->is_array()) reply.tokens = chat_tokens(*entries, where);
+  const bool cut = ending == Ending::kLength || (ending == Ending::kUnknown && max_tokens > 0 &&
+                                                 reply.completion_tokens >= max_tokens);
+  JudgedAnswer judged = judge_answer(content.text, cut);
+  reply.text = std::move(judged.text);
+  reply.reasoning = std::string(trimmed(content.reasoning));
+  if (!judged.reasoning.empty()) {
+    reply.reasoning += (reply.reasoning.empty() ? "" : "\n\n") + judged.reasoning;
+  }
+  reply.kind = judged.kind;
+  if (!reply.reasoning.empty() && trimmed(reply.text).empty()) reply.kind = AnswerKind::kReasoning;
+  if (calls) reply.kind = AnswerKind::kToolCalls;
+  if (ending == Ending::kFilter || !trimmed(content.refusal).empty())
+    reply.kind = AnswerKind::kFiltered;
   return reply;
+}
+
+namespace {
+
+EndpointFault fault_of(const Json& object) {
+  const Json* error = member(object, "error");
+  if (error != nullptr && error->is_string()) return {shown(error->get<std::string>()), "", ""};
+  const Json& holder = error != nullptr && error->is_object() ? *error : object;
+  EndpointFault fault{shown(text_or_empty(holder, "message")),
+                      shown(text_or_empty(holder, "param")), shown(text_or_empty(holder, "code"))};
+  if (fault.message.empty()) fault.message = shown(text_or_empty(holder, "detail"));
+  for (const char* key : {"code", "status"}) {
+    const Json* number = member(holder, key);
+    constexpr uint64_t kFirst = 400, kLast = 599;
+    if (number == nullptr || !number->is_number_unsigned()) continue;
+    const auto value = number->get<uint64_t>();
+    if (value >= kFirst && value <= kLast) fault.status = static_cast<int>(value);
+  }
+  return fault;
+}
+
+}  // namespace
+
+std::optional<EndpointFault> fault_within(std::string_view body) {
+  const Json object = Json::parse(body, nullptr, false);
+  if (!object.is_object()) return std::nullopt;
+  const Json* holder = &object;
+  if (const Json* choices = member(object, "choices");
+      choices != nullptr && choices->is_array() && !choices->empty())
+    holder = &choices->front();
+  if (member(*holder, "error") == nullptr) return std::nullopt;
+  EndpointFault fault = fault_of(*holder);
+  if (fault.message.empty()) fault.message = "(no explanation)";
+  return fault;
 }
 
 EndpointFault parse_endpoint_fault(std::string_view body) {
@@ -232,13 +359,7 @@ EndpointFault parse_endpoint_fault(std::string_view body) {
   if (start.front() == '{') {
     try {
       const Json object = parse_json(body, "error");
-      const Json* error = member(object, "error");
-      if (error != nullptr && error->is_string()) return {shown(error->get<std::string>()), "", ""};
-      const Json& holder = error != nullptr && error->is_object() ? *error : object;
-      EndpointFault fault{shown(text_or_empty(holder, "message")),
-                          shown(text_or_empty(holder, "param")),
-                          shown(text_or_empty(holder, "code"))};
-      if (fault.message.empty()) fault.message = shown(text_or_empty(holder, "detail"));
+      EndpointFault fault = fault_of(object);
       if (!fault.message.empty()) return fault;
     } catch (const Error&) {  // shown as it is
     }

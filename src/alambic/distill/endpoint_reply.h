@@ -3,9 +3,9 @@
 //
 // Servers differ in how they give a token: its bytes as numbers, its text, or its bytes spelled
 // out ("bytes:\xe2\x80"). A token whose bytes nobody can know (a text with U+FFFD) is marked so.
-// Reasoning may stand in a field of its own (reasoning_content, reasoning) or in front of the text
-// between <think> and </think>. Thread safety: pure functions. Errors: kCorruptData, opening with
-// `where`.
+// Reasoning may stand in a field of its own (reasoning_content, reasoning), in a part of the
+// content or in the text between <think> and </think>. Thread safety: pure functions. Errors:
+// kCorruptData, opening with `where`.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "alambic/base/json.h"
+#include "alambic/data/signal.h"
 
 namespace alambic {
 
@@ -30,6 +31,7 @@ struct EndpointToken {
 };
 
 struct EndpointReply {
+  AnswerKind kind = AnswerKind::kGood;
   std::string text;                   // the answer, without reasoning
   std::string reasoning;              // empty: none was given
   std::string finish;                 // "stop", "length", ...
@@ -40,13 +42,19 @@ struct EndpointReply {
 
 enum class EndpointApi { kChat, kCompletions };
 
-EndpointReply parse_endpoint_reply(EndpointApi api, std::string_view body, std::string_view where);
+// `max_tokens`: what was asked for; an answer that says neither why it ended nor that it did, and
+// is as long as that, was cut off. An answer without choices is an empty one.
+EndpointReply parse_endpoint_reply(EndpointApi api, std::string_view body, std::string_view where,
+                                   int max_tokens = 0);
 
 // The message of an error body, or the beginning of whatever came instead; one line, bounded.
 struct EndpointFault {
   std::string message, param, code;
+  int status = 0;  // of HTTP, where the body names one
 };
 EndpointFault parse_endpoint_fault(std::string_view body);
+// Some answer 200 and put the error into the body, or into the choice: that of such a body.
+std::optional<EndpointFault> fault_within(std::string_view body);
 
 // The names in an answer to GET /models; at most a hundred.
 std::vector<std::string> parse_model_names(std::string_view body, std::string_view where);

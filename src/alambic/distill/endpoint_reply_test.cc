@@ -67,13 +67,61 @@ TEST(EndpointReply, ReasoningIsFoundWhereverItStands) {
   EXPECT_EQ(parse(R"({"content":null})").text, "");
 }
 
+TEST(EndpointReply, AnswersOfNoUseAreToldApart) {
+  const auto kind = [](const std::string& choice, int max_tokens = 0) {
+    return parse_endpoint_reply(kChat,
+                                R"({"usage":{"completion_tokens":8},"choices":[)" + choice + "]}",
+                                "host", max_tokens)
+        .kind;
+  };
+  EXPECT_EQ(kind(R"({"message":{"content":"x"},"finish_reason":"stop"})"), AnswerKind::kGood);
+  EXPECT_EQ(kind(R"({"message":{"content":"x"},"finish_reason":null})"), AnswerKind::kGood);
+  EXPECT_EQ(kind(R"({"message":{"content":"x"}})", 8), AnswerKind::kCut);
+  EXPECT_EQ(kind(R"({"message":{"content":"x"},"finish_reason":"stop"})", 8), AnswerKind::kGood);
+  for (const char* empty :
+       {"", R"({"message":null})", R"({"message":{}})", R"({"message":{"content":null}})",
+        R"({"message":{"content":" \n"},"finish_reason":"stop"})",
+        R"({"message":{"content":[]},"finish_reason":"stop"})"}) {
+    EXPECT_EQ(kind(empty), AnswerKind::kEmpty) << empty;
+  }
+  for (const char* reason : {"length", "max_tokens", "MAX_TOKENS", "model_length"}) {
+    EXPECT_EQ(kind(fmt::format(R"({{"message":{{"content":"x"}},"finish_reason":"{}"}})", reason)),
+              AnswerKind::kCut)
+        << reason;
+  }
+  EXPECT_EQ(kind(R"({"message":{"content":""},"finish_reason":"length"})"), AnswerKind::kCut);
+  EXPECT_EQ(kind(R"({"message":{"content":"x"},"finish_reason":"content_filter"})"),
+            AnswerKind::kFiltered);
+  EXPECT_EQ(kind(R"({"message":{"content":null,"refusal":"I cannot"},"finish_reason":"stop"})"),
+            AnswerKind::kFiltered);
+  EXPECT_EQ(kind(R"({"message":{"content":"x","tool_calls":[{"id":"1"}]}})"),
+            AnswerKind::kToolCalls);
+  EXPECT_EQ(kind(R"({"message":{"content":"x","tool_calls":[]}})"), AnswerKind::kGood);
+  EXPECT_EQ(kind(R"({"message":{"content":"","reasoning_content":"hm"},"finish_reason":"stop"})"),
+            AnswerKind::kReasoning);
+  EXPECT_EQ(kind(R"({"message":{"content":"<think> hm"},"finish_reason":"length"})"),
+            AnswerKind::kReasoning);
+}
+
+TEST(EndpointReply, ContentMayComeInParts) {
+  const EndpointReply reply = parse_endpoint_reply(
+      kChat,
+      R"({"choices":[{"message":{"content":[
+      {"type":"thinking","thinking":[{"type":"text","text":"hm"}]},
+      {"type":"text","text":"fo"},"ur"]},"finish_reason":"stop"}]})",
+      "host");
+  EXPECT_EQ(reply.text, "four");
+  EXPECT_EQ(reply.reasoning, "hm");
+  EXPECT_EQ(reply.kind, AnswerKind::kGood);
+}
+
 TEST(EndpointReply, WhatIsNoAnswerIsOneClearLine) {
   EXPECT_NE(message(kChat, "<html>\n<body>").find("HTML"), std::string::npos);
   EXPECT_EQ(message(kChat, "<html>\n<body>").find('\n'), std::string::npos);
   EXPECT_NE(message(kChat, "").find("nothing"), std::string::npos);
   for (
       const char* body :
-      {"[]", "7", "{}", R"({"choices":{}})", R"({"choices":[]})", R"({"choices":[5]})",
+      {"[]", "7", "{}", R"({"choices":{}})", R"({"choices":[5]})",
        R"({"choices":[{"message":"hi"}]})", R"({"choices":[{"message":{"content":[1]}}]})",
        R"({"choices":[{"message":{"content":"x"},"logprobs":{"content":[{}]}}]})",
        R"({"choices":[{"message":{"content":"x"},"logprobs":{"content":[{"logprob":"a"}]}}]})",

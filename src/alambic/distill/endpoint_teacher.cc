@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "alambic/base/interrupt.h"
+#include "alambic/distill/asking.h"
 #include "alambic/distill/encoding.h"
 
 namespace alambic {
@@ -36,9 +37,23 @@ size_t longest_body(int concurrency) {
   return std::clamp(kAll / static_cast<size_t>(concurrency), kLeast, kMost);
 }
 
-std::string stored_text(const EndpointReply& reply, bool keep_reasoning) {
-  if (!keep_reasoning || reply.reasoning.empty()) return reply.text;
-  return fmt::format("<think>\n{}\n</think>\n\n{}", reply.reasoning, reply.text);
+// Of what was sent, the tokens that anybody would count at least: the student's own count, or one
+// in four bytes, whichever is less; what a template adds is not in it.
+int64_t tokens_sent(const Tokenizer& tokenizer, const OrderedJson& messages,
+                    const std::string& system) {
+  constexpr int64_t kBytesPerToken = 4;
+  int64_t tokens = 0, bytes = 0;
+  const auto add = [&](const std::string& text) {
+    bytes += static_cast<int64_t>(text.size());
+    tokens += static_cast<int64_t>(
+        tokenizer.encode(text, {.special_prefix = false, .parse_special = false}).size());
+  };
+  add(system);
+  for (const OrderedJson& message : messages) {
+    const auto content = message.find("content");
+    if (content != message.end() && content->is_string()) add(content->get<std::string>());
+  }
+  return std::min(tokens, bytes / kBytesPerToken);
 }
 
 }  // namespace
@@ -61,6 +76,7 @@ class Gathering {
     take_what_needs_no_asking();
     if (unasked_.empty()) return;
     probe();
+    leave_out_what_cannot_be_asked();
     while (!flying_.empty() || (!over() && (!unasked_.empty() || !later_.empty()))) {
       if (interrupted() && !over()) end(ErrorCode::kInterrupted, "[signals] interrupted");
       start_calls();
@@ -95,11 +111,15 @@ class Gathering {
                 seconds(code == ErrorCode::kInterrupted ? kPatience : options_.timeout_seconds);
   }
 
+  static std::string asked_prompt(const SignalRequest& request) {
+    return request.write_text ? prompt_to_ask(*request.data) : request.data->prompt;
+  }
+
   SignalRow blank_row(const SignalRequest& request) const {
     SignalRow row;
     row.example = request.example;
     row.sample = request.sample;
-    row.prompt = request.data->prompt;
+    row.prompt = asked_prompt(request);
     return row;
   }
 
@@ -109,23 +129,52 @@ class Gathering {
     for (size_t i = 0; i < requests_.size(); ++i) {
       const SignalRequest& request = requests_[i];
       if (request.write_text) {
-        const auto prompt =
-            encode_prompt(teacher_.vocabulary_.tokenizer(), teacher_.card_, request.data->prompt);
-        if (static_cast<int>(prompt.size()) < options_.max_tokens) {
-          unasked_.push_back({i});
-        } else {
-          rows.push_back(blank_row(request));
+        try {
+          if (prompt_of(request).size() < static_cast<size_t>(options_.max_tokens)) {
+            unasked_.push_back({i});
+          } else {
+            leave_out(request, AnswerKind::kTooLong);
+          }
+        } catch (const Error& error) {  // of the student's template
+          leave_out(request, AnswerKind::kNotValid);
+          if (first_fault_.empty())
+            first_fault_ = fmt::format("{}: {}", place_of(*request.data), error.what());
         }
         continue;
       }
       SignalRow row = given_row(request);
-      if (!row.tokens.empty() && wants_scores(request)) {
+      if (row.tokens.empty()) {
+        leave_out(request, AnswerKind::kTooLong);
+      } else if (wants_scores(request)) {
         unasked_.push_back({i});
       } else {
         rows.push_back(std::move(row));
       }
     }
-    if (!rows.empty()) sink_.store(std::move(rows), spent_);
+    sink_.store(std::move(rows), std::move(unanswered_), false, spent_);
+    unanswered_.clear();
+  }
+
+  // What cannot be asked over the route that was found.
+  void leave_out_what_cannot_be_asked() {
+    const AskedThrough through{teacher_.profile_->api == EndpointApi::kChat, false};
+    std::erase_if(unasked_, [&](const Asked& asked) {
+      const SignalRequest& request = requests_[asked.request];
+      if (!request.write_text) return false;
+      const auto reason = cannot_ask(*request.data, through);
+      if (reason) leave_out(request, *reason);
+      return reason.has_value();
+    });
+    sink_.store({}, std::move(unanswered_), false, spent_);
+    unanswered_.clear();
+  }
+
+  void leave_out(const SignalRequest& request, AnswerKind kind) {
+    unanswered_.push_back({request.example, request.sample, asked_prompt(request), kind});
+  }
+
+  std::vector<TokenId> prompt_of(const SignalRequest& request) const {
+    return encode_question(teacher_.encoder_, *request.data);
   }
 
   SignalRow given_row(const SignalRequest& request) const {
@@ -153,7 +202,7 @@ class Gathering {
         (requests_[asked.request].write_text ? needs.texts : needs.scores) = true;
       }
       teacher_.profile_ = probe_endpoint(client_, options_, needs, spent_);
-      sink_.store({}, spent_);
+      sink_.store({}, {}, false, spent_);
       sink_.note_revision(teacher_.profile_->fingerprint);
       fmt::print(stderr, "endpoint: {}\n", teacher_.profile_->summary());
     }
@@ -165,10 +214,13 @@ class Gathering {
       return score_call(options_, profile, scored_prompt(request) + request.data->completion,
                         options_.count);
     }
-    const EndpointQuestion question{request.data->prompt, question_seed(options_.seed, request),
-                                    options_.max_new_tokens,
-                                    options_.kind == SignalKind::kTopK ? options_.count : 0};
-    return text_call(options_, profile, question);
+    return text_call(options_, profile,
+                     {.messages = messages_to_ask(*request.data),
+                      .prompt = asked_prompt(request),
+                      .tools = request.data->tools,
+                      .seed = question_seed(options_.seed, request),
+                      .max_tokens = options_.max_new_tokens,
+                      .top = options_.kind == SignalKind::kTopK ? options_.count : 0});
   }
   std::string scored_prompt(const SignalRequest& request) const {
     ModelCard card;
@@ -181,6 +233,7 @@ class Gathering {
     constexpr int64_t kBytesPerToken = 3, kAround = 16;
     const SignalRequest& request = requests_[asked.request];
     size_t bytes = request.data->prompt.size() + options_.system.size();
+    if (!request.data->tools.is_null()) bytes += dump_json(request.data->tools).size();
     if (!request.write_text) bytes += request.data->completion.size();
     asked.prompt = static_cast<int64_t>(bytes) / kBytesPerToken + kAround;
     asked.longest = request.write_text ? options_.max_new_tokens : 1;
@@ -253,7 +306,11 @@ class Gathering {
       flying_.erase(at);
       take(asked, answer, rows);
     }
-    if (!rows.empty() || spent_ != before) sink_.store(std::move(rows), spent_);
+    if (!rows.empty() || !unanswered_.empty() || spent_ != before)
+      sink_.store(std::move(rows), std::move(unanswered_), true, spent_);
+    unanswered_.clear();
+    if (!refusals_.empty()) sink_.store({}, std::move(refusals_), false, spent_);
+    refusals_.clear();
   }
 
   void take(Asked asked, const HttpAnswer& answer, std::vector<SignalRow>& rows) {
@@ -261,12 +318,14 @@ class Gathering {
     const SignalRequest& request = requests_[asked.request];
     const EndpointApi api =
         wants_scores(request) ? EndpointApi::kCompletions : teacher_.profile_->api;
-    const Verdict verdict = judge(api, answer, where());
+    const Verdict verdict =
+        judge(api, answer, where(), request.write_text ? options_.max_new_tokens : 0);
     switch (verdict.outcome) {
       case Outcome::kGood:
         ++answers_;
         add_spending(options_, verdict.reply, asked.prompt, asked.longest, spent_);
-        rows.push_back(row_of_reply(request, verdict.reply));
+        if (request.write_text) note_prompt_tokens(request, verdict.reply.prompt_tokens);
+        take_reply(request, verdict.reply, rows);
         check_matching();
         return;
       case Outcome::kRetry:
@@ -280,6 +339,9 @@ class Gathering {
         return;
       case Outcome::kRefused:
         ++spent_.requests;
+        // Asked again when the gathering goes on: a refusal costs nothing.
+        refusals_.push_back(
+            {request.example, request.sample, asked_prompt(request), AnswerKind::kRefused});
         if (++refused_ == 1) first_refusal_ = verdict.reason;
         if (answers_ == 0 && refused_ >= kPointless) end(ErrorCode::kIo, first_refusal_);
         return;
@@ -302,31 +364,73 @@ class Gathering {
     later_.emplace(Clock::now() + seconds(delay), asked);
   }
 
-  SignalRow row_of_reply(const SignalRequest& request, const EndpointReply& reply) {
-    const ByteVocabulary& vocabulary = teacher_.vocabulary_;
-    std::span<const EndpointToken> written = reply.tokens;
+  void take_reply(const SignalRequest& request, const EndpointReply& reply,
+                  std::vector<SignalRow>& rows) {
     if (!request.write_text) {
-      SignalRow row = given_row(request);
-      const auto beyond = static_cast<size_t>(std::max(0, teacher_.profile_->echo_tokens));
-      if (written.size() <= beyond) return row;
-      written = written.first(written.size() - beyond);
-      const std::string& text = request.data->completion;
-      MatchedAnswer matched = match_answer(vocabulary, text, text, written, options_.count);
-      add_signals(std::move(matched), row);
-      return row;
+      rows.push_back(scored_row(request, reply));
+      return;
     }
-    SignalRow row = blank_row(request);
-    row.text = stored_text(reply, options_.keep_reasoning);
-    MatchedAnswer matched = match_answer(vocabulary, row.text, reply.text, written, options_.count);
-    row.tokens = encode_prompt(vocabulary.tokenizer(), teacher_.card_, row.prompt);
-    row.prompt_tokens = static_cast<int>(row.tokens.size());
-    row.tokens.insert(row.tokens.end(), matched.tokens.begin(), matched.tokens.end());
-    if (reply.finish == "stop") row.tokens.push_back(end_token(vocabulary.tokenizer()));
-    // What was paid for is kept as far as the student can read it.
+    const bool cut = reply.kind == AnswerKind::kCut && options_.keep_cut;
+    if (reply.kind != AnswerKind::kGood && !cut) {
+      leave_out(request, reply.kind);
+      return;
+    }
+    SignalRow row = written_row(request, reply);
     const auto fits = static_cast<size_t>(options_.max_tokens);
-    if (row.tokens.size() > fits) row.tokens.resize(fits);
+    if (row.tokens.size() > fits) {
+      if (!options_.keep_cut) {
+        leave_out(request, AnswerKind::kTooLong);
+        return;
+      }
+      row.tokens.resize(fits);
+      if (!row.signals.empty()) row.signals.resize(fits - static_cast<size_t>(row.prompt_tokens));
+    }
+    rows.push_back(std::move(row));
+  }
+
+  SignalRow scored_row(const SignalRequest& request, const EndpointReply& reply) {
+    SignalRow row = given_row(request);
+    std::span<const EndpointToken> written = reply.tokens;
+    const auto beyond = static_cast<size_t>(std::max(0, teacher_.profile_->echo_tokens));
+    if (written.size() <= beyond) return row;
+    written = written.first(written.size() - beyond);
+    const std::string& text = request.data->completion;
+    MatchedAnswer matched = match_answer(teacher_.vocabulary_, text, text, written, options_.count);
     add_signals(std::move(matched), row);
     return row;
+  }
+
+  SignalRow written_row(const SignalRequest& request, const EndpointReply& reply) {
+    const ByteVocabulary& vocabulary = teacher_.vocabulary_;
+    SignalRow row = blank_row(request);
+    if (!reply.reasoning.empty() && !options_.keep_reasoning) ++thoughts_dropped_;
+    row.text = with_reasoning(options_.keep_reasoning ? reply.reasoning : "", reply.text);
+    MatchedAnswer matched =
+        match_answer(vocabulary, row.text, reply.text, reply.tokens, options_.count);
+    row.tokens = prompt_of(request);
+    row.prompt_tokens = static_cast<int>(row.tokens.size());
+    row.tokens.insert(row.tokens.end(), matched.tokens.begin(), matched.tokens.end());
+    if (reply.kind == AnswerKind::kGood) row.tokens.push_back(end_token(vocabulary.tokenizer()));
+    add_signals(std::move(matched), row);
+    return row;
+  }
+
+  // A server whose context is too small may cut prompts without a word.
+  void note_prompt_tokens(const SignalRequest& request, int64_t reported) {
+    constexpr int64_t kMissing = 32;
+    if (reported <= 0) return;  // it says nothing
+    const bool chat = teacher_.profile_->api == EndpointApi::kChat;
+    const OrderedJson messages =
+        chat ? messages_to_ask(*request.data) : one_message(asked_prompt(request));
+    const int64_t sent = tokens_sent(teacher_.vocabulary_.tokenizer(), messages,
+                                     chat ? options_.system : std::string());
+    if (reported * 2 >= sent || sent - reported < kMissing) return;
+    if (++short_prompts_ > 1) return;
+    short_prompt_ = fmt::format(
+        "the endpoint says that it read {} prompt tokens where about {} were sent: does it cut "
+        "prompts (context size)?",
+        reported, sent);
+    fmt::print(stderr, "warning: {}\n", short_prompt_);
   }
 
   void add_signals(MatchedAnswer matched, SignalRow& row) {
@@ -356,8 +460,14 @@ class Gathering {
                  answer_tokens_);
     }
     if (refused_ > 0) {
-      fmt::print(stderr, "endpoint: {} questions were refused and left out; the first: {}\n",
-                 refused_, first_refusal_);
+      sink_.remark(fmt::format("the endpoint refused {} questions; the first: {}", refused_,
+                               first_refusal_));
+    }
+    if (!first_fault_.empty()) sink_.remark("the first that is not valid: " + first_fault_);
+    if (thoughts_dropped_ > 0) sink_.remark(thoughts_dropped_in_words(thoughts_dropped_));
+    if (short_prompts_ > 0) {
+      sink_.remark(
+          fmt::format("warning: {} ({} of {} answers)", short_prompt_, short_prompts_, answers_));
     }
     if (!over()) return;
     if (ending_code_ == ErrorCode::kInterrupted) {
@@ -384,14 +494,19 @@ class Gathering {
   std::map<int64_t, Asked> flying_;
   Clock::time_point next_start_{}, patience_{};
 
-  std::string ending_, first_refusal_;
+  std::vector<VainQuestion> unanswered_, refusals_;  // not handed on yet
+  std::string ending_, first_refusal_, first_fault_, short_prompt_;
   ErrorCode ending_code_ = ErrorCode::kIo;
   int64_t answers_ = 0, refused_ = 0, matched_ = 0, answer_tokens_ = 0;
+  int64_t short_prompts_ = 0, thoughts_dropped_ = 0;
 };
 
 EndpointTeacher::EndpointTeacher(EndpointOptions options, const Tokenizer& tokenizer,
                                  ModelCard card)
-    : options_(std::move(options)), vocabulary_(tokenizer), card_(std::move(card)) {
+    : options_(std::move(options)),
+      vocabulary_(tokenizer),
+      card_(std::move(card)),
+      encoder_(tokenizer, card_) {
   validate_endpoint_options(options_);
 }
 
@@ -410,12 +525,14 @@ void EndpointTeacher::annotate(std::span<const SignalRequest> requests, SignalSi
 
 void describe_endpoint(const EndpointOptions& o, SignalHeader& header) {
   header.endpoint = o.url;
-  header.sampling = dump_json(OrderedJson{{"api", o.api},
-                                          {"temperature", o.text_temperature},
-                                          {"max_tokens", o.max_new_tokens},
-                                          {"system", o.system},
-                                          {"prompt_template", o.prompt_template},
-                                          {"reasoning", o.keep_reasoning ? "keep" : "drop"}});
+  OrderedJson sampling = {{"api", o.api},
+                          {"temperature", o.text_temperature},
+                          {"max_tokens", o.max_new_tokens},
+                          {"system", o.system},
+                          {"prompt_template", o.prompt_template},
+                          {"reasoning", o.keep_reasoning ? "keep" : "drop"}};
+  if (o.keep_cut) sampling["cut"] = "keep";
+  header.sampling = dump_json(sampling);
   header.begun = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
 }
 

@@ -1,6 +1,10 @@
 // A teacher behind an OpenAI-compatible endpoint: asked over HTTP, many questions at once, paid by
 // the token.
 //
+// Conversations are asked turn by turn over the chat route. Answers that are empty, cut off,
+// filtered, tool calls or reasoning alone are no rows: they are handed on as such, and not asked
+// again. An endpoint that reports far fewer prompt tokens than were sent is named.
+//
 // Rows are handed on as answers come, so a run that is killed asks nothing twice that was stored.
 // Calls are spaced by the limits of the options; an answer that is late, broken or refused for now
 // is asked for again, with growing pauses. A cap in tokens or money is never crossed by more than
@@ -16,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "alambic/decode/encoding.h"
 #include "alambic/distill/byte_match.h"
 #include "alambic/distill/endpoint_probe.h"
 #include "alambic/distill/teacher.h"
@@ -38,6 +43,7 @@ class EndpointTeacher final : public Teacher {
   EndpointOptions options_;
   ByteVocabulary vocabulary_;
   ModelCard card_;
+  Encoder encoder_;
   std::optional<EndpointProfile> profile_;
 };
 

@@ -135,6 +135,7 @@ void visit(V& v, Recipe& r) {
   v("samples", r.signals.samples);
   v("text_temperature", r.signals.text_temperature);
   v("max_new_tokens", r.signals.max_new_tokens);
+  v("cut", r.signals.cut);
   v("align", r.signals.align);
   v.section("student");
   visit(v, r.student);
@@ -402,7 +403,10 @@ Recipe parse_recipe(std::string_view text, std::string_view where,
     recipe.objective.alpha = 1;
     recipe.objective.draft_weight = 1;
     recipe.student_train.lr = 5e-4;
+    recipe.data.chat_template = "none";
   }
+  // Who says how prompts stand wants them so.
+  if (table.at_path("data.prompt_template")) recipe.data.chat_template = "none";
   Reader reader(table, where);
   visit(reader, recipe);
   reader.refuse_unknown();

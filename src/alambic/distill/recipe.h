@@ -34,9 +34,13 @@ struct DataRecipe {
   int limit = 0;        // training examples at most; 0: all
   int validation = 200, test_limit = 500;
   std::string prompt_template = "{prompt}<|answer|>";
-  std::string chat_template;  // instead: of the student's or the teacher's "model", or by name
-  int max_tokens = 512;       // longer examples are left out
-  uint64_t seed = 1;          // of the split
+  // Around a conversation, and a prompt as what its user says: "" that of the model that is asked
+  // (the teacher, or what the student starts from), where it has one and the recipe sets no
+  // prompt_template, which would win; "model" the same, refused where there is none; a built-in one
+  // by name; "none".
+  std::string chat_template;
+  int max_tokens = 512;  // longer examples are left out
+  uint64_t seed = 1;     // of the split
 };
 
 struct ModelRecipe {
@@ -58,7 +62,7 @@ struct EndpointRecipe {
   std::string api = "auto";
   std::string api_key_env;  // the environment variable that holds the key
   std::string system, prompt_template = "{prompt}";
-  std::string reasoning = "drop";  // or keep
+  std::string reasoning = "drop";  // or keep: whole <think> blocks; of a teacher here as well
   int concurrency = 8;
   double requests_per_minute = 0, timeout = 120;
   uint64_t max_total_tokens = 0;
@@ -109,7 +113,8 @@ struct SignalRecipe {
   int samples = 1;              // teacher texts per prompt
   double text_temperature = 0;  // 0: greedy
   int max_new_tokens = 128;
-  std::string align;  // "bytes": where the student's tokenizer is not the teacher's
+  std::string cut = "drop";  // answers of a teacher that ran into a limit; or keep
+  std::string align;         // "bytes": where the student's tokenizer is not the teacher's
 };
 
 struct EvalRecipe {

@@ -20,7 +20,6 @@ void one_of(std::string_view where, const char* key, const std::string& value,
 
 void check_endpoint(const Recipe& r, std::string_view where) {
   one_of(where, "teacher.api", r.endpoint.api, {"auto", "chat", "completions"});
-  one_of(where, "teacher.reasoning", r.endpoint.reasoning, {"drop", "keep"});
   if (r.signals.kind != "text" && r.signals.kind != "topk") {
     fail(ErrorCode::kInvalidArgument,
          "[{}] signals.kind = \"{}\"; an endpoint gives \"text\", or \"topk\" where it gives "
@@ -140,6 +139,8 @@ void check_recipe(const Recipe& r, std::string_view where) {
   one_of(where, "student.init", r.student.init, {"random", "teacher", "adapt"});
   one_of(where, "signals.kind", r.signals.kind, {"text", "draws", "topk", "memory"});
   one_of(where, "signals.texts", r.signals.texts, {"gold", "teacher", "both"});
+  one_of(where, "signals.cut", r.signals.cut, {"drop", "keep"});
+  one_of(where, "teacher.reasoning", r.endpoint.reasoning, {"drop", "keep"});
   one_of(where, "signals.align", r.signals.align, {"", "bytes"});
   if (r.lora.rank > 0 && r.student.model.empty()) {
     fail(ErrorCode::kInvalidArgument,

@@ -202,11 +202,11 @@ std::vector<Sequence> read_texts(const std::string& path, const ModelCard& card,
   return sequences;
 }
 
-ModelCard student_card(const Recipe& recipe, const RunData& data, const RunModel& teacher) {
+ModelCard student_card(const Recipe& recipe, const RunData& data, const RunModel& teacher,
+                       bool same_tokens) {
   ModelCard card = run_card(recipe, data);
   card.prompt_template = teacher.card.prompt_template;
-  card.chat_template = teacher.card.chat_template;
-  card.tool_use_template = teacher.card.tool_use_template;
+  use_student_chat_template(recipe, teacher.card, same_tokens, card);
   card.block = recipe.objective.draft_weight > 0 ? recipe.objective.block : 0;
   return card;
 }
@@ -224,6 +224,15 @@ void leave_out_unfit(const Recipe& recipe, const RunTokenizers& tokenizers, RunD
   if (recipe.signals.texts == "gold") return;
   for (const Example& row : asked) data.prompts.push_back(row);
   data.report.prompts = static_cast<int64_t>(data.prompts.size());
+}
+
+// A student is asked as the rows of a store that it learns were: their tokens hold the template.
+void ask_as_stored(const Recipe& recipe, const std::string& path, ModelCard& card) {
+  const SignalHeader header = SignalStore::open(path).header();
+  if (!header.chat_template.empty()) card.chat_template = header.chat_template;
+  if (header.chat_template.empty() && recipe.data.chat_template.empty()) card.chat_template.clear();
+  if (card.chat_template.empty() && !header.prompt_template.empty())
+    card.prompt_template = header.prompt_template;
 }
 
 // What a recipe names is there and can be read, before anything is written or trained for hours.
@@ -275,7 +284,7 @@ RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options
     models.teacher =
         timed("teacher", [&] { return make_teacher(recipe, data, tokenizers, options); });
   }
-  ModelCard card = student_card(recipe, data, models.teacher);
+  ModelCard card = student_card(recipe, data, models.teacher, tokenizers.same);
   // Ends that a teacher's files name are ids of its own tokens.
   if (recipe.student.model.empty() && tokenizers.same) card.ends = models.teacher.card.ends;
   const bool bidirectional = is_bidirectional(recipe);
@@ -338,6 +347,7 @@ RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options
   RunReport report =
       timed("evaluation", [&] { return measure_run(recipe, data, tokenizers, models, options); });
   report.data = data.report;
+  report.notes.insert(report.notes.end(), signals.notes.begin(), signals.notes.end());
   report.seconds = total.seconds();
   report.phases = phases;
   if (!tokenizers.same) {
@@ -417,6 +427,7 @@ DataReport train_in(const Recipe& recipe, const std::string& signals, RunData da
   ModelCard card = run_card(recipe, data);
   card.block = recipe.objective.draft_weight > 0 ? recipe.objective.block : 0;
   card.provenance = {{"made by", "alambic train"}, {"recipe", recipe.name}};
+  if (!signals.empty() && tokenizers.same) ask_as_stored(recipe, signals, card);
   const int max_tokens = recipe.data.max_tokens;
   TrainingSet set;
   const bool bidirectional = is_bidirectional(recipe);

@@ -1,13 +1,11 @@
 // Teacher, student and control of a run.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 #include <zlib.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <optional>
-#include <set>
 
 #include "alambic/base/file.h"
 #include "alambic/distill/encoding.h"
@@ -21,8 +19,6 @@
 
 namespace alambic {
 namespace {
-
-constexpr int kMaxLabels = 1000;
 
 // What a checkpoint must agree with: the recipe and what is trained on.
 std::string fingerprint(const Recipe& recipe, const std::string& name, const TrainingSet& set) {
@@ -176,48 +172,6 @@ std::string teacher_name(const Recipe& recipe) {
   return recipe.teacher.model.empty() ? "made on the spot" : recipe.teacher.model;
 }
 
-namespace {
-
-// Gives the card the template that the recipe names, if it names one.
-void use_recipe_chat_template(const Recipe& recipe, ModelCard& card) {
-  const std::string& name = recipe.data.chat_template;
-  card.chat_template = card.tool_use_template = "";
-  if (name.empty()) return;
-  if (name != "model") {
-    card.chat_template = ChatTemplate::builtin(name).source();
-    return;
-  }
-  const std::string& directory =
-      recipe.student.model.empty() ? recipe.teacher.model : recipe.student.model;
-  if (!directory.empty()) use_own_chat_template(directory, card);
-  if (card.chat_template.empty()) {
-    fail(ErrorCode::kInvalidArgument,
-         "[data] chat_template = \"model\", and [{}] has none; name one of {}", directory,
-         fmt::join(ChatTemplate::builtin_names(), ", "));
-  }
-}
-
-}  // namespace
-
-ModelCard run_card(const Recipe& recipe, const RunData& data) {
-  ModelCard card;
-  card.prompt_template = recipe.data.prompt_template;
-  use_recipe_chat_template(recipe, card);
-  if (!recipe.student.model.empty()) card.ends = read_model_config(recipe.student.model).eos;
-  card.task = recipe.task;
-  if (recipe.task == "accuracy") {
-    std::set<std::string> labels;
-    for (const Example& e : data.train) labels.insert(e.completion);
-    if (labels.size() > kMaxLabels) {
-      fail(ErrorCode::kInvalidArgument,
-           "[data] {} different answers; a classifier wants at most {} labels", labels.size(),
-           kMaxLabels);
-    }
-    card.labels.assign(labels.begin(), labels.end());
-  }
-  return card;
-}
-
 RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
                       const RunOptions& options) {
   if (!recipe.teacher.model.empty()) {
@@ -226,7 +180,18 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
     // A foreign teacher is asked with the recipe's template; one of ours knows its own.
     if (teacher.card.task.empty()) {
       teacher.card.prompt_template = recipe.data.prompt_template;
-      use_recipe_chat_template(recipe, teacher.card);
+      use_recipe_chat_template(
+          recipe, recipe.data.chat_template == "model" ? asked_model(recipe) : recipe.teacher.model,
+          teacher.card);
+    }
+    const ModelCard& card = teacher.card;
+    if (card.task.empty() && card.chat_template.empty() &&
+        card.prompt_template.find(kAnswerToken) != std::string::npos &&
+        !tokenizers.teacher.find(kAnswerToken)) {
+      fmt::print(stderr,
+                 "teacher: [{}] has no chat template and no token {}: it reads that as it is "
+                 "spelled; data.prompt_template says how prompts stand\n",
+                 recipe.teacher.model, kAnswerToken);
     }
     teacher.card.labels = run_card(recipe, data).labels;
     return teacher;

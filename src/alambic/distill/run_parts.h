@@ -36,6 +36,15 @@ using Phases = std::vector<std::pair<std::string, double>>;
 // they are others: a new test file may take rows out of the training data.
 void keep_training_rows(const RunData& data, const RunOptions& options);
 ModelCard run_card(const Recipe& recipe, const RunData& data);
+// Gives the card the template that the recipe names for who is asked as `model` is ("": made by
+// this run); where it names none, that of the model.
+void use_recipe_chat_template(const Recipe& recipe, const std::string& model, ModelCard& card);
+// The model whose prompts are those of the run; "" for one that it makes.
+const std::string& asked_model(const Recipe& recipe);
+// What the student is asked through: as its teacher, where their tokens are the same; else what the
+// recipe names, or the template of the model that it starts from.
+void use_student_chat_template(const Recipe& recipe, const ModelCard& teacher, bool same_tokens,
+                               ModelCard& card);
 // The teacher, for people: what it is served as, its directory, or how it was made.
 std::string teacher_name(const Recipe& recipe);
 
@@ -65,6 +74,7 @@ RunModel make_student(const StudentJob& job, const Recipe& recipe, const Trainin
 struct SignalSequences {
   std::vector<Sequence> sequences;
   double aligned = 1;  // of the student's tokens, those that the teacher could speak about
+  std::vector<std::string> notes;  // what came of asking, where not all is good
 };
 // What the teacher says about the training data: gathers what signals.sqlite lacks and returns all
 // of it.

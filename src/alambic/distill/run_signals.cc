@@ -9,6 +9,7 @@
 
 #include "alambic/data/conversation.h"
 #include "alambic/data/signal_store.h"
+#include "alambic/distill/asking.h"
 #include "alambic/distill/byte_alignment.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/endpoint_teacher.h"
@@ -30,6 +31,7 @@ EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind) {
   o.system = e.system;
   o.prompt_template = e.prompt_template;
   o.keep_reasoning = e.reasoning == "keep";
+  o.keep_cut = recipe.signals.cut == "keep";
   o.concurrency = e.concurrency;
   o.requests_per_minute = e.requests_per_minute;
   o.timeout_seconds = e.timeout;
@@ -46,6 +48,10 @@ EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind) {
   return o;
 }
 
+AnswerLimits answer_limits(const Recipe& recipe) {
+  return {.max_new_tokens = recipe.signals.max_new_tokens, .max_tokens = recipe.data.max_tokens};
+}
+
 // What all stores of a run have in common, as stores of texts.
 SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
                                const Tokenizer& tokenizer) {
@@ -53,6 +59,7 @@ SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
   header.teacher_id = teacher_name(recipe);
   header.tokenizer_hash = tokenizer.hash();
   header.prompt_template = card.prompt_template;
+  header.chat_template = card.chat_template;
   header.vocab_size = tokenizer.vocab_size();
   header.seed = recipe.seed;
   header.licence = recipe.provenance.teacher_licence;
@@ -60,10 +67,12 @@ SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
   header.revision = recipe.provenance.teacher_revision;
   header.begun = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
   const SignalRecipe& s = recipe.signals;
-  header.sampling = dump_json(OrderedJson{{"texts", s.texts},
-                                          {"samples", s.samples},
-                                          {"temperature", s.text_temperature},
-                                          {"max_new_tokens", s.max_new_tokens}});
+  OrderedJson sampling = {{"texts", s.texts},
+                          {"samples", s.samples},
+                          {"temperature", s.text_temperature},
+                          {"max_new_tokens", s.max_new_tokens}};
+  if (s.cut == "keep") sampling["cut"] = s.cut;
+  header.sampling = dump_json(sampling);
   if (!recipe.has_endpoint() && !recipe.teacher.model.empty())
     header.weights = weights_checksum(recipe.teacher.model);
   if (recipe.has_endpoint()) describe_endpoint(endpoint_options(recipe, SignalKind::kText), header);
@@ -189,11 +198,17 @@ std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& car
   // The test file may have been changed since: an answer counts where it is to this prompt. One to
   // another prompt stays, and this example takes the next number.
   std::vector<SignalRequest> requests;
+  std::map<std::pair<int64_t, int>, std::string> prompts;
+  store.for_each([&](const SignalRow& row) { prompts[{row.example, row.sample}] = row.prompt; });
+  store.for_each_unanswered([&](const VainQuestion& one) {
+    prompts[{one.example, one.sample}] = one.prompt;
+  });
   for (size_t i = 0; i < examples.size(); ++i) {
     const auto index = static_cast<int64_t>(i);
+    const std::string prompt = prompt_to_ask(examples[i]);
     int sample = 0;
-    while (store.contains(index, sample) && store.read(index, sample).prompt != examples[i].prompt)
-      ++sample;
+    for (auto at = prompts.find({index, sample}); at != prompts.end() && at->second != prompt;)
+      at = prompts.find({index, ++sample});
     requests.push_back({index, sample, &examples[i], true});
   }
   EndpointOptions ask = endpoint_options(recipe, SignalKind::kText);
@@ -203,8 +218,12 @@ std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& car
     ask.max_total_tokens = std::max<int64_t>(1, ask.max_total_tokens - before.tokens());
   }
   if (ask.max_cost > 0) ask.max_cost = std::max(1e-9, ask.max_cost - before.money);
+  // What was cut off is an answer all the same: it is scored, not learned.
+  ask.keep_cut = true;
   EndpointTeacher endpoint(ask, tokenizer, card);
-  gather_signals(endpoint, requests, store);
+  const Gathered gathered = gather_signals(endpoint, requests, store, answer_limits(recipe));
+  if (gathered.tally.left_out() > 0)
+    fmt::print(stderr, "signals: of the test prompts, {}\n", gathered.sum);
   std::vector<std::string> answers(examples.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     if (store.contains(requests[i].example, requests[i].sample))
@@ -241,10 +260,19 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
     for (int k = 0; k < s.samples; ++k)
       requests.push_back({example, 1 + k, &data.prompts[i], true});
   }
+  const auto gathered_sequences = [&](Teacher& asked) {
+    const AnswerLimits limits = answer_limits(recipe);
+    const Gathered gathered = gather_signals(asked, requests, store, limits);
+    gathered.require_rows(limits);
+    for (const std::string& line : gathered.lines) fmt::print(stderr, "signals: {}\n", line);
+    SignalSequences read =
+        read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, train);
+    read.notes = gathered.lines;
+    return read;
+  };
   if (recipe.has_endpoint()) {
     EndpointTeacher endpoint(endpoint_options(recipe, kind), tokenizer, teacher.card);
-    gather_signals(endpoint, requests, store);
-    return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, train);
+    return gathered_sequences(endpoint);
   }
   LocalTeacherOptions ask;
   ask.kind = kind;
@@ -255,9 +283,10 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
   ask.max_tokens = recipe.data.max_tokens;
   ask.seed = recipe.seed;
   ask.precision = Precision::kFp32;
+  ask.keep_reasoning = recipe.endpoint.reasoning == "keep";
+  ask.keep_cut = s.cut == "keep";
   LocalTeacher local(*teacher.model, tokenizer, teacher.card, header.teacher_id, ask);
-  gather_signals(local, requests, store);
-  return read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, train);
+  return gathered_sequences(local);
 }
 
 }  // namespace alambic

@@ -71,7 +71,7 @@ class SelfDistillation : public testing::Test {
     std::vector<SignalRequest> requests;
     for (size_t i = 0; i < examples_.size(); ++i)
       requests.push_back({static_cast<int64_t>(i), 0, &examples_[i], false});
-    gather_signals(teacher, requests, store);
+    gather_signals(teacher, requests, store, {});
     return read_signal_sequences(path_, card_, {tokenizer_, tokenizer_}, 512, examples_).sequences;
   }
 

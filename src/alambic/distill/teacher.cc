@@ -9,6 +9,7 @@
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
 #include "alambic/decode/decode.h"
+#include "alambic/distill/asking.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/vocabularies.h"
 #include "alambic/tensor/product.h"
@@ -29,36 +30,58 @@ double exponentials(std::span<const float> logits, double temperature,
 
 class StoreSink final : public SignalSink {
  public:
-  StoreSink(SignalStore& store, size_t wanted, size_t missing)
+  StoreSink(SignalStore& store, Gathered& gathered, size_t wanted, size_t missing)
       : store_(store),
+        gathered_(gathered),
         spent_(store.spent()),
         progress_("signals", static_cast<int64_t>(wanted)),
         done_(static_cast<int64_t>(wanted - missing)) {
-    progress_.update(done_);
+    progress_.update(done_, gathered_.tally.left_out_in_words());
   }
-  void store(std::vector<SignalRow> rows, const Spending& spent) override {
-    done_ += static_cast<int64_t>(rows.size());
-    std::erase_if(rows, [](const SignalRow& row) { return row.tokens.empty(); });
+  void store(std::vector<SignalRow> rows, std::vector<VainQuestion> unanswered, bool settled,
+             const Spending& spent) override {
+    done_ += static_cast<int64_t>(rows.size() + unanswered.size());
     for (SignalRow& row : rows) row.time = std::time(nullptr);
-    if (spent == spent_) {
+    const std::span<const VainQuestion> kept = settled ? unanswered : std::span<const VainQuestion>();
+    // A teacher that costs nothing leaves no account.
+    if (kept.empty() && spent == spent_) {
       store_.append(rows);
     } else {
-      store_.append(rows, spent);
+      store_.append(rows, kept, spent);
       spent_ = spent;
     }
-    progress_.update(done_);
+    gathered_.tally.add(AnswerKind::kGood, static_cast<int64_t>(rows.size()));
+    for (const VainQuestion& one : unanswered) gathered_.tally.add(one.kind);
+    progress_.update(done_, gathered_.tally.left_out_in_words());
   }
+  void remark(std::string line) override { gathered_.lines.push_back(std::move(line)); }
   Spending spent() const override { return spent_; }
   void note_revision(const std::string& revision) override { store_.set_revision(revision); }
 
  private:
   SignalStore& store_;
+  Gathered& gathered_;
   Spending spent_;
   Progress progress_;
   int64_t done_;
 };
 
+std::string opened_by_prompt(const Tokenizer& tokenizer, std::span<const TokenId> prompt) {
+  constexpr size_t kLast = 8;
+  constexpr std::string_view kOpening = "<think>";
+  const std::string end =
+      tokenizer.decode(prompt.last(std::min(prompt.size(), kLast)), /*skip_special=*/false);
+  return trimmed(end).ends_with(kOpening) ? std::string(kOpening) : std::string();
+}
+
 }  // namespace
+
+std::string thoughts_dropped_in_words(int64_t count) {
+  return fmt::format(
+      "{} answers are stored without their reasoning (teacher.reasoning = "
+      "\"keep\" keeps it)",
+      count);
+}
 
 TokenSignal draw_signal(std::span<const float> logits, double temperature, int draws, Rng& rng) {
   thread_local std::vector<float> weights;
@@ -124,56 +147,104 @@ Capabilities LocalTeacher::capabilities() const {
   return {true, speaks, speaks, true};
 }
 
+struct LocalTeacher::Batch {
+  std::vector<SignalRow> rows;  // one of each request; those without tokens are of no use
+  std::vector<AnswerKind> kinds;
+  std::vector<std::vector<bool>> learned;
+  std::string first_fault;  // of what is not valid
+};
+
 void LocalTeacher::annotate(std::span<const SignalRequest> requests, SignalSink& sink) {
   constexpr size_t kBatch = 64;
+  thoughts_dropped_ = 0;
+  std::string first_fault;
   while (!requests.empty()) {
     throw_if_interrupted("signals",
                          "what is gathered is stored; run the same command with --resume to go on");
     const size_t count = std::min(requests.size(), kBatch);
-    sink.store(batch(requests.first(count)), {});
+    Batch made = batch(requests.first(count));
+    std::vector<SignalRow> rows;
+    std::vector<VainQuestion> unanswered;
+    for (size_t i = 0; i < count; ++i) {
+      SignalRow& row = made.rows[i];
+      if (made.kinds[i] == AnswerKind::kGood) {
+        rows.push_back(std::move(row));
+      } else {
+        unanswered.push_back({row.example, row.sample, std::move(row.prompt), made.kinds[i]});
+      }
+    }
+    if (first_fault.empty()) first_fault = std::move(made.first_fault);
+    sink.store(std::move(rows), std::move(unanswered), false, sink.spent());
     requests = requests.subspan(count);
   }
+  if (!first_fault.empty()) sink.remark("the first that is not valid: " + first_fault);
+  if (thoughts_dropped_ > 0) sink.remark(thoughts_dropped_in_words(thoughts_dropped_));
 }
 
-std::vector<SignalRow> LocalTeacher::batch(std::span<const SignalRequest> requests) const {
-  std::vector<SignalRow> rows(requests.size());
-  std::vector<std::vector<bool>> learned(requests.size());
+LocalTeacher::Batch LocalTeacher::batch(std::span<const SignalRequest> requests) {
+  Batch made;
+  made.rows.resize(requests.size());
+  made.kinds.resize(requests.size(), AnswerKind::kGood);
+  made.learned.resize(requests.size());
   const Encoder encoder(tokenizer_, card_);
   for (size_t i = 0; i < requests.size(); ++i) {
-    rows[i].example = requests[i].example;
-    rows[i].sample = requests[i].sample;
-    rows[i].prompt = requests[i].data->prompt;
+    SignalRow& row = made.rows[i];
+    row.example = requests[i].example;
+    row.sample = requests[i].sample;
+    row.prompt =
+        requests[i].write_text ? prompt_to_ask(*requests[i].data) : requests[i].data->prompt;
     if (requests[i].write_text) continue;
-    rows[i].text = requests[i].data->completion;
+    row.text = requests[i].data->completion;
     auto encoded = encode_sequences(encoder, *requests[i].data, options_.max_tokens);
-    if (encoded.sequences.empty()) continue;
+    if (encoded.sequences.empty()) {
+      const bool long_one =
+          !encoded.left_out || encoded.left_out->reason == LeftOut::Reason::kTooLong;
+      made.kinds[i] = long_one ? AnswerKind::kTooLong : AnswerKind::kNotValid;
+      if (!long_one && made.first_fault.empty()) {
+        made.first_fault =
+            fmt::format("{}: {}", encoded.left_out->where,
+                        encoded.left_out->detail.empty() ? reason_name(encoded.left_out->reason)
+                                                         : encoded.left_out->detail);
+      }
+      continue;
+    }
     Sequence& s = encoded.sequences.back();
-    rows[i].tokens = std::move(s.tokens);
-    rows[i].prompt_tokens = s.prompt_tokens;
-    learned[i] = std::move(s.learned);
+    row.tokens = std::move(s.tokens);
+    row.prompt_tokens = s.prompt_tokens;
+    made.learned[i] = std::move(s.learned);
   }
-  write_texts(requests, rows);
-  if (options_.kind != SignalKind::kText) add_probabilities(rows, learned);
-  return rows;
+  write_texts(requests, made);
+  if (options_.kind != SignalKind::kText) add_probabilities(made.rows, made.learned);
+  return made;
 }
 
-void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
-                               std::vector<SignalRow>& rows) const {
+void LocalTeacher::write_texts(std::span<const SignalRequest> requests, Batch& made) {
+  const AskedThrough through{!card_.chat_template.empty(), !card_.task.empty()};
   std::vector<size_t> wanted;
   std::vector<Prompt> prompts;
   const Encoder encoder(tokenizer_, card_);
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!requests[i].write_text) continue;
+    if (const auto reason = cannot_ask(*requests[i].data, through)) {
+      made.kinds[i] = *reason;
+      continue;
+    }
     // One stream per (example, sample): a resumed gathering writes the same texts.
     Prompt prompt{{},
                   static_cast<uint64_t>(requests[i].example) * 4096 +
                       static_cast<uint64_t>(requests[i].sample)};
     try {
-      prompt.tokens = encoder.question(*requests[i].data);
-    } catch (const Error&) {  // one that the template refuses: left out like one too long
+      prompt.tokens = encode_question(encoder, *requests[i].data);
+    } catch (const Error& error) {
+      made.kinds[i] = AnswerKind::kNotValid;
+      if (made.first_fault.empty())
+        made.first_fault = fmt::format("{}: {}", place_of(*requests[i].data), error.what());
       continue;
     }
-    if (static_cast<int>(prompt.tokens.size()) >= options_.max_tokens) continue;
+    if (static_cast<int>(prompt.tokens.size()) >= options_.max_tokens) {
+      made.kinds[i] = AnswerKind::kTooLong;
+      continue;
+    }
     wanted.push_back(i);
     prompts.push_back(std::move(prompt));
   }
@@ -190,12 +261,28 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests,
   const std::vector<Generation> texts = generate_all(natural_mode(model_.config()), model_, prompts,
                                                      options, {.batch = 64, .progress = ""});
   for (size_t j = 0; j < wanted.size(); ++j) {
+    SignalRow& row = made.rows[wanted[j]];
+    AnswerKind& kind = made.kinds[wanted[j]];
+    std::vector<TokenId> written = texts[j].tokens;
+    row.text = tokenizer_.decode(written);
+    // What stands on a canvas is all that there is.
+    const bool cut = !texts[j].stopped && model_.config().causal;
+    const JudgedAnswer judged =
+        judge_answer(opened_by_prompt(tokenizer_, prompts[j].tokens) + row.text, cut);
+    kind = judged.kind == AnswerKind::kCut && options_.keep_cut ? AnswerKind::kGood : judged.kind;
+    if (kind != AnswerKind::kGood) continue;
+    if (judged.thought && !options_.keep_reasoning) {
+      ++thoughts_dropped_;
+      row.text = judged.text;
+      written = tokenizer_.encode(row.text, {.special_prefix = false, .parse_special = false});
+    }
     std::vector<TokenId> tokens = prompts[j].tokens;
-    tokens.insert(tokens.end(), texts[j].tokens.begin(), texts[j].tokens.end());
+    tokens.insert(tokens.end(), written.begin(), written.end());
     if (texts[j].stopped) tokens.push_back(end);
-    if (static_cast<int>(tokens.size()) > options_.max_tokens) continue;
-    SignalRow& row = rows[wanted[j]];
-    row.text = tokenizer_.decode(texts[j].tokens);
+    if (static_cast<int>(tokens.size()) > options_.max_tokens) {
+      kind = AnswerKind::kTooLong;
+      continue;
+    }
     row.tokens = std::move(tokens);
     row.prompt_tokens = static_cast<int>(prompts[j].tokens.size());
   }
@@ -254,13 +341,39 @@ void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows,
   }
 }
 
-void gather_signals(Teacher& teacher, std::span<const SignalRequest> requests, SignalStore& store) {
+Gathered gather_signals(Teacher& teacher, std::span<const SignalRequest> requests,
+                        SignalStore& store, const AnswerLimits& limits) {
+  Gathered gathered;
   std::vector<SignalRequest> missing;
+  bool writes = false, given = false;
   for (const SignalRequest& r : requests) {
-    if (!store.contains(r.example, r.sample)) missing.push_back(r);
+    (r.write_text ? writes : given) = true;
+    if (const auto outcome = store.outcome(r.example, r.sample)) {
+      gathered.tally.add(*outcome);
+    } else {
+      missing.push_back(r);
+    }
   }
-  StoreSink sink(store, requests.size(), missing.size());
-  if (!missing.empty()) teacher.annotate(missing, sink);
+  {
+    StoreSink sink(store, gathered, requests.size(), missing.size());
+    if (!missing.empty()) teacher.annotate(missing, sink);
+  }
+  const AnswerTally& tally = gathered.tally;
+  gathered.sum =
+      tally.in_words(limits, writes && given ? "asked and given" : (writes ? "asked" : "given"));
+  std::vector<std::string> lines;
+  if (tally.left_out() > 0) lines.push_back(gathered.sum);
+  if (std::string warning = tally.warning(limits); !warning.empty())
+    lines.push_back("warning: " + std::move(warning));
+  gathered.lines.insert(gathered.lines.begin(), lines.begin(), lines.end());
+  return gathered;
+}
+
+void Gathered::require_rows(const AnswerLimits& limits) const {
+  if (tally.count(AnswerKind::kGood) > 0) return;
+  std::string line = "[signals] there is not one answer to learn from: " + sum;
+  if (const std::string cause = tally.cause(limits); !cause.empty()) line += "; " + cause;
+  fail(ErrorCode::kInvalidArgument, "{}", line);
 }
 
 }  // namespace alambic

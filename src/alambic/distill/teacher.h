@@ -9,6 +9,7 @@
 
 #include "alambic/data/example.h"
 #include "alambic/data/signal_store.h"
+#include "alambic/distill/answers.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/text/tokenizer.h"
 
@@ -35,9 +36,12 @@ class SignalSink {
   SignalSink(const SignalSink&) = delete;
   SignalSink& operator=(const SignalSink&) = delete;
   virtual ~SignalSink() = default;
-  // Stores rows, in one durable step, with what asking has cost in all. A row with empty `tokens`
-  // could not be made (too long) and is only counted.
-  virtual void store(std::vector<SignalRow> rows, const Spending& spent) = 0;
+  // Stores rows, in one durable step, with what asking has cost in all. Of `unanswered`, what is
+  // `settled` is stored too and never asked again; the rest is only counted.
+  virtual void store(std::vector<SignalRow> rows, std::vector<VainQuestion> unanswered, bool settled,
+                     const Spending& spent) = 0;
+  // A finding for people, for the end of the gathering.
+  virtual void remark(std::string line) = 0;
   // What asking had cost when the gathering began.
   virtual Spending spent() const = 0;
   // What the teacher calls its present state, where it says so.
@@ -64,13 +68,17 @@ struct LocalTeacherOptions {
   double text_temperature = 0;  // of the texts; 0: greedy
   int max_new_tokens = 128;
   int max_tokens = 512;
+  bool keep_reasoning = false;  // whole <think> blocks in front of an answer
+  bool keep_cut = false;        // answers that ran into max_new_tokens
   uint64_t seed = 1;
   Precision precision = Precision::kBf16;
 };
 
 // A model directory on this machine. A diffusion model (LLaDA, Dream) gives texts alone:
 // kUnsupported for any other kind. Draws depend on (seed, example, sample, position) alone, so a
-// gathering that was killed and resumed stores the same signals as one that was not.
+// gathering that was killed and resumed stores the same signals as one that was not. Through a
+// card's chat template it is asked turn by turn; a model without one that somebody else made is
+// asked no conversation of several turns. Answers of no use are asked for again when it goes on.
 class LocalTeacher final : public Teacher {
  public:
   // `model` must be frozen for inference and outlive the teacher.
@@ -81,8 +89,9 @@ class LocalTeacher final : public Teacher {
   void annotate(std::span<const SignalRequest> requests, SignalSink& sink) override;
 
  private:
-  std::vector<SignalRow> batch(std::span<const SignalRequest> requests) const;
-  void write_texts(std::span<const SignalRequest> requests, std::vector<SignalRow>& rows) const;
+  struct Batch;
+  Batch batch(std::span<const SignalRequest> requests);
+  void write_texts(std::span<const SignalRequest> requests, Batch& made);
   // `learned`: of each row the tokens behind its prompt that are an answer's, empty for all.
   void add_probabilities(std::vector<SignalRow>& rows,
                          const std::vector<std::vector<bool>>& learned) const;
@@ -92,7 +101,11 @@ class LocalTeacher final : public Teacher {
   ModelCard card_;
   std::string id_;
   LocalTeacherOptions options_;
+  int64_t thoughts_dropped_ = 0;
 };
+
+// A finding: of how many answers the reasoning was taken away.
+std::string thoughts_dropped_in_words(int64_t count);
 
 // Sums up `logits` at a temperature as `draws` independent draws, with probabilities counts /
 // draws.
@@ -100,8 +113,20 @@ TokenSignal draw_signal(std::span<const float> logits, double temperature, int d
 // The k largest probabilities and the tail.
 TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k);
 
+// What came of a gathering, what was stored before it included.
+struct Gathered {
+  AnswerTally tally;
+  std::string sum;  // in words
+  std::vector<std::string>
+      lines;  // for people: the sum where rows are left out, warnings, findings
+
+  // kInvalidArgument, in the words of the sum, where there is not one row.
+  void require_rows(const AnswerLimits& limits) const;
+};
+
 // Asks `teacher` for every request the store does not have yet, with a progress line; rows are
 // durable as they come. Ctrl-C throws kInterrupted and keeps what is stored.
-void gather_signals(Teacher& teacher, std::span<const SignalRequest> requests, SignalStore& store);
+Gathered gather_signals(Teacher& teacher, std::span<const SignalRequest> requests,
+                        SignalStore& store, const AnswerLimits& limits);
 
 }  // namespace alambic

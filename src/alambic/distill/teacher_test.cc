@@ -64,7 +64,7 @@ class Conversations : public testing::Test {
     LocalTeacher teacher(*model_, tokenizer_, card_, "t",
                          {.kind = kind, .count = 4, .precision = Precision::kFp32});
     const std::vector<SignalRequest> requests = {{0, 0, examples_.data(), false}};
-    gather_signals(teacher, requests, store);
+    gather_signals(teacher, requests, store, {});
     return path;
   }
   // What is learned of a sequence, as text.
