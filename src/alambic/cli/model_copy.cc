@@ -7,6 +7,7 @@
 #include "alambic/base/interrupt.h"
 #include "alambic/base/progress.h"
 #include "alambic/cli/output.h"
+#include "alambic/data/trained_on.h"
 #include "alambic/eval/report.h"
 #include "alambic/formats/float16.h"
 
@@ -165,6 +166,7 @@ DType exact_type(LanguageModel& model) {
 void write_directory(OpenModel& model, const std::string& from, DType type,
                      const std::string& directory) {
   write_tokenizer(model.tokenizer, from, directory);
+  carry_trained_on(from, directory);
   save_model(*model.loaded.model, model.card(), directory, type);
 }
 

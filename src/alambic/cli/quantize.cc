@@ -12,6 +12,7 @@
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/data/readers.h"
+#include "alambic/data/trained_on.h"
 #include "alambic/decode/prompting.h"
 #include "alambic/eval/report.h"
 #include "alambic/eval/task.h"
@@ -313,6 +314,7 @@ void act(const QuantizeArguments& given, const Invocation&) {
     {
       const QuantizedWeights weights = quantize_model(o, before, texts);
       write_tokenizer(before.tokenizer, o.model, path);
+      carry_trained_on(o.model, path);
       save_quantized_model(*before.loaded.model, weights, calibrated, before.card(), path);
     }
     const double seconds = watch.seconds();

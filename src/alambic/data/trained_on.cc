@@ -46,6 +46,12 @@ void save_trained_on(const std::string& directory, std::span<const std::string> 
   write_file_atomic((fs::path(directory) / kTrainedOnFile).string(), dump_json(record, 1) + "\n");
 }
 
+void carry_trained_on(const std::string& from, const std::string& to) {
+  const std::string path = (fs::path(from) / kTrainedOnFile).string();
+  if (!file_exists(path)) return;
+  write_file_atomic((fs::path(to) / kTrainedOnFile).string(), read_file(path));
+}
+
 std::optional<SeenInTraining> seen_in_training(const std::string& directory,
                                                const std::string& file,
                                                std::span<const Example> examples) {

@@ -20,6 +20,9 @@ inline constexpr const char* kTrainedOnFile = "trained_on.json";
 void save_trained_on(const std::string& directory, std::span<const std::string> files,
                      std::span<const Example> examples);
 
+// Copies the record of the model in `from`, if it has one, beside its copy in `to`.
+void carry_trained_on(const std::string& from, const std::string& to);
+
 struct SeenInTraining {
   bool same_file = false;  // byte for byte a training file
   int64_t rows = 0;        // of the examples; at least so many where training had over a million
