@@ -149,8 +149,9 @@ def tiny_model(
 ):
     """A llama of one layer with the given vocabulary."""
     path.mkdir()
-    size, dim = len(tokenizer["model"]["vocab"]), 8
-    size = max([size, *[token["id"] + 1 for token in tokenizer["added_tokens"]]])
+    dim = 8
+    ids = [*tokenizer["model"]["vocab"].values(), *(t["id"] for t in tokenizer["added_tokens"])]
+    size = max(ids) + 1
     card = {"alambic": {"chat_template": chat_template}} if chat_template else {}
     (path / "config.json").write_text(
         json.dumps(
@@ -206,7 +207,7 @@ def turns(*said, **more):
     }
 
 
-class Rendering(Dialogue):
+class Taught(Dialogue):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
@@ -256,6 +257,8 @@ class Rendering(Dialogue):
             self.path / name, byte_tokenizer([START, END, "<|endoftext|>"]), template, **more
         )
 
+
+class Rendering(Taught):
     def test_a_dummy_prefix_stands_before_the_text_alone(self):
         tokenizer = space_tokenizer("abcq()", ["<s>", "</s>"])
         template = (
@@ -352,7 +355,7 @@ class Rendering(Dialogue):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("d.jsonl:2", done.stderr)
         self.assertIn("no system turns", done.stderr)
-        self.assertTrue(done.stdout.startswith("1 rows"), done.stdout)
+        self.assertTrue(done.stdout.startswith("1 row"), done.stdout)
 
     def test_tools_have_a_template_and_special_tokens_reach_it(self):
         says = "{{ raise_exception('NAME ' ~ eos_token ~ ' ' ~ sep_token ~ ' ' ~ boi) }}"
@@ -422,7 +425,7 @@ class Rendering(Dialogue):
         self.assertEqual(self.spelled([tokens[i] for i in learned]), f"c{END}{END}")
 
 
-class Serving(Rendering):
+class Serving(Taught):
     def ask(self, url, body):
         request = urllib.request.Request(
             url + "/chat/completions",
