@@ -1,7 +1,9 @@
 #include "alambic/base/error.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <system_error>
 
 namespace alambic {
 
@@ -24,6 +26,8 @@ int exit_status(ErrorCode code) {
   }
   return 1;
 }
+
+std::string system_reason() { return std::error_code(errno, std::generic_category()).message(); }
 
 void check_failed(const char* condition, const char* file, int line) {
   std::fprintf(stderr, "alambic: bug: %s does not hold at %s:%d\n", condition, file, line);

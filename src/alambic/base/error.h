@@ -41,6 +41,9 @@ template <class... Args>
   throw Error(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
+// Why the last system call failed, in words, from errno.
+std::string system_reason();
+
 [[noreturn]] void check_failed(const char* condition, const char* file, int line);
 
 }  // namespace alambic

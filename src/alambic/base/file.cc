@@ -18,11 +18,9 @@ namespace alambic {
 namespace {
 
 // The thread-safe text of the current errno.
-std::string reason() { return std::error_code(errno, std::generic_category()).message(); }
-
 [[noreturn]] void fail_open(const std::string& path) {
   const auto code = errno == ENOENT || errno == ENOTDIR ? ErrorCode::kNotFound : ErrorCode::kIo;
-  fail(code, "[{}] cannot open: {}", path, reason());
+  fail(code, "[{}] cannot open: {}", path, system_reason());
 }
 
 // An open descriptor that closes itself.
@@ -35,7 +33,7 @@ struct Descriptor {
 
 size_t regular_size(int fd, const std::string& path) {
   struct stat info {};
-  if (::fstat(fd, &info) != 0) fail(ErrorCode::kIo, "[{}] cannot stat: {}", path, reason());
+  if (::fstat(fd, &info) != 0) fail(ErrorCode::kIo, "[{}] cannot stat: {}", path, system_reason());
   if (S_ISDIR(info.st_mode)) {
     fail(ErrorCode::kInvalidArgument, "[{}] is a directory; want a file", path);
   }
@@ -53,7 +51,7 @@ std::string read_file(const std::string& path) {
   for (;;) {
     const ssize_t n = ::read(file.fd, buffer, sizeof buffer);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(ErrorCode::kIo, "[{}] cannot read: {}", path, reason());
+    if (n < 0) fail(ErrorCode::kIo, "[{}] cannot read: {}", path, system_reason());
     if (n == 0) return content;
     content.append(buffer, static_cast<size_t>(n));
   }
@@ -138,7 +136,7 @@ void AtomicFile::write(const void* data, size_t size) {
   while (size > 0) {
     const ssize_t n = ::write(fd_, p, size);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(ErrorCode::kIo, "[{}] cannot write: {}", path_, reason());
+    if (n < 0) fail(ErrorCode::kIo, "[{}] cannot write: {}", path_, system_reason());
     p += n;
     size -= static_cast<size_t>(n);
   }
@@ -150,9 +148,9 @@ void AtomicFile::commit() {
     fd_ = -1;
     return;
   }
-  if (::fsync(fd_) != 0) fail(ErrorCode::kIo, "[{}] cannot sync: {}", path_, reason());
+  if (::fsync(fd_) != 0) fail(ErrorCode::kIo, "[{}] cannot sync: {}", path_, system_reason());
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    fail(ErrorCode::kIo, "[{}] cannot rename into place: {}", path_, reason());
+    fail(ErrorCode::kIo, "[{}] cannot rename into place: {}", path_, system_reason());
   }
   ::close(fd_);
   fd_ = -1;
@@ -182,7 +180,7 @@ MappedFile::MappedFile(const std::string& path) {
   size_ = regular_size(file.fd, path);
   if (size_ == 0) return;
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (address == MAP_FAILED) fail(ErrorCode::kIo, "[{}] cannot map: {}", path, reason());
+  if (address == MAP_FAILED) fail(ErrorCode::kIo, "[{}] cannot map: {}", path, system_reason());
   data_ = static_cast<const std::byte*>(address);
 }
 

@@ -22,8 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kMark = "/partial.txt";
 
-std::string reason() { return std::error_code(errno, std::generic_category()).message(); }
-
 std::string parent_of(const std::string& name) {
   const std::string parent = fs::path(name).parent_path().string();
   return parent.empty() ? "." : parent;
@@ -63,7 +61,7 @@ void swap_names(const std::string& made, const std::string& name) {
   const std::string aside = name + ".replaced";
   if (!refused || ::rename(name.c_str(), aside.c_str()) != 0 ||
       ::rename(made.c_str(), name.c_str()) != 0 || ::rename(aside.c_str(), made.c_str()) != 0) {
-    fail(ErrorCode::kIo, "[{}] cannot take the place of {}: {}", made, name, reason());
+    fail(ErrorCode::kIo, "[{}] cannot take the place of {}: {}", made, name, system_reason());
   }
 }
 
@@ -128,7 +126,7 @@ Workplace::Workplace(const std::string& name, Begin begin) : name_(name), path_(
   make_directories(path_);
   const auto take = [&] {
     lock_ = ::open(mark.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (lock_ < 0) fail(ErrorCode::kIo, "[{}] cannot open: {}", mark, reason());
+    if (lock_ < 0) fail(ErrorCode::kIo, "[{}] cannot open: {}", mark, system_reason());
     if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       ::close(lock_);
       fail(ErrorCode::kInvalidArgument, "[{}] another alambic is making {} there", path_, name);
@@ -148,7 +146,7 @@ Workplace::Workplace(const std::string& name, Begin begin) : name_(name), path_(
                   fs::path(name).filename().string());
   if (::ftruncate(lock_, 0) != 0 ||
       ::pwrite(lock_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
-    const std::string why = reason();
+    const std::string why = system_reason();
     ::close(lock_);
     fail(ErrorCode::kIo, "[{}] cannot write: {}", mark, why);
   }
@@ -165,7 +163,7 @@ void Workplace::publish() {
   if (there) {
     swap_names(path_, name_);
   } else if (::rename(path_.c_str(), name_.c_str()) != 0) {
-    fail(ErrorCode::kIo, "[{}] cannot take the name {}: {}", path_, name_, reason());
+    fail(ErrorCode::kIo, "[{}] cannot take the name {}: {}", path_, name_, system_reason());
   }
   sync_directory(parent_of(name_));
   if (there) remove_all(path_);
@@ -200,7 +198,7 @@ void make_beside(const std::string& given, Made made,
       place.publish();
     } else {
       if (::rename(path.c_str(), name.c_str()) != 0)
-        fail(ErrorCode::kIo, "[{}] cannot take its name: {}", name, reason());
+        fail(ErrorCode::kIo, "[{}] cannot take its name: {}", name, system_reason());
       place.discard();
     }
   } catch (const Error& error) {

@@ -80,13 +80,13 @@ void check_schema(const Database& database) {
   }
 }
 
-bool is_blank(const Database& database) {
+bool holds_nothing(const Database& database) {
   return database.query_integer("SELECT COUNT(*) FROM sqlite_schema") == 0 &&
          database.query_integer("PRAGMA application_id") == 0;
 }
 
 SignalHeader load_header(const Database& database) {
-  if (is_blank(database)) {
+  if (holds_nothing(database)) {
     fail(ErrorCode::kNotFound,
          "[{}] holds nothing yet: what was to write it stopped before; start that again",
          database.path());
@@ -129,11 +129,11 @@ class SignalStore::Impl {
   Impl(const std::string& path, const SignalHeader& wanted)
       : database_(path, Database::Mode::kCreate), writable_(true) {
     validate_signal_header(wanted, path);
-    if (!is_blank(database_)) check_schema(database_);  // before anything is written to it
+    if (!holds_nothing(database_)) check_schema(database_);  // before anything is written to it
     database_.execute("PRAGMA journal_mode = WAL");
     database_.execute("PRAGMA synchronous = FULL");
     transaction(database_, [&] {
-      if (is_blank(database_)) create_tables(database_, wanted);
+      if (holds_nothing(database_)) create_tables(database_, wanted);
     });
     load();
     const std::string difference = first_difference(header_, wanted);

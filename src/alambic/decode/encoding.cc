@@ -61,7 +61,15 @@ Encoder::Text Encoder::asked(std::string_view prompt) const {
 
 ChatInput Encoder::chat_input(const Example& example) const {
   ChatInput input;
-  input.messages = conversation_of(example);
+  if (example.messages.is_null()) {
+    // A pair is two turns: where its author put the space between them is no part of either.
+    Example pair{.prompt = example.prompt, .completion = example.completion};
+    pair.prompt.resize(without_spaces(pair.prompt));
+    pair.completion.erase(0, pair.completion.find_first_not_of(" \t"));
+    input.messages = conversation_of(pair);
+  } else {
+    input.messages = example.messages;
+  }
   input.tools = example.tools;
   return input;
 }

@@ -7,15 +7,15 @@
 namespace alambic {
 namespace {
 
-const std::vector<std::string> kTexts = {"the kettle leaks and the handle is loose",
-                                         "please send the kettle back"};
+const std::vector<std::string> kKettleTexts = {"the kettle leaks and the handle is loose",
+                                               "please send the kettle back"};
 
-Tokenizer vocabulary_of(int size, std::vector<std::string> special = {"<|end|>"}) {
-  return train_bpe(kTexts, {.vocab_size = size, .special_tokens = std::move(special)});
+Tokenizer kettle_vocabulary(int size, std::vector<std::string> special = {"<|end|>"}) {
+  return train_bpe(kKettleTexts, {.vocab_size = size, .special_tokens = std::move(special)});
 }
 
 TEST(Vocabularies, SpecialTokensBehindTheOthersDoNoHarm) {
-  const Tokenizer few = vocabulary_of(270);
+  const Tokenizer few = kettle_vocabulary(270);
   EXPECT_EQ(first_token_difference(few, few), "");
   EXPECT_EQ(first_token_difference(few, few.with_special("<|mask|>")), "");
   EXPECT_EQ(first_token_difference(few.with_special("<|mask|>"), few), "");
@@ -23,10 +23,10 @@ TEST(Vocabularies, SpecialTokensBehindTheOthersDoNoHarm) {
 
 TEST(Vocabularies, TheFirstTokenThatDiffersIsNamedWithBothTexts) {
   const std::string other =
-      first_token_difference(vocabulary_of(270), vocabulary_of(270, {"<|fin|>"}));
+      first_token_difference(kettle_vocabulary(270), kettle_vocabulary(270, {"<|fin|>"}));
   EXPECT_NE(other.find("token 0 is \"<|end|>\" for the teacher and \"<|fin|>\""), std::string::npos)
       << other;
-  const Tokenizer few = vocabulary_of(262), many = vocabulary_of(268);
+  const Tokenizer few = kettle_vocabulary(262), many = kettle_vocabulary(268);
   const std::string longer = first_token_difference(few, many);
   ASSERT_LT(few.vocab_size(), many.vocab_size());
   const std::string id = std::to_string(few.vocab_size());
@@ -35,18 +35,18 @@ TEST(Vocabularies, TheFirstTokenThatDiffersIsNamedWithBothTexts) {
 }
 
 TEST(Vocabularies, AStoredAnswerTellsWhichTokenIsAnothers) {
-  const Tokenizer few = vocabulary_of(262), many = vocabulary_of(268);
+  const Tokenizer few = kettle_vocabulary(262), many = kettle_vocabulary(268);
   SignalRow row;
   row.example = 3;
-  row.text = kTexts[0];
-  row.tokens = many.encode(kTexts[0], {.special_prefix = false});
+  row.text = kKettleTexts[0];
+  row.tokens = many.encode(kKettleTexts[0], {.special_prefix = false});
   EXPECT_EQ(first_token_difference(row, many), "");
   const std::string found = first_token_difference(row, few);
   EXPECT_NE(found.find("in row 3, token "), std::string::npos) << found;
 }
 
 TEST(Vocabularies, PaddingAndHolesAreRowsWithoutAToken) {
-  const Tokenizer tokenizer = vocabulary_of(270);
+  const Tokenizer tokenizer = kettle_vocabulary(270);
   const int size = tokenizer.vocab_size();
   EXPECT_EQ(rows_without_token(tokenizer, size), std::vector<TokenId>());
   EXPECT_EQ(rows_without_token(tokenizer, size + 2), (std::vector<TokenId>{size, size + 1}));
