@@ -279,9 +279,6 @@ void act(const TeachArguments& given, const Invocation&) {
   LeftOutCounts counts;
   counts.add(not_asked);
   for (const std::string& line : counts.in_words()) print_remark("left out: " + line);
-  constexpr size_t kNamed = 5;
-  for (size_t i = 0; i < std::min(kNamed, unusable.size()); ++i)
-    print_remark("  " + in_words(unusable[i]));
   if (requests.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "[{}] nothing to teach: {}; use --texts teacher, or name the answer's field", o.data.path,

@@ -18,7 +18,7 @@ void say_unended(int64_t rows, size_t all) {
   if (rows == 0 || said.exchange(true)) return;
   fmt::print(
       stderr,
-      "[data] the chat template writes no token that ends generation behind the answers of {} "
+      "note: [data] the chat template writes no token that ends generation behind the answers of {} "
       "of {} rows: there the last answer alone is ended\n",
       rows, all);
 }

@@ -184,7 +184,7 @@ RunData load_run_data(const Recipe& recipe, Unanswered unanswered) {
   }
   count(data);
   if (data.train.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: {} rows read{}",
+    fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: rows read: {}{}",
          data.report.read, reasons(data.report));
   }
   if (data.test.empty()) {
@@ -209,7 +209,7 @@ std::vector<Example> leave_out(RunData& data, std::span<const LeftOut> rows) {
   data.report.left_out.add(rows);
   count(data);
   if (data.train.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: {} rows read{}",
+    fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: rows read: {}{}",
          data.report.read, reasons(data.report));
   }
   return taken;

@@ -35,6 +35,7 @@ class Conversations : public testing::Test {
         directory_(testing::TempDir() + "alambic_teacher_" + std::to_string(::getpid())) {
     std::filesystem::create_directories(directory_);
     card_.chat_template = ChatTemplate::builtin("chatml").source();
+    card_.ends = {tokenizer_.find("<|im_end|>").value()};
     ModelConfig config;
     config.vocab_size = tokenizer_.vocab_size();
     config.dim = 16;

@@ -436,7 +436,7 @@ decode = ["ar"]
             ("told", ["--set", "data.prompt_template=Q: {prompt} A:"], "Q: question"),
             ("none", ["--set", "data.chat_template=none"], "question"),
         ):
-            run = self.path / name
+            run = self.path / f"run-{name}"
             done = alambic("distill", recipe, *settings, "--run-dir", run)
             self.assertEqual(done.returncode, 0, done.stderr)
             first = self.json_of("inspect", run / "signals.sqlite", "--json", "--rows", 1)
