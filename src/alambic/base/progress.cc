@@ -72,13 +72,15 @@ void Heartbeat::end() {
 }
 
 void Heartbeat::beat() {
-  const double pause = terminal_ ? 1 : 10;
-  constexpr double kQuiet = 5;  // of a progress line that a terminal shows
+  const double pause = terminal_ ? 1 : 2;
+  // Longer than a progress line lets wait for its next.
+  const double silence = terminal_ ? 5 : 12;
   std::unique_lock lock(mutex_);
   while (!ended_.wait_for(lock, std::chrono::duration<double>(pause), [this] { return done_; })) {
     const double quiet = std::min(watch_.seconds(), since_start.seconds() - last_line);
-    if (quiet < (shown_ ? pause / 2 : terminal_ ? kQuiet : pause * 0.9)) continue;
+    if (quiet < (terminal_ && shown_ ? pause / 2 : silence)) continue;
     shown_ = true;
+    if (!terminal_) last_line = since_start.seconds();
     fmt::print(stderr, "{}{}: {}{}", terminal_ ? "\r\x1b[K" : "", what_,
                format_duration(watch_.seconds()), terminal_ ? "" : "\n");
     std::fflush(stderr);
