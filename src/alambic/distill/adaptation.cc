@@ -96,11 +96,12 @@ AdaptationReport adapt_in(const Recipe& recipe, RunData data, const Tokenizer& t
   const LoadedModel original = load_model(model);
   freeze_for_inference(*original.model, train_precision(recipe.student_train));
   if (recipe.objective.alpha > 0) job.speaker = original.model.get();
-  std::vector<LeftOut> left_out;
+  std::vector<LeftOut> left_out, of_validation;
   const TrainingSet set{
       encode_examples(tokenizer, job.card, data.train, recipe.data.max_tokens, &left_out),
-      encode_examples(tokenizer, job.card, data.validation, recipe.data.max_tokens)};
-  leave_out(data, left_out);
+      encode_examples(tokenizer, job.card, data.validation, recipe.data.max_tokens,
+                      &of_validation)};
+  leave_out(data, left_out, of_validation);
   say_data(data);
   std::vector<Sequence> held_out =
       encode_examples(tokenizer, job.card, data.test, recipe.data.max_tokens);

@@ -189,19 +189,6 @@ void fit_canvas(const Tokenizer& tokenizer, ModelCard& card, std::vector<Sequenc
   for (Sequence& s : sequences) pad_to_canvas(s, card.canvas, end_token(tokenizer));
 }
 
-// The texts of a store as a bidirectional student reads them: what a teacher says of next tokens is
-// of no use to it.
-std::vector<Sequence> read_texts(const std::string& path, const ModelCard& card,
-                                 const Tokenizer& tokenizer, int max_tokens) {
-  std::vector<Sequence> sequences;
-  SignalStore::open(path).for_each([&](const SignalRow& row) {
-    if (auto s = encode_example(tokenizer, card, {.prompt = row.prompt, .completion = row.text},
-                                max_tokens))
-      sequences.push_back(std::move(*s));
-  });
-  return sequences;
-}
-
 ModelCard student_card(const Recipe& recipe, const RunData& data, const RunModel& teacher,
                        bool same_tokens) {
   ModelCard card = run_card(recipe, data);
@@ -215,12 +202,14 @@ ModelCard student_card(const Recipe& recipe, const RunData& data, const RunModel
 void leave_out_unfit(const Recipe& recipe, const RunTokenizers& tokenizers, RunData& data) {
   ModelCard card = run_card(recipe, data);
   if (is_bidirectional(recipe)) prepare_form(recipe, card);
-  std::vector<LeftOut> left_out;
+  std::vector<LeftOut> left_out, of_validation;
+  encode_examples(tokenizers.student, card, data.validation, recipe.data.max_tokens,
+                  &of_validation);
   encode_examples(tokenizers.student, card, data.train, recipe.data.max_tokens, &left_out);
   if (left_out.empty() && !tokenizers.same) {
     encode_examples(tokenizers.teacher, card, data.train, recipe.data.max_tokens, &left_out);
   }
-  const std::vector<Example> asked = leave_out(data, left_out);
+  const std::vector<Example> asked = leave_out(data, left_out, of_validation);
   if (recipe.signals.texts == "gold") return;
   for (const Example& row : asked) data.prompts.push_back(row);
   data.report.prompts = static_cast<int64_t>(data.prompts.size());
@@ -293,12 +282,18 @@ RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options
   SignalSequences signals = timed("signals", [&] {
     return gather_run_signals(recipe, data, models.teacher, tokenizers, options);
   });
+  const std::vector<std::string> asking = std::move(signals.notes);
   taught.sequences = std::move(signals.sequences);
   if (bidirectional) {
-    taught.sequences = read_texts(options.directory + "/signals.sqlite", card, tokenizers.student,
-                                  recipe.data.max_tokens);
+    signals = read_signal_texts(options.directory + "/signals.sqlite", card, tokenizers.student,
+                                recipe.data.max_tokens);
+    taught.sequences = std::move(signals.sequences);
     fit_canvas(tokenizers.student, card, taught.sequences);
   }
+  LeftOutCounts unread;
+  unread.add(signals.left_out);
+  for (const std::string& line : unread.in_words())
+    fmt::print(stderr, "signals: left out: {}\n", line);
   if (recipe.has_endpoint() && recipe.task != "perplexity") {
     // Asked now: a cap or a lost connection should not come to light after hours of training.
     timed("test answers", [&] {
@@ -347,7 +342,9 @@ RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options
   RunReport report =
       timed("evaluation", [&] { return measure_run(recipe, data, tokenizers, models, options); });
   report.data = data.report;
-  report.notes.insert(report.notes.end(), signals.notes.begin(), signals.notes.end());
+  report.notes.insert(report.notes.end(), asking.begin(), asking.end());
+  for (const std::string& line : unread.in_words())
+    report.notes.push_back("of the teacher's rows, left out: " + line);
   report.seconds = total.seconds();
   report.phases = phases;
   if (!tokenizers.same) {
@@ -414,6 +411,31 @@ void adopt_prompts(const std::string& signals, ModelCard& card) {
   card.prompt_template = asked;
 }
 
+// What a store holds, less what is held out: it takes the place of the data's own training rows.
+std::vector<Sequence> stored_sequences(const std::string& signals, const ModelCard& card,
+                                       const RunTokenizers& tokenizers, int max_tokens,
+                                       bool texts_alone, RunData& data) {
+  std::vector<HeldOutPrompts> held_out;
+  held_out.emplace_back(data.test);
+  held_out.emplace_back(data.validation);
+  SignalSequences read =
+      texts_alone
+          ? read_signal_texts(signals, card, tokenizers.student, max_tokens, held_out)
+          : read_signal_sequences(signals, card, tokenizers, max_tokens, data.train, held_out);
+  data.train = signal_rows(signals);
+  data.prompts.clear();
+  DataReport& report = data.report;
+  report.read = static_cast<int64_t>(data.train.size());
+  report.left_out = {};
+  report.beyond_limit = 0;
+  report.in_test = held_out[0].found();
+  report.in_validation = held_out[1].found();
+  std::vector<LeftOut> of_validation;
+  encode_examples(tokenizers.student, card, data.validation, max_tokens, &of_validation);
+  leave_out(data, read.left_out, of_validation);
+  return std::move(read.sequences);
+}
+
 DataReport train_in(const Recipe& recipe, const std::string& signals, RunData data,
                     const RunOptions& options) {
   // Without signals nobody asks the teacher's.
@@ -434,14 +456,12 @@ DataReport train_in(const Recipe& recipe, const std::string& signals, RunData da
   if (bidirectional) prepare_form(recipe, card);
   if (!signals.empty() && !bidirectional && tokenizers.same) adopt_prompts(signals, card);
   if (signals.empty()) {
-    std::vector<LeftOut> left_out;
+    std::vector<LeftOut> left_out, of_validation;
     set.sequences = encode_examples(tokenizer, card, data.train, max_tokens, &left_out);
-    leave_out(data, left_out);
-  } else if (bidirectional) {
-    set.sequences = read_texts(signals, card, tokenizer, max_tokens);
+    encode_examples(tokenizer, card, data.validation, max_tokens, &of_validation);
+    leave_out(data, left_out, of_validation);
   } else {
-    set.sequences =
-        read_signal_sequences(signals, card, tokenizers, max_tokens, data.train).sequences;
+    set.sequences = stored_sequences(signals, card, tokenizers, max_tokens, bidirectional, data);
   }
   say_data(data);
   if (bidirectional) fit_canvas(tokenizer, card, set.sequences);

@@ -43,9 +43,10 @@ enum class Unanswered { kLeftOut, kTeacherAnswers };
 // test or validation set holds are left out, counted in `report`; kInvalidArgument, with the
 // reasons, where nothing to learn from stays.
 RunData load_run_data(const Recipe& recipe, Unanswered unanswered = Unanswered::kLeftOut);
-// Takes out of data.train, counts and returns what `encode_examples` found not to fit;
-// kInvalidArgument where nothing stays.
-std::vector<Example> leave_out(RunData& data, std::span<const LeftOut> rows);
+// Takes out of data.train and data.validation what `encode_examples` found not to fit, counts it,
+// and returns the training rows. kInvalidArgument where nothing stays to learn from.
+std::vector<Example> leave_out(RunData& data, std::span<const LeftOut> train,
+                               std::span<const LeftOut> validation);
 // Prints what became of the rows, on standard error.
 void say_data(const RunData& data);
 // Notes beside a finished model what it was trained on: trained_on.h.

@@ -135,6 +135,18 @@ std::string reasons(const DataReport& report) {
   return text;
 }
 
+// The rows of `examples` that are named, which it then holds no more.
+std::vector<Example> take_out(std::vector<Example>& examples, std::span<const LeftOut> named) {
+  std::set<std::string_view> places;
+  for (const LeftOut& row : named) places.insert(row.where);
+  const auto out =
+      std::stable_partition(examples.begin(), examples.end(),
+                            [&places](const Example& e) { return !places.contains(place_of(e)); });
+  std::vector<Example> taken(std::make_move_iterator(out), std::make_move_iterator(examples.end()));
+  examples.erase(out, examples.end());
+  return taken;
+}
+
 void count(RunData& data) {
   data.report.train = static_cast<int64_t>(data.train.size());
   data.report.prompts = static_cast<int64_t>(data.prompts.size());
@@ -197,16 +209,12 @@ RunData load_run_data(const Recipe& recipe, Unanswered unanswered) {
   return data;
 }
 
-std::vector<Example> leave_out(RunData& data, std::span<const LeftOut> rows) {
-  std::set<std::string_view> places;
-  for (const LeftOut& row : rows) places.insert(row.where);
-  const auto out =
-      std::stable_partition(data.train.begin(), data.train.end(),
-                            [&places](const Example& e) { return !places.contains(place_of(e)); });
-  std::vector<Example> taken(std::make_move_iterator(out),
-                             std::make_move_iterator(data.train.end()));
-  data.train.erase(out, data.train.end());
-  data.report.left_out.add(rows);
+std::vector<Example> leave_out(RunData& data, std::span<const LeftOut> train,
+                               std::span<const LeftOut> validation) {
+  std::vector<Example> taken = take_out(data.train, train);
+  take_out(data.validation, validation);
+  data.report.left_out.add(train);
+  data.report.left_out.add(validation);
   count(data);
   if (data.train.empty()) {
     fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: rows read: {}{}",

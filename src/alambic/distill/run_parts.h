@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "alambic/data/contamination.h"
+#include "alambic/data/left_out.h"
 #include "alambic/distill/run.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/train/trainer.h"
@@ -75,6 +77,7 @@ struct SignalSequences {
   std::vector<Sequence> sequences;
   double aligned = 1;  // of the student's tokens, those that the teacher could speak about
   std::vector<std::string> notes;  // what came of asking, where not all is good
+  std::vector<LeftOut> left_out;   // rows of the store that are not learned
 };
 // What the teacher says about the training data: gathers what signals.sqlite lacks and returns all
 // of it.
@@ -87,12 +90,20 @@ std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& car
                                       std::span<const Example> examples, const Tokenizer& tokenizer,
                                       const RunOptions& options);
 // Rows of a store as the student reads them; `card` says how it is asked. Of a conversation the
-// answers alone are learned; `examples` are those that rows of texts alone may repeat. kCorruptData
-// where such a row is not of its example; kUnsupported for several answers to a student with a
-// tokenizer of its own.
+// answers alone are learned; `examples` are those that rows of texts alone may repeat. Rows that
+// are too long or that `held_out` holds are left out. kCorruptData where such a row is not of its
+// example; kUnsupported for several answers to a student with a tokenizer of its own.
 SignalSequences read_signal_sequences(const std::string& path, const ModelCard& card,
                                       const RunTokenizers& tokenizers, int max_tokens,
-                                      std::span<const Example> examples);
+                                      std::span<const Example> examples,
+                                      std::span<HeldOutPrompts> held_out = {});
+// The texts of a store alone, as a bidirectional student reads them: what a teacher says of next
+// tokens is of no use to it.
+SignalSequences read_signal_texts(const std::string& path, const ModelCard& card,
+                                  const Tokenizer& tokenizer, int max_tokens,
+                                  std::span<HeldOutPrompts> held_out = {});
+// The rows of a store as data, each with its place in it, as `left_out` names it.
+std::vector<Example> signal_rows(const std::string& path);
 
 struct RunModels {
   RunModel teacher, student, control;

@@ -165,11 +165,60 @@ Sequence same_sequence(const SignalRow& row, const std::vector<bool>& has_token,
   return s;
 }
 
+Example as_example(const SignalRow& row, const std::string& path) {
+  const std::string sample = row.sample > 0 ? fmt::format(", sample {}", row.sample) : "";
+  return {.prompt = row.prompt,
+          .completion = row.text,
+          .where = fmt::format("{}: row {}{}", path, row.example, sample)};
+}
+
+// Whether a test or validation set asks what the row answers; says so in `left_out`.
+bool is_held_out(const SignalRow& row, const std::string& path, std::span<HeldOutPrompts> held_out,
+                 std::vector<LeftOut>& left_out) {
+  std::vector<Example> rows;
+  for (HeldOutPrompts& held : held_out) {
+    if (rows.empty()) rows.push_back(as_example(row, path));
+    held.take_out(rows, left_out);
+    if (rows.empty()) return true;
+  }
+  return false;
+}
+
+LeftOut too_long(const SignalRow& row, const std::string& path, int max_tokens) {
+  return {LeftOut::Reason::kTooLong, as_example(row, path).where,
+          fmt::format("want at most {} tokens", max_tokens)};
+}
+
 }  // namespace
+
+std::vector<Example> signal_rows(const std::string& path) {
+  std::vector<Example> rows;
+  SignalStore::open(path).for_each(
+      [&](const SignalRow& row) { rows.push_back(as_example(row, path)); });
+  return rows;
+}
+
+SignalSequences read_signal_texts(const std::string& path, const ModelCard& card,
+                                  const Tokenizer& tokenizer, int max_tokens,
+                                  std::span<HeldOutPrompts> held_out) {
+  SignalSequences result;
+  SignalStore::open(path).for_each([&](const SignalRow& row) {
+    if (is_held_out(row, path, held_out, result.left_out)) return;
+    auto s =
+        encode_example(tokenizer, card, {.prompt = row.prompt, .completion = row.text}, max_tokens);
+    if (s) {
+      result.sequences.push_back(std::move(*s));
+    } else {
+      result.left_out.push_back(too_long(row, path, max_tokens));
+    }
+  });
+  return result;
+}
 
 SignalSequences read_signal_sequences(const std::string& path, const ModelCard& card,
                                       const RunTokenizers& tokenizers, int max_tokens,
-                                      std::span<const Example> examples) {
+                                      std::span<const Example> examples,
+                                      std::span<HeldOutPrompts> held_out) {
   SignalSequences result;
   std::vector<Sequence>& sequences = result.sequences;
   std::optional<ByteAlignment> alignment;
@@ -178,12 +227,19 @@ SignalSequences read_signal_sequences(const std::string& path, const ModelCard& 
   const std::vector<bool> has_token = tokens_of(tokenizers.student);
   const SignalStore store = SignalStore::open(path);
   store.for_each([&](const SignalRow& row) {
+    if (is_held_out(row, path, held_out, result.left_out)) return;
     std::vector<bool> learned =
         learned_tokens(row, store.header(), conversations, card, tokenizers, path);
+    std::optional<Sequence> s;
     if (alignment) {
-      if (auto s = alignment->sequence(row, card, max_tokens)) sequences.push_back(std::move(*s));
+      s = alignment->sequence(row, card, max_tokens);
     } else if (static_cast<int>(row.tokens.size()) <= max_tokens) {
-      sequences.push_back(same_sequence(row, has_token, std::move(learned), path));
+      s = same_sequence(row, has_token, std::move(learned), path);
+    }
+    if (s) {
+      sequences.push_back(std::move(*s));
+    } else {
+      result.left_out.push_back(too_long(row, path, max_tokens));
     }
   });
   if (alignment) result.aligned = alignment->share();

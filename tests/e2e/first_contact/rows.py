@@ -114,6 +114,23 @@ class Rows(Dialogue):
             self.assertNotEqual(done.returncode, 0, name)
             self.assertIn(reason, done.stderr)
 
+    def test_rows_of_a_store_are_counted_as_those_of_a_file_are(self):
+        self.train(self.recipe(good(8)))
+        rows = good(5) + [{"prompt": "Say it all", "completion": "on and on " * 9}] + good(3, "Weigh")
+        write(self.path / "given.jsonl", lines(rows))
+        store = self.path / "s.sqlite"
+        self.succeeds("--threads", 1, "teach", self.path / "m", "--kind", "topk", "--data",
+                      self.path / "given.jsonl", "--out", store)
+        done = alambic("--threads", 1, "train", self.recipe(good(8)), "--signals", store, "--out",
+                       self.path / "from-store", "--set", "student.tokenizer=" + str(self.path / "m"),
+                       "--set", "data.max_tokens=20", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        data = json.loads(done.stdout)["data"]
+        self.assertEqual((data["read"], data["train"]), (9, 5))
+        counts = {reason: entry["rows"] for reason, entry in data["left_out"].items()}
+        self.assertEqual(counts, {"too long": 1, "held by the test set": 3})
+        self.assertIn("s.sqlite: row 5", done.stderr)
+
     def test_pairs_of_parallel_text_with_an_empty_side_are_counted(self):
         files = {"train": "one\n\nthree\nfour\nfive\n", "train_target": "un\ndeux\ntrois\n\ncinq\n",
                  "test": "nine\n", "test_target": "neuf\n"}
