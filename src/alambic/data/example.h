@@ -14,7 +14,7 @@ struct Example {
   // A row that is a conversation: its turns as a chat template takes them, null for any other row.
   // Then `completion` is the last answer and `prompt` the text of what comes before it.
   OrderedJson messages;
-  OrderedJson tools;  // the functions that the conversation may call, null for none
+  OrderedJson tools;       // the functions that the conversation may call, null for none
   bool last_only = false;  // of the conversation's answers, the last one alone is to be learned
   std::string where;  // file and line it was read from, as errors name them; "" for made-up rows
 

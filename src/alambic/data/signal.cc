@@ -93,14 +93,11 @@ TokenSignal token_signal_from_json(const Json& value, const SignalHeader& header
 // Stores from before these were kept, and those of local teachers, have none of them.
 template <class Header>
 auto provenance_fields(Header& header) {
-  return std::array{std::pair("endpoint", &header.endpoint),
-                    std::pair("sampling", &header.sampling),
-                    std::pair("revision", &header.revision),
-                    std::pair("begun", &header.begun),
-                    std::pair("weights", &header.weights),
-                    std::pair("terms", &header.terms),
-                    std::pair("tokenizer", &header.tokenizer),
-                    std::pair("chat_template", &header.chat_template)};
+  return std::array{
+      std::pair("endpoint", &header.endpoint),   std::pair("sampling", &header.sampling),
+      std::pair("revision", &header.revision),   std::pair("begun", &header.begun),
+      std::pair("weights", &header.weights),     std::pair("terms", &header.terms),
+      std::pair("tokenizer", &header.tokenizer), std::pair("chat_template", &header.chat_template)};
 }
 
 }  // namespace

@@ -483,7 +483,7 @@ TEST(SignalStore, WhatWasAskedInVainIsRememberedAndIsNoRow) {
     SignalStore store = SignalStore::create_or_resume(scratch.path(), header);
     const std::vector<SignalRow> rows = {row_of(header, 0, 0)};
     const std::vector<VainQuestion> vain = {{1, 0, "p", AnswerKind::kCut},
-                                          {2, 3, "q", AnswerKind::kFiltered}};
+                                            {2, 3, "q", AnswerKind::kFiltered}};
     store.append(rows, vain, {.requests = 3});
   }
   const SignalStore store = SignalStore::open(scratch.path());

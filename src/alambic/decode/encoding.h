@@ -7,8 +7,8 @@
 //   the seam the model has to write just that token, and nobody else would learn those bytes.
 // - Without a chat template, prompt and completion are one text in the card's prompt template, and
 //   spaces and tabs before the completion belong to it, as lm-evaluation-harness has it: "a " + "b"
-//   and "a" + " b" are the same tokens with the same ones learned. In a chat template such a pair is
-//   two turns, and those spaces belong to neither.
+//   and "a" + " b" are the same tokens with the same ones learned. In a chat template such a pair
+//   is two turns, and those spaces belong to neither.
 // - A beginning-of-text token stands where the tokenizer's post-processor puts one in front of a
 //   text, or where the chat template writes one, and never both. A text without prompt and without
 //   such a token begins with the begin- or end-of-text token, so that its first token has something

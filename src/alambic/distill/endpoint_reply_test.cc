@@ -104,12 +104,11 @@ TEST(EndpointReply, AnswersOfNoUseAreToldApart) {
 }
 
 TEST(EndpointReply, ContentMayComeInParts) {
-  const EndpointReply reply = parse_endpoint_reply(
-      kChat,
-      R"({"choices":[{"message":{"content":[
+  const EndpointReply reply = parse_endpoint_reply(kChat,
+                                                   R"({"choices":[{"message":{"content":[
       {"type":"thinking","thinking":[{"type":"text","text":"hm"}]},
       {"type":"text","text":"fo"},"ur"]},"finish_reason":"stop"}]})",
-      "host");
+                                                   "host");
   EXPECT_EQ(reply.text, "four");
   EXPECT_EQ(reply.reasoning, "hm");
   EXPECT_EQ(reply.kind, AnswerKind::kGood);

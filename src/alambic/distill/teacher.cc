@@ -42,7 +42,8 @@ class StoreSink final : public SignalSink {
              const Spending& spent) override {
     done_ += static_cast<int64_t>(rows.size() + unanswered.size());
     for (SignalRow& row : rows) row.time = std::time(nullptr);
-    const std::span<const VainQuestion> kept = settled ? unanswered : std::span<const VainQuestion>();
+    const std::span<const VainQuestion> kept =
+        settled ? unanswered : std::span<const VainQuestion>();
     // A teacher that costs nothing leaves no account.
     if (kept.empty() && spent == spent_) {
       store_.append(rows);

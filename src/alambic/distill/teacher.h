@@ -38,8 +38,8 @@ class SignalSink {
   virtual ~SignalSink() = default;
   // Stores rows, in one durable step, with what asking has cost in all. Of `unanswered`, what is
   // `settled` is stored too and never asked again; the rest is only counted.
-  virtual void store(std::vector<SignalRow> rows, std::vector<VainQuestion> unanswered, bool settled,
-                     const Spending& spent) = 0;
+  virtual void store(std::vector<SignalRow> rows, std::vector<VainQuestion> unanswered,
+                     bool settled, const Spending& spent) = 0;
   // A finding for people, for the end of the gathering.
   virtual void remark(std::string line) = 0;
   // What asking had cost when the gathering began.

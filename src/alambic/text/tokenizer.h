@@ -30,8 +30,8 @@ struct EncodeOptions {
   bool special_prefix =
       true;  // add what the post-processor adds, such as a beginning-of-sequence token
   bool special_suffix = true;  // with it: also what is added behind the text
-  bool parse_special = true;  // the content of a special token in the text is that token
-  double dropout = 0;         // BPE-dropout: probability of skipping a merge; wants `rng`
+  bool parse_special = true;   // the content of a special token in the text is that token
+  double dropout = 0;          // BPE-dropout: probability of skipping a merge; wants `rng`
   Rng* rng = nullptr;
   // Bytes of the text, ascending, that no special token may touch: a special token is found only
   // where it holds none of them.
