@@ -245,6 +245,7 @@ void write_gguf_config(const GgufArchitecture& architecture, const ModelConfig& 
   if (c.window > 0) {
     count(kWindowKey, c.window);
     std::vector<bool> slides;
+    slides.reserve(static_cast<size_t>(c.layers));
     for (int layer = 0; layer < c.layers; ++layer) slides.push_back(layer >= c.window_from);
     put(kWindowLayersKey, slides);
   }

@@ -49,7 +49,7 @@ std::string directory_in_words(const std::string& path) {
   if (const std::string gguf = one(".gguf"); !gguf.empty())
     return fmt::format("a directory of GGUF files; name one of them, such as {}/{}", path, gguf);
   for (const std::string& name : names) {
-    const std::string inner = path + "/" + name;
+    const std::string inner = fmt::format("{}/{}", path, name);
     if (is_model(inner)) return fmt::format("a directory of models, such as {}", inner);
   }
   if (!one(".safetensors").empty()) return "a directory with weights and no config.json";
