@@ -32,7 +32,7 @@ std::optional<int64_t> whole_number(const OrderedJson& value) {
   constexpr double kBeyond = 9223372036854775808.0;  // 2^63
   if (value.is_number_float() || is_written_number(value)) {
     const double got = number_of(value);
-    if (std::trunc(got) != got || got < -kBeyond || got >= kBeyond) return std::nullopt;
+    if (std::trunc(got) != got || got <= -kBeyond || got >= kBeyond) return std::nullopt;
     return static_cast<int64_t>(got);
   }
   if (!value.is_number_integer()) return std::nullopt;

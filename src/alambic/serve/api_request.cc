@@ -275,7 +275,8 @@ OrderedJson parse_message(const OrderedJson& message, const std::string& where, 
   }
   // Whatever else stands here is for the template.
   for (const auto& [key, value] : message.items()) {
-    if (!parsed.contains(key) && !value.is_null()) parsed[key] = value;
+    const bool nothing = value.is_null() || (key == "tool_calls" && value.empty());
+    if (!parsed.contains(key) && !nothing) parsed[key] = value;
   }
   return parsed;
 }
@@ -362,7 +363,7 @@ ChatRequest parse_chat_request(std::string_view body) {
                              {"web_search_options", {}}});
   s.logprobs = fields.boolean("logprobs", false);
   if (const auto top = fields.integer("top_logprobs", 0, kMaxTopLogprobs)) {
-    if (!s.logprobs) refuse("top_logprobs", "wants logprobs = true");
+    if (*top > 0 && !s.logprobs) refuse("top_logprobs", "wants logprobs = true");
     s.top_logprobs = static_cast<int>(*top);
   }
   const auto limit = fields.integer("max_tokens", 1, kMaxTokens);

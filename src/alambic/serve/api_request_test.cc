@@ -134,6 +134,8 @@ TEST(ApiRequest, WholeNumbersMayBeWrittenWithAPoint) {
   EXPECT_EQ(std::get<std::vector<TokenId>>(request.prompts[0]), (std::vector<TokenId>{1, 2}));
   EXPECT_EQ(refused_with(R"("max_tokens":1000.5)", true), "max_tokens");
   EXPECT_EQ(refused_with(R"("seed":1e300)", true), "seed");
+  EXPECT_EQ(refused_with(R"("seed":-9223372036854775808)", true), "");
+  EXPECT_EQ(refused_with(R"("seed":-9223372036854775809)", true), "seed");
 }
 
 TEST(ApiRequest, AnAssistantMayHaveSaidNothing) {
@@ -144,6 +146,23 @@ TEST(ApiRequest, AnAssistantMayHaveSaidNothing) {
   }
   EXPECT_EQ(refused_for(R"({"messages":[{"role":"user","content":null}]})", true),
             "messages[0].content");
+}
+
+TEST(ApiRequest, NoCallsOfToolsAreNoneAtAll) {
+  const ChatRequest chat = parse_chat_request(R"({"messages":[{"role":"user","content":"a"},
+      {"role":"assistant","content":"b","tool_calls":[]},
+      {"role":"user","content":"c","tool_calls":[]}]})");
+  for (const OrderedJson& message : chat.messages) EXPECT_FALSE(message.contains("tool_calls"));
+  EXPECT_EQ(refused_for(R"({"messages":[{"role":"assistant","content":"b","tool_calls":[]},
+      {"role":"tool","content":"3"}]})",
+                        true),
+            "messages[1].role");
+}
+
+TEST(ApiRequest, NoMostProbableTokensNeedNoLogProbabilities) {
+  EXPECT_EQ(refused_with(R"("top_logprobs":0)", true), "");
+  EXPECT_EQ(refused_with(R"("logprobs":false,"top_logprobs":0)", true), "");
+  EXPECT_EQ(refused_with(R"("top_logprobs":1)", true), "top_logprobs");
 }
 
 TEST(ApiRequest, CallsOfToolsAndTheirAnswersAreForTheTemplate) {

@@ -64,8 +64,23 @@ void Engine::run() {
   }
 }
 
-// Fills up what runs from what waits; sleeps where there is nothing to do. False: the end.
+// How many of those that run have much of their prompt before them.
+size_t Engine::long_reads() const {
+  size_t count = 0;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    const PromptScorer* scorer = running_[i].scorer.get();
+    const size_t left = scorer == nullptr ? sessions_[i]->session.pending.size()
+                                          : static_cast<size_t>(scorer->left());
+    count += left > options_.long_prompt ? 1 : 0;
+  }
+  return count;
+}
+
+// Fills up what runs from what waits; sleeps where there is nothing to do. Long prompts leave some
+// places to short ones, which would wait for minutes behind a full batch of them. False: the end.
 bool Engine::admit() {
+  size_t room = options_.batch - std::min(options_.places, options_.batch - 1);
+  room -= std::min(room, long_reads());
   std::vector<std::shared_ptr<EngineTask>> fresh;
   {
     std::unique_lock lock(mutex_);
@@ -73,9 +88,11 @@ bool Engine::admit() {
     if (stopping_) return false;
     for (auto at = waiting_.begin();
          at != waiting_.end() && running_.size() + fresh.size() < options_.batch;) {
-      if (writes_alone(**at)) {
+      const bool reads_long = (*at)->prompt.tokens.size() > options_.long_prompt;
+      if (writes_alone(**at) || (reads_long && room == 0)) {
         ++at;
       } else {
+        room -= reads_long ? 1 : 0;
         fresh.push_back(std::move(*at));
         at = waiting_.erase(at);
       }

@@ -60,8 +60,10 @@ class EngineTask {
 };
 
 struct EngineOptions {
-  size_t batch = 16;  // texts that are written at once
-  size_t queue = 64;  // texts that may wait
+  size_t batch = 16;         // texts that are written at once
+  size_t queue = 64;         // texts that may wait
+  size_t places = 4;         // of the batch, for prompts that are not long
+  size_t long_prompt = 256;  // tokens; what has more left to read keeps others waiting
 };
 
 class Engine {
@@ -88,6 +90,7 @@ class Engine {
   // `running_` and `sessions_` stand side by side; `waiting_` and `stopping_` alone are shared.
   void run();
   bool admit();
+  size_t long_reads() const;
   void run_alone();
   std::shared_ptr<EngineTask> next_alone();
   void write_alone(EngineTask& task);

@@ -158,6 +158,22 @@ TEST_F(EngineTest, AShortPromptDoesNotWaitForALongOne) {
   EXPECT_EQ(big->written, scored->written);
 }
 
+// More long prompts than there are places, and all of them came before.
+TEST_F(EngineTest, AShortPromptDoesNotWaitForManyLongOnes) {
+  Engine engine(*model_, {.batch = 3, .queue = 64, .places = 1, .long_prompt = 64});
+  std::vector<std::shared_ptr<Recorder>> all;
+  for (int i = 0; i < 6; ++i) all.push_back(task(long_prompt(), 1));
+  all[1]->score_prompt = true;
+  const auto small = task({1, 2}, 1);
+  all.push_back(small);
+  ASSERT_TRUE(submit(engine, all));
+  for (const auto& t : all) {
+    t->wait();
+    EXPECT_LE(small->ending, t->ending);
+    EXPECT_EQ(t->failure, "");
+  }
+}
+
 // Both are dropped while their prompts are read.
 TEST_F(EngineTest, WhoLeavesWhileAPromptIsReadIsNotAnswered) {
   Engine engine(*model_);

@@ -65,13 +65,31 @@ net::awaitable<void> HttpConnection::linger() {
   }
 }
 
+// Some clients end a body with a line break that is no part of it.
+void HttpConnection::drop_blank_lines() {
+  constexpr std::string_view kBreak = "\r\n";
+  const auto next = [&] {
+    return std::string_view(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+  };
+  while (next().starts_with(kBreak)) buffer_.consume(kBreak.size());
+}
+
 net::awaitable<bool> HttpConnection::first_bytes() {
   if (buffer_.size() > 0 || !resting_) co_return true;
   constexpr size_t kPiece = 4096;
   stream_.expires_after(duration(setting_.options.rest_seconds));
-  const auto [error, count] = co_await stream_.async_read_some(buffer_.prepare(kPiece), kTuple);
-  buffer_.commit(count);
-  co_return !error;
+  while (buffer_.size() == 0) {
+    const auto [error, count] = co_await stream_.async_read_some(buffer_.prepare(kPiece), kTuple);
+    buffer_.commit(count);
+    if (error) co_return false;
+    drop_blank_lines();
+  }
+  co_return true;
+}
+
+// Whether another request may be answered; what a client sent before it fell silent is one.
+bool HttpConnection::stays() const {
+  return keep_alive_ && !setting_.draining && (!half_closed_ || buffer_.size() > 0);
 }
 
 net::awaitable<bool> HttpConnection::refuse(const ApiError& error) {
@@ -128,16 +146,17 @@ net::awaitable<bool> HttpConnection::serve_one() {
   }
   working_ = true;
   keep_alive_ = parser.get().keep_alive() && !reserve_;
-  bool stays = false;
+  bool more_may_come = false;
   if (reply != nullptr) {
-    stays = co_await write(*reply);
+    more_may_come = co_await write(*reply);
   } else {
-    stays = co_await answer(std::get<ApiRoute>(route), parser.get().body());
+    more_may_come = co_await answer(std::get<ApiRoute>(route), parser.get().body());
   }
   working_ = false;
-  resting_ = stays && buffer_.size() == 0;
+  drop_blank_lines();
+  resting_ = more_may_come && buffer_.size() == 0;
   since_ = std::chrono::steady_clock::now();
-  co_return stays;
+  co_return more_may_come;
 }
 
 net::awaitable<bool> HttpConnection::answer(ApiRoute route, const std::string& body) {
@@ -168,18 +187,18 @@ net::awaitable<bool> HttpConnection::answer(ApiRoute route, const std::string& b
                   self->watching_ = false;
                   self->news_.cancel();
                 });
-  bool stays = false;
+  bool more_may_come = false;
   try {
     if (exchange->stream()) {
-      stays = co_await stream_answer(*exchange);
+      more_may_come = co_await stream_answer(*exchange);
     } else {
-      stays = co_await whole_answer(*exchange);
+      more_may_come = co_await whole_answer(*exchange);
     }
   } catch (const boost::system::system_error&) {  // the client has gone
   }
   exchange->cancel();
-  if (stays) co_await stop_watching();
-  co_return stays && !gone_;
+  if (more_may_come) co_await stop_watching();
+  co_return more_may_come && !gone_;
 }
 
 // Looks after the client while its answer is made. What it sends meanwhile is its next request.
@@ -193,6 +212,7 @@ net::awaitable<void> HttpConnection::watch() {
     if (error == net::error::operation_aborted) co_return;
     half_closed_ = error == net::error::eof;
     gone_ = !half_closed_;
+    drop_blank_lines();
     news_.cancel();
     if (gone_) co_return;
     break;
@@ -238,8 +258,9 @@ net::awaitable<bool> HttpConnection::whole_answer(Exchange& exchange) {
   const HttpReply reply = exchange.reply();
   if (!begun) co_return co_await write(reply);
   co_await write_piece(reply.body);
-  if (reply.status == 200) co_await end();  // else the missing end says that it failed
-  co_return false;
+  if (reply.status != 200) co_return false;  // the missing end says that it failed
+  co_await end();
+  co_return stays();
 }
 
 net::awaitable<bool> HttpConnection::stream_answer(Exchange& exchange) {
@@ -261,7 +282,7 @@ net::awaitable<bool> HttpConnection::stream_answer(Exchange& exchange) {
   if (closing.empty()) co_return false;  // it failed: the missing last chunk says so
   co_await write_piece(std::move(closing));
   co_await end();
-  co_return keep_alive_ && !half_closed_ && !setting_.draining;
+  co_return stays();
 }
 
 // The head of an answer whose length nobody knows yet.
@@ -269,7 +290,7 @@ net::awaitable<void> HttpConnection::begin(const char* content_type) {
   chunked_ = version_ >= 11;
   if (!chunked_) keep_alive_ = false;
   http::response<http::empty_body> head(http::status::ok, version_);
-  set_common(head, content_type, keep_alive_ && !half_closed_ && !setting_.draining);
+  set_common(head, content_type, stays());
   head.chunked(chunked_);
   http::response_serializer<http::empty_body> serializer(head);
   stream_.expires_after(duration(setting_.options.write_seconds));
@@ -292,12 +313,12 @@ net::awaitable<void> HttpConnection::end() {
 }
 
 net::awaitable<bool> HttpConnection::write(const HttpReply& reply) {
-  const bool stays = keep_alive_ && !half_closed_ && !setting_.draining;
-  auto message = message_of(reply, version_, stays);
+  const bool more_may_come = stays();
+  auto message = message_of(reply, version_, more_may_come);
   if (head_only_) message.body().clear();
   stream_.expires_after(duration(setting_.options.write_seconds));
   co_await http::async_write(stream_, message, net::use_awaitable);
-  co_return stays;
+  co_return more_may_come;
 }
 
 }  // namespace alambic

@@ -72,6 +72,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   // True: the connection stays for another request.
   boost::asio::awaitable<bool> serve_one();
   boost::asio::awaitable<bool> first_bytes();
+  void drop_blank_lines();
+  bool stays() const;
   boost::asio::awaitable<bool> refuse(const ApiError& error);
   boost::asio::awaitable<bool> answer(ApiRoute route, const std::string& body);
   boost::asio::awaitable<void> linger();

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio.hpp>
+#include <cstring>
 #include <thread>
 
 #include "alambic/serve/test_service.h"
@@ -202,10 +203,64 @@ TEST_F(HttpServerTest, AClientThatHasSaidAllStillGetsItsAnswer) {
   }
 }
 
+TEST_F(HttpServerTest, AClientThatHasSaidAllGetsAllItsAnswers) {
+  for (const bool stream : {false, true}) {
+    std::string asked =
+        request({{"prompt", "the"}, {"max_tokens", 60}, {"seed", 1}, {"stream", stream}});
+    const size_t close = asked.find("Connection: close\r\n");
+    asked.erase(close, std::strlen("Connection: close\r\n"));
+    tcp::socket socket = connect();
+    send(socket, asked + "\r\n" + asked + kHealth + asked + "\r\n");
+    socket.shutdown(tcp::socket::shutdown_send);
+    const std::string answers = receive(socket);
+    EXPECT_EQ(count(answers, "HTTP/1.1 200 OK"), 4) << answers;
+    EXPECT_EQ(count(answers, stream ? "data: [DONE]" : "total_tokens"), 3) << answers;
+  }
+}
+
+TEST_F(HttpServerTest, AHalfSentRequestIsToldSo) {
+  const std::string asked = request({{"prompt", "the"}});
+  for (const size_t sent : {asked.size() - 1, size_t{30}}) {
+    tcp::socket socket = connect();
+    send(socket, asked.substr(0, sent));
+    socket.shutdown(tcp::socket::shutdown_send);
+    EXPECT_TRUE(receive(socket).starts_with("HTTP/1.1 400")) << sent;
+  }
+}
+
+TEST_F(HttpServerTest, ALineBreakBehindABodyIsNoRequest) {
+  tcp::socket socket = connect();
+  send(socket, kHealth);
+  std::string begun(15, ' ');
+  boost::asio::read(socket, boost::asio::buffer(begun));
+  send(socket, "\r\n");
+  send(socket, "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(count(receive(socket), "HTTP/1.1 200"), 1);
+}
+
+TEST_F(HttpServerTest, ATargetMayNameTheHost) {
+  const auto status = [&](const std::string& target) {
+    return talk(fmt::format("GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                            target))
+        .substr(9, 3);
+  };
+  EXPECT_EQ(status("http://localhost:80/health"), "200");
+  EXPECT_EQ(status("HTTP://LOCALHOST/health?a"), "200");
+  EXPECT_EQ(status("http://evil.example/health"), "403");
+}
+
 TEST_F(HttpServerTest, HeadsAreChecked) {
   const auto status = [&](const std::string& bytes) { return talk(bytes).substr(9, 3); };
   EXPECT_EQ(status("GET /health HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"), "400");
   EXPECT_EQ(status("GET /health HTTP/1.1\r\n\r\n"), "400");
+  EXPECT_EQ(status("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+                   "Content-Type: application/json\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+                   "0\r\n\r\n"),
+            "501");
+  const std::string page = talk(
+      "GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+      "Origin: https://texts.example\r\nX-Forwarded-Host: texts.example, inner\r\n\r\n");
+  EXPECT_TRUE(page.starts_with("HTTP/1.1 200")) << page;
   const std::string wrong =
       talk("GET /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   EXPECT_TRUE(wrong.starts_with("HTTP/1.1 405")) << wrong;

@@ -1,5 +1,7 @@
 #include "alambic/serve/http_wire.h"
 
+#include <algorithm>
+
 namespace alambic {
 
 namespace http = boost::beast::http;
@@ -8,6 +10,21 @@ std::chrono::milliseconds duration(double seconds) {
   return std::chrono::milliseconds(static_cast<int64_t>(seconds * 1000));
 }
 
+namespace {
+
+// "http://localhost:80/health", as clients of proxies write it: its host goes before the header's.
+void split_target(HttpRequest& head) {
+  for (const std::string_view scheme : {"http://", "https://"}) {
+    if (!boost::beast::iequals(head.target.substr(0, scheme.size()), scheme)) continue;
+    const size_t end = std::min(head.target.find_first_of("/?", scheme.size()), head.target.size());
+    head.host = head.target.substr(scheme.size(), end - scheme.size());
+    head.target.erase(0, end);
+    return;
+  }
+}
+
+}  // namespace
+
 HttpRequest head_of(const BeastRequest& request) {
   const auto field = [&](auto name) { return std::string(request[name]); };
   HttpRequest head;
@@ -15,8 +32,11 @@ HttpRequest head_of(const BeastRequest& request) {
   if (request.method() == http::verb::head) head.method = "GET";
   head.target = std::string(request.target());
   head.host = field(http::field::host);
+  split_target(head);
   head.origin = field(http::field::origin);
   head.forwarded_host = field("X-Forwarded-Host");
+  // Each proxy adds the name that it was called by: the first is the page's.
+  head.forwarded_host.resize(std::min(head.forwarded_host.find(','), head.forwarded_host.size()));
   head.authorization = field(http::field::authorization);
   head.content_type = field(http::field::content_type);
   head.content_encoding = field(http::field::content_encoding);
@@ -40,6 +60,10 @@ std::optional<ApiError> head_error(const BeastRequest& request) {
                                        std::string(http::to_string(field))));
     }
   }
+  if (request.count(http::field::transfer_encoding) > 0 &&
+      !boost::beast::iequals(request[http::field::transfer_encoding], "chunked")) {
+    return ApiError(501, "Transfer-Encoding: this server knows chunked only");
+  }
   if (request.version() >= 11 && request.count(http::field::expect) > 0 &&
       !expects_continue(request)) {
     return ApiError(417, "Expect: this server knows 100-continue only");
@@ -54,7 +78,10 @@ std::optional<ApiError> read_error(const boost::system::error_code& error) {
   if (error == http::error::header_limit) {
     return ApiError(431, fmt::format("the headers are longer than {} bytes", kMaxHeaderBytes));
   }
-  if (error == http::error::end_of_stream || error == http::error::partial_message ||
+  if (error == http::error::partial_message) {
+    return ApiError(400, "the request ends in the middle");
+  }
+  if (error == http::error::end_of_stream ||
       error.category() != http::make_error_code(http::error::bad_method).category()) {
     return std::nullopt;
   }

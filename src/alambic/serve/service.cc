@@ -1,6 +1,7 @@
 #include "alambic/serve/service.h"
 
 #include <algorithm>
+#include <charconv>
 #include <random>
 
 #include "alambic/base/json.h"
@@ -59,6 +60,21 @@ std::shared_ptr<const TokenTrie> label_set(const Tokenizer& tokenizer, const Mod
     members.push_back(encoder.choice({.prompt = "?"}, label));
   }
   return std::make_shared<const TokenTrie>(std::move(members));
+}
+
+// "my%20model" -> "my model"
+std::string unescaped(std::string_view path) {
+  std::string text;
+  for (size_t i = 0; i < path.size(); ++i) {
+    unsigned byte = 0;
+    const std::string_view digits = path.substr(i + 1, 2);
+    const bool escape =
+        path[i] == '%' && digits.size() == 2 &&
+        std::from_chars(digits.data(), digits.data() + 2, byte, 16).ptr == digits.data() + 2;
+    text += escape ? static_cast<char>(byte) : path[i];
+    if (escape) i += 2;
+  }
+  return text;
 }
 
 // A known path, in a way that it is not for.
@@ -170,7 +186,7 @@ std::variant<HttpReply, ApiRoute> Service::route(const HttpRequest& request) con
     }
     if (path.starts_with(model_prefix)) {
       if (!get) return wrong_method(request, kReading);
-      check_model(std::string(path.substr(model_prefix.size())));
+      check_model(unescaped(path.substr(model_prefix.size())));
       return json_reply(model_entry());
     }
     if (path != kCompletionsPath && path != kChatPath) {

@@ -262,6 +262,8 @@ TEST(Service, RoutesAndMethodsAndKindsOfBodiesAreChecked) {
   EXPECT_EQ(status("GET", "/health?x=1", "", ""), 200);
   EXPECT_EQ(status("GET", "/v1/models", "", ""), 200);
   EXPECT_EQ(status("GET", "/v1/models/small", "", ""), 200);
+  EXPECT_EQ(status("GET", "/v1/models/s%6dal%6C", "", ""), 200);
+  EXPECT_EQ(status("GET", "/v1/models/small%2", "", ""), 404);
   EXPECT_EQ(status("GET", "/v1/models/other", "", ""), 404);
   EXPECT_EQ(status("GET", "/etc/passwd", "", ""), 404);
   EXPECT_EQ(status("GET", "/v1/completions", "", ""), 405);
