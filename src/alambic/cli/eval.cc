@@ -12,6 +12,7 @@
 #include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
+#include "alambic/data/data_report.h"
 #include "alambic/data/trained_on.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/task.h"
@@ -85,8 +86,9 @@ std::string in_words(const TaskTraits& task, const TaskResult& result, const std
                       result.tokens, result.seconds, result.tokens_per_s(),
                       result.tokens_per_forward(), decode);
   if (result.windows > 0) {
-    text += fmt::format("{} texts longer than the model's positions were read in {} windows\n",
-                        result.long_texts, result.windows);
+    text += fmt::format("{} longer than the model's positions {} read in {} windows\n",
+                        counted(result.long_texts, "text"), result.long_texts == 1 ? "was" : "were",
+                        result.windows);
   }
   if (const std::string shares = drafts_in_words(result.drafts); !shares.empty())
     text += fmt::format("drafts that stood, by distance: {}\n", shares);
@@ -98,8 +100,11 @@ constexpr size_t kNamedRows = 10;
 // Rows that cannot be read, by name; the first of many.
 void remark_unread(const TaskResult& result) {
   if (result.unread.empty()) return;
-  print_remark(fmt::format("{} rows cannot be read {}:", result.unread.size(),
-                           result.answers.empty() ? "and are left out" : "and count as wrong"));
+  const bool one = result.unread.size() == 1;
+  const char* fate = result.answers.empty() ? (one ? "is left out" : "are left out")
+                                            : (one ? "counts as wrong" : "count as wrong");
+  print_remark(fmt::format("{} cannot be read and {}:",
+                           counted(static_cast<long long>(result.unread.size()), "row"), fate));
   for (size_t i = 0; i < std::min(kNamedRows, result.unread.size()); ++i)
     print_remark("  " + in_words(result.unread[i]));
 }
@@ -114,6 +119,37 @@ OrderedJson unread_json(const TaskResult& result) {
   return rows;
 }
 
+// Rows with an answer to compare with; the others are left out, by name.
+std::vector<Example> answered_examples(const DataSource& source) {
+  std::vector<Example> examples = read_examples_aloud(source);
+  LeftOutCounts unanswered;
+  for (const Example& e : examples) {
+    if (!e.completion.empty()) continue;
+    unanswered.add(
+        {LeftOut::Reason::kNoAnswer, place_of(e), e.messages.is_null() ? "" : "no assistant turn"});
+  }
+  if (unanswered.total() == static_cast<int64_t>(examples.size())) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] no row has an answer to compare with; name its field with {}", source.path,
+         "--completion-field");
+  }
+  for (const std::string& line : unanswered.in_words()) print_remark("left out: " + line);
+  std::erase_if(examples, [](const Example& e) { return e.completion.empty(); });
+  return examples;
+}
+
+// A text file is not one text, which changes what its perplexity means.
+void remark_lines(const DataSource& source, std::span<const Example> examples) {
+  const bool lines = source.format == "text" ||
+                     (source.format == "auto" && source.target_path.empty() &&
+                      (source.path.ends_with(".txt") || source.path.ends_with(".txt.gz")));
+  if (!lines || examples.size() < 2) return;
+  print_remark(fmt::format(
+      "note: [{}] each of its {} lines is a text of its own, read without the lines before it; one "
+      "long text is a row of a .jsonl file, {{\"text\": …}}",
+      source.path, examples.size()));
+}
+
 void act(const EvalArguments& given, const Invocation&) {
   EvalArguments o = given;
   o.model = model_at(o.model);
@@ -124,13 +160,8 @@ void act(const EvalArguments& given, const Invocation&) {
     fail(ErrorCode::kInvalidArgument,
          "[--outputs] perplexity writes no answers; leave --outputs out");
   }
-  const std::vector<Example> examples = read_examples_aloud(o.data);
-  for (const Example& example : examples) {
-    if (!example.completion.empty()) continue;
-    fail(ErrorCode::kInvalidArgument,
-         "[{}] example {} has no answer to compare with; name its field with {}", o.data.path,
-         example.id, "--completion-field");
-  }
+  const std::vector<Example> examples = answered_examples(o.data);
+  if (task == Task::kPerplexity) remark_lines(o.data, examples);
   const std::optional<SeenInTraining> seen = seen_in_training(o.model, o.data.path, examples);
   if (seen && (seen->same_file || seen->rows > 0)) {
     print_remark(fmt::format(

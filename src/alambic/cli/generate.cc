@@ -5,8 +5,10 @@
 
 #include "alambic/base/file.h"
 #include "alambic/base/interrupt.h"
+#include "alambic/base/printable.h"
 #include "alambic/base/progress.h"
 #include "alambic/cli/checks.h"
+#include "alambic/cli/data_options.h"
 #include "alambic/cli/decode_options.h"
 #include "alambic/cli/model.h"
 #include "alambic/cli/model_place.h"
@@ -75,7 +77,7 @@ struct Job {
 };
 
 OrderedJson to_json(const Job& job, const Example& example, const Generation& generation) {
-  OrderedJson line = {{"prompt", example.prompt},
+  OrderedJson line = {{"prompt", prompt_to_ask(example)},
                       {"text", job.open.tokenizer.decode(generation.tokens)},
                       {"tokens", generation.tokens},
                       {"decode", name_of(job.mode)},
@@ -90,8 +92,9 @@ OrderedJson to_json(const Job& job, const Example& example, const Generation& ge
 
 Prompt prompt_of(const Job& job, const Example& example, size_t index) {
   const bool turns = example.messages.is_array() && !job.encoder.card().chat_template.empty();
-  return {turns ? encode_question(job.encoder, example) : job.encoder.prompt(example.prompt),
-          index};
+  return {
+      turns ? encode_question(job.encoder, example) : job.encoder.prompt(prompt_to_ask(example)),
+      index};
 }
 
 // In portions, so that a reader of a long file sees lines early and Ctrl-C loses little.
@@ -114,10 +117,11 @@ void write_json_lines(const Job& job, const std::vector<Example>& examples) {
 
 void remark_speed(const Job& job, const Generation& g) {
   const std::string drafts = drafts_in_words(g.drafts);
-  print_remark(fmt::format(
-      "{} tokens · {:.0f} tokens/s · {:.2f} tokens per forward ({}){}", g.tokens.size(),
-      static_cast<double>(g.tokens.size()) / std::max(1e-9, g.seconds), g.tokens_per_forward(),
-      name_of(job.mode), drafts.empty() ? "" : " · drafts accepted, by distance: " + drafts));
+  print_remark(fmt::format("{} · {:.0f} tokens/s · {:.2f} tokens per forward ({}){}",
+                           counted(static_cast<long long>(g.tokens.size()), "token"),
+                           static_cast<double>(g.tokens.size()) / std::max(1e-9, g.seconds),
+                           g.tokens_per_forward(), name_of(job.mode),
+                           drafts.empty() ? "" : " · drafts accepted, by distance: " + drafts));
 }
 
 void stream_texts(const Job& job, const std::vector<Example>& examples) {
@@ -149,12 +153,21 @@ void watch_texts(Job job, const std::vector<Example>& examples) {
   }
 }
 
+// A row that holds only text is a prompt here.
+std::vector<Example> prompts_in(const std::string& path) {
+  auto examples = read_examples_aloud({.format = "jsonl", .path = path, .prompts_only = true});
+  for (Example& example : examples) {
+    if (example.prompt.empty() && example.messages.is_null())
+      std::swap(example.prompt, example.completion);
+  }
+  return examples;
+}
+
 void act(const GenerateArguments& given, const Invocation&) {
   GenerateArguments o = given;
   o.model = model_at(o.model);
   std::vector<Example> examples{{o.prompt, "", ""}};
-  if (!o.prompts.empty()) examples = read_jsonl(o.prompts);
-  if (examples.empty()) fail(ErrorCode::kInvalidArgument, "[{}] holds no prompt", o.prompts);
+  if (!o.prompts.empty()) examples = prompts_in(o.prompts);
   const Precision precision = precision_from_name(o.precision, o.model);
   const OpenModel open = [&] {
     const Heartbeat beat("reading the model");

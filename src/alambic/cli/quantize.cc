@@ -266,12 +266,15 @@ OrderedJson compared(const OpenModel& before, const OpenModel& after, const Text
 std::string cost_in_words(const OrderedJson& r) {
   const OrderedJson& bytes = r.at("bytes");
   const OrderedJson& cost = r.at("cost");
-  std::string text = fmt::format("{}: {} weights, {}; {} in bf16, {} now ({:.2f} times smaller)\n",
-                                 r.at("out").get<std::string>(), r.at("weights").get<std::string>(),
-                                 r.at("calibrated").get<bool>() ? "calibrated" : "rounded plainly",
-                                 format_bytes(bytes.at("bf16").get<int64_t>()),
-                                 format_bytes(bytes.at("after").get<int64_t>()),
-                                 bytes.at("bf16").get<double>() / bytes.at("after").get<double>());
+  const auto before = bytes.at("bf16").get<double>(), after = bytes.at("after").get<double>();
+  // Scales and tables outweigh what a very small model saves.
+  const bool smaller = after < before;
+  std::string text = fmt::format(
+      "{}: {} weights, {}; {} in bf16, {} now ({:.2f} times {})\n", r.at("out").get<std::string>(),
+      r.at("weights").get<std::string>(),
+      r.at("calibrated").get<bool>() ? "calibrated" : "rounded plainly",
+      format_bytes(bytes.at("bf16").get<int64_t>()), format_bytes(bytes.at("after").get<int64_t>()),
+      smaller ? before / after : after / before, smaller ? "smaller" : "larger");
   text += fmt::format("measured on {} ({})\n", cost.at("text").get<std::string>(),
                       counted(cost.at("rows").get<int64_t>(), "row"));
   if (!cost.contains("agreement")) return text;

@@ -26,6 +26,7 @@ struct ServeArguments {
   std::string model, name, precision, api_key_env, chat_template, decode = "ar";
   HttpOptions http;
   int context = 0;
+  int port = 8080;
 };
 
 void bind(CLI::App& verb, ServeArguments& o) {
@@ -33,7 +34,8 @@ void bind(CLI::App& verb, ServeArguments& o) {
   verb.add_option("--host", o.http.host, "Address to listen on; all but loopback want a key")
       ->type_name("ADDRESS")
       ->capture_default_str();
-  verb.add_option("--port", o.http.port, "Port to listen on; 0: any that is free")
+  verb.add_option("--port", o.port, "Port to listen on; 0: any that is free")
+      ->check(CLI::Range(0, 65535))
       ->capture_default_str();
   verb.add_option("--name", o.name, "Name of the model for clients; default: its directory's")
       ->type_name("NAME");
@@ -107,7 +109,9 @@ void act(const ServeArguments& given, const Invocation&) {
   make_decoder(served.mode, open.model());  // refuses what this model cannot do
   served.context = o.context > 0 ? std::min(o.context, positions) : positions;
   Service service(std::move(served), key);
-  HttpServer server(service, o.http);
+  HttpOptions http = o.http;
+  http.port = static_cast<uint16_t>(o.port);
+  HttpServer server(service, http);
   const bool six = o.http.host.find(':') != std::string::npos;
   print_result(fmt::format("serving {} on http://{}{}{}:{}/v1\n",
                            o.name.empty() ? directory_name(o.model) : o.name, six ? "[" : "",

@@ -252,6 +252,17 @@ Source endpoint_source(const TeachArguments& o, const LocalTeacherOptions& optio
   return source;
 }
 
+// What a teacher's texts depend on; "" for those of the data.
+std::string how_written(const TeachArguments& o, const LocalTeacherOptions& options) {
+  if (o.texts != "teacher") return {};
+  OrderedJson sampling = {{"texts", o.texts},
+                          {"temperature", options.text_temperature},
+                          {"max_new_tokens", options.max_new_tokens}};
+  if (options.keep_cut) sampling["cut"] = "keep";
+  if (options.keep_reasoning) sampling["reasoning"] = "keep";
+  return dump_json(sampling);
+}
+
 void act(const TeachArguments& given, const Invocation&) {
   TeachArguments o = given;
   if (o.endpoint.url.empty()) o.model = model_at(o.model);
@@ -290,6 +301,7 @@ void act(const TeachArguments& given, const Invocation&) {
   header.draws_or_k = options.kind == SignalKind::kText ? 0 : options.count;
   header.temperature = options.temperature;
   header.seed = options.seed;
+  if (o.endpoint.url.empty()) header.sampling = how_written(o, options);
   header.tokenizer =
       std::filesystem::absolute(o.tokenizer.empty() ? o.model : o.tokenizer).string();
   SignalStore store = SignalStore::create_or_resume(o.out, header);
@@ -298,7 +310,9 @@ void act(const TeachArguments& given, const Invocation&) {
   check_stored_rows(store, examples, o);
   if (rows_before > 0) {
     tokens_before = answer_tokens(store);
-    print_remark(fmt::format("{} rows are already in {}; going on", rows_before, o.out));
+    print_remark(fmt::format(
+        "{} already in {}; going on",
+        rows_before == 1 ? "1 row is" : fmt::format("{} rows are", rows_before), o.out));
   }
   const Stopwatch watch;
   const AnswerLimits limits{options.max_new_tokens, options.max_tokens, "--max-tokens",

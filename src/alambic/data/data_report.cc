@@ -11,11 +11,12 @@ const char* plural(int64_t count) { return count == 1 ? "" : "s"; }
 
 std::vector<std::string> contamination_lines(const Contamination& c, const char* part) {
   if (c.found == 0) return {};
-  return {fmt::format(
-      "contamination: {} of {} {} prompts occur in the training data, in {} row{}; "
-      "{} share{} half of one or more and {} taken out",
-      c.found, c.prompts, part, c.rows_overlapping, plural(c.rows_overlapping), c.rows_removed,
-      c.rows_removed == 1 ? "s" : "", c.rows_removed == 1 ? "is" : "are")};
+  return {
+      fmt::format("contamination: {} of {} {} prompt{} occur{} in the training data, in {} row{}; "
+                  "{} share{} half of one or more and {} taken out",
+                  c.found, c.prompts, part, plural(c.prompts), c.found == 1 ? "s" : "",
+                  c.rows_overlapping, plural(c.rows_overlapping), c.rows_removed,
+                  c.rows_removed == 1 ? "s" : "", c.rows_removed == 1 ? "is" : "are")};
 }
 
 Json to_json(const Contamination& c) {

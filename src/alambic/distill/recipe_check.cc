@@ -142,6 +142,8 @@ void check_recipe(const Recipe& r, std::string_view where) {
   one_of(where, "signals.cut", r.signals.cut, {"drop", "keep"});
   one_of(where, "teacher.reasoning", r.endpoint.reasoning, {"drop", "keep"});
   one_of(where, "signals.align", r.signals.align, {"", "bytes"});
+  for (const std::string& mode : r.eval.decode)
+    one_of(where, "eval.decode", mode, {"ar", "lookup", "speculative", "diffusion"});
   if (r.lora.rank > 0 && r.student.model.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "[{}] student.lora.rank = {} wants a model to stand beside; set student.model", where,

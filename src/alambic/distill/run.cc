@@ -16,6 +16,7 @@
 #include "alambic/distill/run_directory.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/distill/vocabularies.h"
+#include "alambic/models/hf_directory.h"
 #include "alambic/models/what_lies_at.h"
 #include "alambic/train/fingerprint.h"
 
@@ -229,9 +230,15 @@ void check_tokenizer(const std::string& named) {
   if (!named.empty() && named != "train") static_cast<void>(Tokenizer::load(named));
 }
 
+// Of a family that is known: said before a foreign vocabulary is read.
+void check_model(const std::string& named) {
+  check_is_model(named);
+  static_cast<void>(read_model_config(named));
+}
+
 void check_named_student(const Recipe& recipe) {
   if (!recipe.student.model.empty()) {
-    check_is_model(recipe.student.model);
+    check_model(recipe.student.model);
   } else {
     student_config(recipe, recipe.vocabulary);
   }
@@ -245,7 +252,7 @@ void check_named_teacher(const Recipe& recipe) {
     model_config(recipe.teacher, recipe.vocabulary, recipe.data.max_tokens, "teacher");
     return;
   }
-  check_is_model(recipe.teacher.model);
+  check_model(recipe.teacher.model);
   if (recipe.teacher.tokenizer.empty()) check_tokenizer(recipe.teacher.model);
 }
 
@@ -347,7 +354,7 @@ RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options
     report.notes.push_back("of the teacher's rows, left out: " + line);
   report.seconds = total.seconds();
   report.phases = phases;
-  if (!tokenizers.same) {
+  if (!tokenizers.same && recipe.signals.kind != "text") {
     report.notes.push_back(
         fmt::format("the student has its own tokens: the teacher's probabilities reach {:.0f} % of "
                     "them, where tokens of both begin at the same byte",

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "alambic/base/file.h"
+#include "alambic/base/printable.h"
 #include "alambic/data/readers.h"
 #include "alambic/data/split.h"
 #include "alambic/data/support_mail.h"
@@ -128,11 +129,19 @@ void keep_apart(RunData& data) {
   data.report.in_validation = validation.found();
 }
 
-// For an error line.
-std::string reasons(const DataReport& report) {
-  std::string text;
-  for (const std::string& line : report.left_out.in_words()) text += "; " + line;
-  return text;
+// The student's control and the test need rows with answers, whoever answers the prompts.
+[[noreturn]] void fail_without_rows(const RunData& data) {
+  std::string why;
+  for (const std::string& line : data.report.left_out.in_words()) why += "; " + line;
+  if (!data.prompts.empty()) {
+    why += fmt::format(
+        "; {} {} only a prompt: want rows with an answer, too, in data.train (the control learns "
+        "from them, and the test compares with them); prompts alone go into data.prompts",
+        counted(static_cast<long long>(data.prompts.size()), "row"),
+        data.prompts.size() == 1 ? "is" : "are");
+  }
+  fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: rows read: {}{}",
+       data.report.read, why);
 }
 
 // The rows of `examples` that are named, which it then holds no more.
@@ -195,10 +204,7 @@ RunData load_run_data(const Recipe& recipe, Unanswered unanswered) {
                                truncate(data.validation, d.validation);
   }
   count(data);
-  if (data.train.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: rows read: {}{}",
-         data.report.read, reasons(data.report));
-  }
+  if (data.train.empty()) fail_without_rows(data);
   if (data.test.empty()) {
     std::string why;
     for (const std::string& line : data.report.test_left_out.in_words()) why += "; " + line;
@@ -216,10 +222,7 @@ std::vector<Example> leave_out(RunData& data, std::span<const LeftOut> train,
   data.report.left_out.add(train);
   data.report.left_out.add(validation);
   count(data);
-  if (data.train.empty()) {
-    fail(ErrorCode::kInvalidArgument, "[data] nothing to learn from: rows read: {}{}",
-         data.report.read, reasons(data.report));
-  }
+  if (data.train.empty()) fail_without_rows(data);
   return taken;
 }
 

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "alambic/base/file.h"
+#include "alambic/base/printable.h"
 #include "alambic/base/progress.h"
 #include "alambic/base/shell.h"
 #include "alambic/base/thread_pool.h"
@@ -224,13 +225,7 @@ class Measurement {
     }
     student_ = measure(models_.student, tokenizers_.student);
     control_ = measure(models_.control, tokenizers_.student);
-    for (const TaskResult* result : {&teacher_, &student_, &control_}) {
-      if (result->unread.empty()) continue;
-      report_.notes.push_back(
-          fmt::format("{} rows of the test set cannot be read and count as "
-                      "wrong; the first: {}",
-                      result->unread.size(), in_words(result->unread[0])));
-    }
+    note_unread();
     report_.student = describe(models_.student, student_);
     report_.control = describe(models_.control, control_);
     const bool lower = traits(task_).lower_is_better;
@@ -243,6 +238,40 @@ class Measurement {
                                          : paired_bootstrap(student_.evidence, control_.evidence);
   }
 
+  // Student and control read alike: said once of both.
+  void note_unread() {
+    const auto say = [&](const char* who, const TaskResult& result) {
+      if (result.unread.empty()) return;
+      const bool one = result.unread.size() == 1;
+      const bool wrong = task_ != Task::kPerplexity;
+      report_.notes.push_back(
+          fmt::format("{} cannot read {} of the test set, which {}; {}: {}", who,
+                      counted(static_cast<long long>(result.unread.size()), "row"),
+                      wrong ? (one ? "counts as wrong" : "count as wrong")
+                            : (one ? "is left out" : "are left out"),
+                      one ? "it is" : "the first is", in_words(result.unread[0])));
+    };
+    say("the teacher", teacher_);
+    if (student_.unread == control_.unread) return say("student and control", student_);
+    say("the student", student_);
+    say("the control", control_);
+  }
+
+  // Nothing where the prompt leaves no room for an answer, or the template refuses it: the score
+  // counts and names such rows.
+  static std::optional<Prompt> prompt_for(const RunModel& m, const Encoder& encoder,
+                                          const Example& example) {
+    Prompt prompt;
+    try {
+      prompt.tokens = encoder.question(example);
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+    const auto positions = static_cast<size_t>(m.model->config().max_positions);
+    if (prompt.tokens.size() >= positions) return std::nullopt;
+    return prompt;
+  }
+
   std::vector<Prompt> speed_prompts() const {
     const std::vector<Example>& source =
         task_ == Task::kPerplexity && !data_.prompts.empty() ? data_.prompts : data_.test;
@@ -250,7 +279,8 @@ class Measurement {
     const Encoder encoder(tokenizers_.student, models_.student.card);
     for (const Example& e : source) {
       if (prompts.size() == static_cast<size_t>(recipe_.eval.speed_prompts)) break;
-      prompts.push_back({encoder.question(e)});
+      if (auto prompt = prompt_for(models_.student, encoder, e))
+        prompts.push_back(*std::move(prompt));
     }
     return prompts;
   }
@@ -372,9 +402,10 @@ class Measurement {
       o.max_tokens = recipe_.eval.max_new_tokens;
       o.stop = stop_tokens(tokenizer, m.model->config());
       o.vocabulary = tokenizer.vocab_size();
-      const Prompt p{encode_prompt(tokenizer, m.card, prompt)};
+      const auto p = prompt_for(m, Encoder(tokenizer, m.card), {.prompt = prompt});
+      if (!p) return std::string("(the prompt is longer than this model reads)");
       return tokenizer.decode(
-          make_decoder(natural_mode(m.model->config()), *m.model)->generate(p, o).tokens);
+          make_decoder(natural_mode(m.model->config()), *m.model)->generate(*p, o).tokens);
     };
     const size_t count = std::min(data_.prompts.size(), static_cast<size_t>(recipe_.eval.samples));
     for (size_t i = 0; i < count; ++i) {

@@ -297,8 +297,7 @@ std::string speed(const RunReport& report) {
   return fmt::format(
       "<div class=\"scroll\"><table><thead><tr><th>Decoding</th><th>Tokens per second</th><th>"
       "Against ar</th><th>Tokens per forward</th><th>{}</th><th>95 % interval</th><th>Drafts "
-      "accepted, by "
-      "by distance</th></tr></thead>\n"
+      "accepted, by distance</th></tr></thead>\n"
       "<tbody>{}</tbody></table></div>\n<p class=\"soft\">One set of weights, decoded in each way "
       "on "
       "the machine named below.</p>\n",
