@@ -14,6 +14,7 @@
 #include "alambic/data/trained_on.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/run.h"
+#include "alambic/text/chat_template.h"
 #include "alambic/text/train_bpe.h"
 
 namespace alambic {
@@ -240,6 +241,40 @@ void note_training_data(const Recipe& recipe, const RunData& data, const std::st
   save_trained_on(directory, files, learned);
 }
 
+namespace {
+
+// The marks <|so|> in a template.
+std::vector<std::string> marks_in(std::string_view text) {
+  std::vector<std::string> marks;
+  for (size_t at = text.find("<|"); at != std::string_view::npos; at = text.find("<|", at + 2)) {
+    const size_t end = text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", at + 2);
+    if (end == at + 2 || end == std::string_view::npos || !text.substr(end).starts_with("|>"))
+      continue;
+    std::string mark(text.substr(at, end + 2 - at));
+    if (std::find(marks.begin(), marks.end(), mark) == marks.end())
+      marks.push_back(std::move(mark));
+  }
+  return marks;
+}
+
+// What a built-in template marks turns with is a token, not letters to be spelled out. The mark
+// that ends a turn ends the text.
+std::vector<std::string> special_tokens(const Recipe& recipe) {
+  std::vector<std::string> tokens = {kEndToken, kAnswerToken, kMaskToken};
+  const std::string& name = recipe.data.chat_template;
+  if (name.empty() || name == "none" || name == "model") return tokens;
+  for (std::string& mark : marks_in(ChatTemplate::builtin(name).source())) {
+    if (mark == "<|im_end|>" || mark == "<|eot_id|>" || mark == "<|end|>") {
+      tokens[0] = std::move(mark);
+    } else if (std::find(tokens.begin(), tokens.end(), mark) == tokens.end()) {
+      tokens.push_back(std::move(mark));
+    }
+  }
+  return tokens;
+}
+
+}  // namespace
+
 Tokenizer train_run_tokenizer(const Recipe& recipe, const RunData& data) {
   std::vector<std::string> texts;
   for (const Example& e : data.train) {
@@ -248,7 +283,7 @@ Tokenizer train_run_tokenizer(const Recipe& recipe, const RunData& data) {
   }
   BpeTrainOptions options;
   options.vocab_size = recipe.vocabulary;
-  options.special_tokens = {kEndToken, kAnswerToken, kMaskToken};
+  options.special_tokens = special_tokens(recipe);
   return train_bpe(texts, options);
 }
 

@@ -95,6 +95,21 @@ class OwnData(Dialogue):
             self.succeeds(*teach, 4)
         self.fails(2, ["max_new_tokens", "name another file"], *teach, 9)
 
+    def test_what_a_built_in_template_marks_turns_with_is_never_spelled_out(self):
+        rows = [{"messages": [{"role": "user", "content": f"I am {name}"},
+                              {"role": "assistant", "content": "Hello"},
+                              {"role": "user", "content": "Bye"},
+                              {"role": "assistant", "content": f"Bye {name}"}]} for name in NAMES]
+        data = write(self.path / "chat.jsonl", lines(rows))
+        chat = self.path / "chat"
+        done = alambic("--threads", 1, "train", self.recipe, "--out", chat, "--set",
+                       f"data.train={data}", "--set", "data.chat_template=chatml", "--set",
+                       "data.max_tokens=200")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("no token that ends", done.stderr)
+        special = self.json_of("inspect", chat, "--json")["tokenizer"]["special"]
+        self.assertEqual(special["eos"]["content"], "<|im_end|>")
+
     def test_a_port_that_is_none(self):
         self.fails(2, ["--port", "65535"], "serve", self.model, "--port", 70000)
 
