@@ -13,6 +13,7 @@
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/data/data_report.h"
+#include "alambic/data/readers.h"
 #include "alambic/data/trained_on.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/task.h"
@@ -121,20 +122,22 @@ OrderedJson unread_json(const TaskResult& result) {
 
 // Rows with an answer to compare with; the others are left out, by name.
 std::vector<Example> answered_examples(const DataSource& source) {
-  std::vector<Example> examples = read_examples_aloud(source);
-  LeftOutCounts unanswered;
+  std::vector<LeftOut> left_out;
+  std::vector<Example> examples = read_examples(source, &left_out);
   for (const Example& e : examples) {
     if (!e.completion.empty()) continue;
-    unanswered.add(
+    left_out.push_back(
         {LeftOut::Reason::kNoAnswer, place_of(e), e.messages.is_null() ? "" : "no assistant turn"});
   }
-  if (unanswered.total() == static_cast<int64_t>(examples.size())) {
+  if (std::erase_if(examples, [](const Example& e) { return e.completion.empty(); }) > 0 &&
+      examples.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "[{}] no row has an answer to compare with; name its field with {}", source.path,
          "--completion-field");
   }
-  for (const std::string& line : unanswered.in_words()) print_remark("left out: " + line);
-  std::erase_if(examples, [](const Example& e) { return e.completion.empty(); });
+  LeftOutCounts counts;
+  counts.add(left_out);
+  for (const std::string& line : counts.in_words()) print_remark("left out: " + line);
   return examples;
 }
 

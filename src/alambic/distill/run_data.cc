@@ -243,7 +243,7 @@ void note_training_data(const Recipe& recipe, const RunData& data, const std::st
 
 namespace {
 
-// The marks <|so|> in a template.
+// The marks <|so|> in a template, and Gemma's.
 std::vector<std::string> marks_in(std::string_view text) {
   std::vector<std::string> marks;
   for (size_t at = text.find("<|"); at != std::string_view::npos; at = text.find("<|", at + 2)) {
@@ -253,6 +253,9 @@ std::vector<std::string> marks_in(std::string_view text) {
     std::string mark(text.substr(at, end + 2 - at));
     if (std::find(marks.begin(), marks.end(), mark) == marks.end())
       marks.push_back(std::move(mark));
+  }
+  for (const char* mark : {"<start_of_turn>", "<end_of_turn>"}) {
+    if (text.find(mark) != std::string_view::npos) marks.emplace_back(mark);
   }
   return marks;
 }
@@ -264,7 +267,8 @@ std::vector<std::string> special_tokens(const Recipe& recipe) {
   const std::string& name = recipe.data.chat_template;
   if (name.empty() || name == "none" || name == "model") return tokens;
   for (std::string& mark : marks_in(ChatTemplate::builtin(name).source())) {
-    if (mark == "<|im_end|>" || mark == "<|eot_id|>" || mark == "<|end|>") {
+    if (mark == "<|im_end|>" || mark == "<|eot_id|>" || mark == "<|end|>" ||
+        mark == "<end_of_turn>") {
       tokens[0] = std::move(mark);
     } else if (std::find(tokens.begin(), tokens.end(), mark) == tokens.end()) {
       tokens.push_back(std::move(mark));

@@ -125,8 +125,9 @@ std::optional<TokenId> Tokenizer::bos() const {
 }
 
 std::optional<TokenId> Tokenizer::eos() const {
-  return role("eos_token", {"</s>", "<|endoftext|>", "<|end_story|>", "<|eos|>", "<eos>", "[EOS]",
-                            "<|im_end|>", "<|end_of_text|>", "<|eot_id|>", "<|end|>"});
+  return role("eos_token",
+              {"</s>", "<|endoftext|>", "<|end_story|>", "<|eos|>", "<eos>", "[EOS]", "<|im_end|>",
+               "<|end_of_text|>", "<|eot_id|>", "<|end|>", "<end_of_turn>"});
 }
 
 std::optional<TokenId> Tokenizer::pad() const {

@@ -58,6 +58,7 @@ class OwnData(Dialogue):
         self.assertEqual(json.loads(done.stdout)["n"], 1)
         self.assertIn("left out: 1 no answer: ", done.stderr)
         self.assertIn("some.jsonl:2", done.stderr)
+        self.assertEqual(done.stderr.count("no answer"), 1)
         none = write(self.path / "none.jsonl", lines([{"prompt": "And who is this?"}]))
         self.fails(2, ["no row has an answer", "--completion-field"], "eval", self.model, "--data",
                    none)
@@ -101,14 +102,16 @@ class OwnData(Dialogue):
                               {"role": "user", "content": "Bye"},
                               {"role": "assistant", "content": f"Bye {name}"}]} for name in NAMES]
         data = write(self.path / "chat.jsonl", lines(rows))
-        chat = self.path / "chat"
-        done = alambic("--threads", 1, "train", self.recipe, "--out", chat, "--set",
-                       f"data.train={data}", "--set", "data.chat_template=chatml", "--set",
-                       "data.max_tokens=200")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertNotIn("no token that ends", done.stderr)
-        special = self.json_of("inspect", chat, "--json")["tokenizer"]["special"]
-        self.assertEqual(special["eos"]["content"], "<|im_end|>")
+        for name, end in [("chatml", "<|im_end|>"), ("llama3", "<|eot_id|>"), ("phi3", "<|end|>"),
+                          ("gemma", "<end_of_turn>"), ("zephyr", "<|endoftext|>")]:
+            chat = self.path / name
+            done = alambic("--threads", 1, "train", self.recipe, "--out", chat, "--set",
+                           f"data.train={data}", "--set", f"data.chat_template={name}", "--set",
+                           "data.max_tokens=200")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertNotIn("no token that ends", done.stderr, name)
+            special = self.json_of("inspect", chat, "--json")["tokenizer"]["special"]
+            self.assertEqual(special["eos"]["content"], end)
 
     def test_a_port_that_is_none(self):
         self.fails(2, ["--port", "65535"], "serve", self.model, "--port", 70000)
