@@ -8,7 +8,7 @@
 namespace alambic {
 
 std::string model_at(const std::string& given) {
-  const std::string student = (given.ends_with('/') ? given : given + "/") + "student";
+  std::string student = (given.ends_with('/') ? given : given + "/") + "student";
   if (!given.empty() && is_run(given) && is_model(student)) {
     print_remark(fmt::format("{} is a run; taking its student, {}", given, student));
     return student;

@@ -122,6 +122,7 @@ std::vector<RenderedConversation> render_conversation(const ChatTemplate& chat,
   }
   if (spans.size() == answers.size()) return {renderer.finished(whole.text, spans)};
   std::vector<RenderedConversation> texts;
+  texts.reserve(answers.size());
   for (const size_t turn : answers) texts.push_back(renderer.through_answer(turn));
   return texts;
 }

@@ -84,11 +84,11 @@ std::string likely_field(std::span<const std::string> fields, Part part) {
     });
     return found == fields.end() ? "" : *found;
   };
-  if (const auto found = first([&](const std::string& name) { return among(name, known); });
+  if (auto found = first([&](const std::string& name) { return among(name, known); });
       !found.empty()) {
     return found;
   }
-  if (const auto found = first([&](const std::string& name) {
+  if (auto found = first([&](const std::string& name) {
         return std::find(words.begin(), words.end(), name) != words.end();
       });
       !found.empty()) {
