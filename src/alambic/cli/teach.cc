@@ -289,12 +289,12 @@ void act(const TeachArguments& given, const Invocation&) {
   not_asked.insert(not_asked.end(), unusable.begin(), unusable.end());
   LeftOutCounts counts;
   counts.add(not_asked);
-  for (const std::string& line : counts.in_words()) print_remark("left out: " + line);
   if (requests.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "[{}] nothing to teach: {}; use --texts teacher, or name the answer's field", o.data.path,
          fmt::join(counts.in_words(), "; "));
   }
+  for (const std::string& line : counts.in_words()) print_remark("left out: " + line);
   SignalHeader& header = source.header;
   header.teacher_id = source.teacher->id();
   header.kind = options.kind;

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "alambic/base/error.h"
+#include "alambic/base/printable.h"
 #include "alambic/data/conversation.h"
 #include "alambic/data/csv.h"
 #include "alambic/data/field_names.h"
@@ -21,8 +22,11 @@ size_t column_called(const CsvRow& header, std::string_view name) {
 
 void check_width(const CsvRow& header, const CsvRow& row, std::string_view where) {
   if (row.fields.size() == header.fields.size()) return;
-  fail(ErrorCode::kCorruptData, "[{}:{}] has {} fields; want {}, as in the first row", where,
-       row.line, row.fields.size(), header.fields.size());
+  fail(ErrorCode::kCorruptData,
+       "[{}:{}] has {}; want {}, as in the first row (a field that holds the separator stands in "
+       "double quotes)",
+       where, row.line, counted(static_cast<long long>(row.fields.size()), "field"),
+       header.fields.size());
 }
 
 // Which columns are prompt and completion.

@@ -113,6 +113,11 @@ class OwnData(Dialogue):
             special = self.json_of("inspect", chat, "--json")["tokenizer"]["special"]
             self.assertEqual(special["eos"]["content"], end)
 
+    def test_a_row_of_a_table_with_other_fields_is_told_what_to_do(self):
+        table = write(self.path / "t.csv", "prompt;completion\nWho?;Ada\nWhen;why;how?\n")
+        self.fails(4, ["t.csv:3] has 3 fields; want 2", "double quotes"], "eval",
+                   self.model, "--data", table)
+
     def test_a_port_that_is_none(self):
         self.fails(2, ["--port", "65535"], "serve", self.model, "--port", 70000)
 
