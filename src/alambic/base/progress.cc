@@ -9,6 +9,7 @@
 #include <cstdio>
 
 #include "alambic/base/printable.h"
+#include "alambic/base/say.h"
 
 namespace alambic {
 namespace {
@@ -49,7 +50,7 @@ void Progress::update(int64_t done, std::string_view detail) {
                   100.0 * static_cast<double>(done) / std::max<int64_t>(1, total_), done, total_,
                   detail, detail.empty() ? "" : " · ",
                   last ? "took " + format_duration(now) : format_duration(left) + " left");
-  fmt::print(stderr, "{}{}{}", terminal_ ? "\r\x1b[K" : "", line, terminal_ ? "" : "\n");
+  say("{}{}{}", terminal_ ? "\r\x1b[K" : "", line, terminal_ ? "" : "\n");
   std::fflush(stderr);
 }
 
@@ -68,7 +69,7 @@ void Heartbeat::end() {
   }
   ended_.notify_all();
   thread_.join();
-  if (terminal_ && shown_) fmt::print(stderr, "\r\x1b[K");
+  if (terminal_ && shown_) say("\r\x1b[K");
 }
 
 void Heartbeat::beat() {
@@ -81,8 +82,8 @@ void Heartbeat::beat() {
     if (quiet < (terminal_ && shown_ ? pause / 2 : silence)) continue;
     shown_ = true;
     if (!terminal_) last_line = since_start.seconds();
-    fmt::print(stderr, "{}{}: {}{}", terminal_ ? "\r\x1b[K" : "", what_,
-               format_duration(watch_.seconds()), terminal_ ? "" : "\n");
+    say("{}{}: {}{}", terminal_ ? "\r\x1b[K" : "", what_, format_duration(watch_.seconds()),
+        terminal_ ? "" : "\n");
     std::fflush(stderr);
   }
 }

@@ -123,10 +123,12 @@ Workplace::Workplace(const std::string& name, Begin begin) : name_(name), path_(
     fail(ErrorCode::kInvalidArgument,
          "[{}] is where {} would be made, and holds something else; move it away", path_, name);
   }
-  make_directories(path_);
+  std::error_code unmade;
+  fs::create_directories(path_, unmade);
+  if (unmade) fail(ErrorCode::kIo, "[{}] cannot be made: {}", name, unmade.message());
   const auto take = [&] {
     lock_ = ::open(mark.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (lock_ < 0) fail(ErrorCode::kIo, "[{}] cannot open: {}", mark, system_reason());
+    if (lock_ < 0) fail(ErrorCode::kIo, "[{}] cannot be made: {}", name, system_reason());
     if (::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       ::close(lock_);
       fail(ErrorCode::kInvalidArgument, "[{}] another alambic is making {} there", path_, name);

@@ -96,6 +96,17 @@ TEST_F(WorkplaceTest, WhatFailsLeavesNothingAndSpeaksOfTheFinalName) {
   EXPECT_EQ(entries(), 0U);
 }
 
+TEST_F(WorkplaceTest, WhatCannotBeMadeIsNamedAsItWasGiven) {
+  put("file", "x");
+  try {
+    const Workplace place(path("file/m"), Workplace::Begin::kAnew);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(std::string(error.what()),
+              "[" + path("file/m") + "] cannot be made: Not a directory");
+  }
+}
+
 TEST_F(WorkplaceTest, AFileIsMadeBesideToo) {
   make_beside(path("x.gguf"), Made::kFile,
               [](const std::string& at) { write_file_atomic(at, "bytes"); });

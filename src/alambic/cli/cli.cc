@@ -1,7 +1,9 @@
 #include "alambic/cli/cli.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <new>
@@ -10,6 +12,7 @@
 #include "alambic/base/error.h"
 #include "alambic/base/interrupt.h"
 #include "alambic/base/nearest.h"
+#include "alambic/base/say.h"
 #include "alambic/base/thread_pool.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
@@ -127,7 +130,7 @@ void parse_and_act(int argc, char** argv, int& status) {
     return;
   }
   if (!invocation.action) {
-    fmt::print(stderr, "{}", app.help());
+    say_text(app.help());
     status = kUsage;
     return;
   }
@@ -135,9 +138,20 @@ void parse_and_act(int argc, char** argv, int& status) {
   invocation.action();
 }
 
+// A file that is opened later must not become the one that errors are written to.
+void hold_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    // What is read there is at its end, and a result that nobody can have is an error still.
+    const int held = ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+    if (held >= 0 && held != fd) ::close(held);
+  }
+}
+
 }  // namespace
 
 int run(int argc, char** argv) {
+  hold_standard_descriptors();
   // A closed pipe and a file-size limit are errors of write(), which its callers report.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <utility>
 
 #include "alambic/base/file.h"
 #include "alambic/base/interrupt.h"
@@ -20,6 +21,7 @@
 #include "alambic/decode/prompting.h"
 #include "alambic/distill/asking.h"
 #include "alambic/eval/drafts.h"
+#include "alambic/text/unicode.h"
 
 namespace alambic {
 namespace {
@@ -166,6 +168,14 @@ std::vector<Example> prompts_in(const std::string& path) {
 void act(const GenerateArguments& given, const Invocation&) {
   GenerateArguments o = given;
   o.model = model_at(o.model);
+  for (const auto& [option, text] :
+       {std::pair{"--prompt", &o.prompt}, std::pair{"--suffix", &o.suffix}}) {
+    const size_t valid = valid_utf8_prefix(*text);
+    if (valid == text->size()) continue;
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] is not UTF-8 at byte {}; want text in UTF-8, or rows of a file with --prompts",
+         option, valid + 1);
+  }
   std::vector<Example> examples{{o.prompt, "", ""}};
   if (!o.prompts.empty()) examples = prompts_in(o.prompts);
   const Precision precision = precision_from_name(o.precision, o.model);

@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "alambic/base/printable.h"
+#include "alambic/base/say.h"
 
 namespace alambic {
 
@@ -35,8 +36,7 @@ void print_json(const Json& value, int indent) {
 
 void print_remark(std::string_view line) {
   const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  fmt::print(stderr, "{}{}{}\n", terminal ? "\x1b[2m" : "", printable(line),
-             terminal ? "\x1b[0m" : "");
+  say("{}{}{}\n", terminal ? "\x1b[2m" : "", printable(line), terminal ? "\x1b[0m" : "");
 }
 
 void print_error(std::string_view message) {
@@ -49,7 +49,7 @@ void print_error(std::string_view message) {
     blank = space;
   }
   while (words.ends_with(' ')) words.pop_back();
-  fmt::print(stderr, "alambic: {}\n", printable(words));
+  say("alambic: {}\n", printable(words));
 }
 
 }  // namespace alambic

@@ -7,6 +7,7 @@
 
 #include "alambic/base/error.h"
 #include "alambic/base/progress.h"
+#include "alambic/base/say.h"
 
 namespace alambic {
 
@@ -16,11 +17,10 @@ namespace {
 void say_unended(int64_t rows, size_t all) {
   static std::atomic<bool> said = false;
   if (rows == 0 || said.exchange(true)) return;
-  fmt::print(stderr,
-             "note: [data] the chat template writes no token that ends generation behind the "
-             "answers of {} "
-             "of {} rows: there the last answer alone is ended\n",
-             rows, all);
+  say("note: [data] the chat template writes no token that ends generation behind the "
+      "answers of {} "
+      "of {} rows: there the last answer alone is ended\n",
+      rows, all);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "alambic/base/interrupt.h"
+#include "alambic/base/say.h"
 #include "alambic/distill/asking.h"
 #include "alambic/distill/encoding.h"
 
@@ -204,7 +205,7 @@ class Gathering {
       teacher_.profile_ = probe_endpoint(client_, options_, needs, spent_);
       sink_.store({}, {}, false, spent_);
       sink_.note_revision(teacher_.profile_->fingerprint);
-      fmt::print(stderr, "endpoint: {}\n", teacher_.profile_->summary());
+      say("endpoint: {}\n", teacher_.profile_->summary());
     }
   }
 
@@ -430,7 +431,7 @@ class Gathering {
         "the endpoint says that it read {} prompt tokens where about {} were sent: does it cut "
         "prompts (context size)?",
         reported, sent);
-    fmt::print(stderr, "warning: {}\n", short_prompt_);
+    say("warning: {}\n", short_prompt_);
   }
 
   void add_signals(MatchedAnswer matched, SignalRow& row) {
@@ -455,9 +456,9 @@ class Gathering {
   void finish() {
     if (options_.kind == SignalKind::kTopK && answer_tokens_ > 0) {
       constexpr double kPercent = 100;
-      fmt::print(stderr, "endpoint: probabilities for {:.1f} % of {} tokens\n",
-                 kPercent * static_cast<double>(matched_) / static_cast<double>(answer_tokens_),
-                 answer_tokens_);
+      say("endpoint: probabilities for {:.1f} % of {} tokens\n",
+          kPercent * static_cast<double>(matched_) / static_cast<double>(answer_tokens_),
+          answer_tokens_);
     }
     if (refused_ > 0) {
       sink_.remark(fmt::format("the endpoint refused {} questions; the first: {}", refused_,

@@ -11,6 +11,7 @@
 #include "alambic/base/interrupt.h"
 #include "alambic/base/json.h"
 #include "alambic/base/progress.h"
+#include "alambic/base/say.h"
 #include "alambic/data/signal_store.h"
 #include "alambic/decode/decode.h"
 #include "alambic/decode/prompting.h"
@@ -123,10 +124,9 @@ std::vector<Sequence> write_own_texts(const LanguageModel& model, const Tokenize
                    .own = true});
   });
   if (empty + too_long + unfinished > 0) {
-    fmt::print(stderr,
-               "own texts: {} are learned from; left out: {} that did not end, {} longer than {} "
-               "tokens, {} empty\n",
-               own.size(), unfinished, too_long, o.max_tokens, empty);
+    say("own texts: {} are learned from; left out: {} that did not end, {} longer than {} "
+        "tokens, {} empty\n",
+        own.size(), unfinished, too_long, o.max_tokens, empty);
   }
   return own;
 }

@@ -9,6 +9,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
+#include "alambic/base/say.h"
 #include "alambic/data/readers.h"
 #include "alambic/data/signal_store.h"
 #include "alambic/data/trained_on.h"
@@ -299,8 +300,7 @@ RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options
   }
   LeftOutCounts unread;
   unread.add(signals.left_out);
-  for (const std::string& line : unread.in_words())
-    fmt::print(stderr, "signals: left out: {}\n", line);
+  for (const std::string& line : unread.in_words()) say("signals: left out: {}\n", line);
   if (recipe.has_endpoint() && recipe.task != "perplexity") {
     // Asked now: a cap or a lost connection should not come to light after hours of training.
     timed("test answers", [&] {
@@ -411,10 +411,9 @@ namespace {
 void adopt_prompts(const std::string& signals, ModelCard& card) {
   const std::string asked = SignalStore::open(signals).header().prompt_template;
   if (!card.chat_template.empty() || asked.empty() || asked == card.prompt_template) return;
-  fmt::print(stderr,
-             "signals: their prompts stand in \"{}\", and so do the student's; the recipe's "
-             "data.prompt_template, \"{}\", is not used\n",
-             asked, card.prompt_template);
+  say("signals: their prompts stand in \"{}\", and so do the student's; the recipe's "
+      "data.prompt_template, \"{}\", is not used\n",
+      asked, card.prompt_template);
   card.prompt_template = asked;
 }
 

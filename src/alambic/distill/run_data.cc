@@ -8,6 +8,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/base/printable.h"
+#include "alambic/base/say.h"
 #include "alambic/data/readers.h"
 #include "alambic/data/split.h"
 #include "alambic/data/support_mail.h"
@@ -228,7 +229,7 @@ std::vector<Example> leave_out(RunData& data, std::span<const LeftOut> train,
 }
 
 void say_data(const RunData& data) {
-  for (const std::string& line : in_words(data.report)) fmt::print(stderr, "{}\n", line);
+  for (const std::string& line : in_words(data.report)) say("{}\n", line);
   std::fflush(stderr);
 }
 

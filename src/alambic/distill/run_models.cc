@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "alambic/base/file.h"
+#include "alambic/base/say.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/own_texts.h"
 #include "alambic/distill/run_parts.h"
@@ -188,10 +189,9 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
     if (card.task.empty() && card.chat_template.empty() &&
         card.prompt_template.find(kAnswerToken) != std::string::npos &&
         !tokenizers.teacher.find(kAnswerToken)) {
-      fmt::print(stderr,
-                 "teacher: [{}] has no chat template and no token {}: it reads that as it is "
-                 "spelled; data.prompt_template says how prompts stand\n",
-                 recipe.teacher.model, kAnswerToken);
+      say("teacher: [{}] has no chat template and no token {}: it reads that as it is "
+          "spelled; data.prompt_template says how prompts stand\n",
+          recipe.teacher.model, kAnswerToken);
     }
     teacher.card.labels = run_card(recipe, data).labels;
     return teacher;

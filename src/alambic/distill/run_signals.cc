@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 
+#include "alambic/base/say.h"
 #include "alambic/data/conversation.h"
 #include "alambic/data/signal_store.h"
 #include "alambic/distill/asking.h"
@@ -278,8 +279,7 @@ std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& car
   ask.keep_cut = true;
   EndpointTeacher endpoint(ask, tokenizer, card);
   const Gathered gathered = gather_signals(endpoint, requests, store, answer_limits(recipe));
-  if (gathered.tally.left_out() > 0)
-    fmt::print(stderr, "signals: of the test prompts, {}\n", gathered.sum);
+  if (gathered.tally.left_out() > 0) say("signals: of the test prompts, {}\n", gathered.sum);
   std::vector<std::string> answers(examples.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     if (store.contains(requests[i].example, requests[i].sample))
@@ -320,7 +320,7 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
     const AnswerLimits limits = answer_limits(recipe);
     const Gathered gathered = gather_signals(asked, requests, store, limits);
     gathered.require_rows(limits);
-    for (const std::string& line : gathered.lines) fmt::print(stderr, "signals: {}\n", line);
+    for (const std::string& line : gathered.lines) say("signals: {}\n", line);
     SignalSequences read =
         read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, train);
     read.notes = gathered.lines;

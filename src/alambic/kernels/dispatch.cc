@@ -9,6 +9,7 @@
 #include <fmt/core.h>
 
 #include "alambic/base/error.h"
+#include "alambic/base/say.h"
 #include "alambic/kernels/self_check.h"
 #include "alambic/kernels/tables.h"
 
@@ -20,8 +21,8 @@ void add_if_it_agrees(const KernelTable& table, std::vector<KernelTable>& tables
   if (entry.empty()) {
     tables.push_back(table);
   } else {
-    fmt::print(stderr, "[kernels] {} is left out: its {} disagrees with the portable code\n",
-               isa_name(table.isa), entry);
+    say("[kernels] {} is left out: its {} disagrees with the portable code\n", isa_name(table.isa),
+        entry);
   }
 }
 

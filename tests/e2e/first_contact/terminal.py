@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 
 from program import Dialogue, alambic, tiny_recipe, write
@@ -54,6 +55,19 @@ class Terminal(Dialogue):
         )
         for more in ([], ["--json"]):
             self.clean(self.succeeds("inspect", store, *more))
+
+    def test_words_that_nobody_can_read_end_no_command(self):
+        asked = [program.PROGRAM, "generate", self.model, "--prompt", "x", "--max-tokens", "3"]
+        heard = self.succeeds(*asked[1:])
+        for where in ("2> /dev/full", "2>&-", "2> >(true)"):
+            line = ["bash", "-c", 'exec "$0" "$@" ' + where, *map(str, asked)]
+            done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+            self.assertEqual((done.returncode, done.stdout), (0, heard), where)
+            wrong = ["bash", "-c", 'exec "$0" "$@" ' + where, program.PROGRAM, "inspect", "nowhere"]
+            self.assertEqual(subprocess.run(wrong, timeout=60).returncode, 3, where)
+
+    def test_a_prompt_in_another_encoding_is_refused(self):
+        self.fails(2, "--prompt", "generate", self.model, "--prompt", os.fsdecode(b"caf\xe9"))
 
     def test_errors_are_one_line_whatever_they_quote(self):
         name = "a\nb" + HOSTILE
