@@ -325,7 +325,8 @@ std::shared_ptr<Exchange> Service::complete(const std::string& body) const {
       auto task = std::make_shared<ChoiceTask>(number, model_.tokenizer, around);
       task->prompt = {tokens, static_cast<uint64_t>(k)};  // as if the prompt came alone
       prepare(sampling, tokens.size(), *task);
-      if (!request.echo) keep_to_labels(sampling, tokens.size(), *task);
+      const bool scores_alone = request.echo && task->options.max_tokens == 0;
+      if (!scores_alone) keep_to_labels(sampling, tokens.size(), *task);
       task->score_prompt = request.echo && sampling.logprobs;
       tasks.push_back(std::move(task));
     }

@@ -190,7 +190,18 @@ TEST(Service, AClassifierKeepsToItsLabelsOnBothRoutes) {
     EXPECT_EQ(std::count(card.labels.begin(), card.labels.end(), answer), 1) << answer;
     EXPECT_EQ(plain["choices"][0]["text"], answer);
     EXPECT_EQ(plain["choices"][0]["finish_reason"], "stop");
+    const Json echoed = json_answer(server.service, post("/v1/completions", {{"prompt", "a"},
+                                                                             {"echo", true},
+                                                                             {"logprobs", 1},
+                                                                             {"seed", seed},
+                                                                             {"temperature", 2}}));
+    const auto label = echoed["choices"][0]["text"].get<std::string>().substr(1);
+    EXPECT_EQ(std::count(card.labels.begin(), card.labels.end(), label), 1) << label;
   }
+  const Json scored =
+      json_answer(server.service,
+                  post("/v1/completions", {{"prompt", "a"}, {"echo", true}, {"max_tokens", 0}}));
+  EXPECT_EQ(scored["choices"][0]["text"], "a");
   const HttpReply cut =
       answer(server.service, post("/v1/completions", {{"prompt", "a"}, {"max_tokens", 1}}));
   EXPECT_EQ(cut.status, 400);
