@@ -10,7 +10,7 @@ namespace alambic {
 namespace {
 
 constexpr size_t kSequence = 13;
-constexpr size_t kShortestSequence = 8;
+constexpr size_t kShortestSequence = 5;
 constexpr uint64_t kBase = 0x9e3779b97f4a7c15ULL;  // of the rolling hash; odd
 
 uint64_t mixed(uint64_t x) {
@@ -47,20 +47,86 @@ bool stands_alone(char32_t code) {
 // Apostrophes inside words, and marks that nobody sees.
 bool vanishes(char32_t code) {
   static constexpr Range kRanges[] = {
-      {'\'', '\''},     {'`', '`'},       {0xad, 0xad},     {0x2018, 0x201b},
-      {0x02bc, 0x02bc}, {0x200b, 0x200f}, {0x2060, 0x2064}, {0xfeff, 0xfeff},
+      {'\'', '\''},     {'`', '`'},       {0xad, 0xad},     {0x2018, 0x201b}, {0x2032, 0x2032},
+      {0x02b9, 0x02bc}, {0x200b, 0x200f}, {0x2060, 0x2064}, {0xfeff, 0xfeff},
   };
   return within(code, kRanges);
 }
 
+// Signs that are no letters of a word: money, arrows, mathematics, pictures.
+bool is_symbol(char32_t code) {
+  static constexpr Range kRanges[] = {
+      {0xa2, 0xa9},     {0xac, 0xae},     {0xb0, 0xb1},     {0xd7, 0xd7},     {0xf7, 0xf7},
+      {0x20a0, 0x20cf}, {0x2190, 0x23ff}, {0x2500, 0x27bf}, {0x2900, 0x2bff}, {0x1f000, 0x1faff},
+  };
+  return within(code, kRanges);
+}
+
+// What typesetters and other alphabets write for signs that ASCII has, and letters that are
+// another in capitals.
+std::string_view plain_form(char32_t code) {
+  switch (code) {
+    case 0xb4:  // an acute accent in the place of an apostrophe, before NFKC parts it from words
+      return "'";
+    case 0x2010:
+    case 0x2011:
+    case 0x2012:
+    case 0x2013:
+    case 0x2014:
+    case 0x2015:
+    case 0x2212:
+    case 0xfe58:
+    case 0xfe63:
+    case 0xff0d:
+      return "-";
+    case 0xdf:
+    case 0x1e9e:
+      return "ss";
+    case 0x3c2:
+      return "\xcf\x83";  // a small sigma at the end of a word
+    default:
+      return {};
+  }
+}
+
+std::string in_plain_forms(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const Utf8Step step = decode_utf8(text, at);
+    const std::string_view plain = step.code < 0x80 ? std::string_view{} : plain_form(step.code);
+    out += plain.empty() ? text.substr(at, step.length) : plain;
+    at += step.length;
+  }
+  return out;
+}
+
 bool is_ascii_digit(char c) { return c >= '0' && c <= '9'; }
 
-// Whether the sign at `at` has a digit for its neighbour, blanks aside.
-bool beside_a_digit(std::string_view text, size_t at) {
-  const size_t before = at == 0 ? std::string_view::npos : text.find_last_not_of(" \t", at - 1);
-  if (before != std::string_view::npos && is_ascii_digit(text[before])) return true;
+bool is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+// Whether the character at `at` may be one side of a sum: a digit, a name of one letter, a bracket.
+bool is_operand(std::string_view text, size_t at) {
+  const auto letter = [&](size_t i) { return i < text.size() && is_ascii_letter(text[i]); };
+  const char c = text[at];
+  if (letter(at)) return !letter(at + 1) && (at == 0 || !letter(at - 1));
+  return is_ascii_digit(c) || c == '(' || c == ')' || c == '[' || c == ']';
+}
+
+// Whether the sign at `at` computes with a digit beside it, blanks aside; a dash or a star between
+// words or before the items of a list does not. A minus right before a digit and behind none is
+// that of a negative number.
+bool computes(std::string_view text, size_t at) {
+  constexpr size_t kNone = std::string_view::npos;
+  const size_t before = at == 0 ? kNone : text.find_last_not_of(" \t", at - 1);
   const size_t behind = text.find_first_not_of(" \t", at + 1);
-  return behind != std::string_view::npos && is_ascii_digit(text[behind]);
+  const bool digit_before = before != kNone && is_ascii_digit(text[before]);
+  const bool digit_behind = behind != kNone && is_ascii_digit(text[behind]);
+  if (!digit_before && !digit_behind) return false;
+  if (text[at] == '%') return digit_before;
+  if (text[at] != '-' && text[at] != '*') return true;
+  if (digit_behind && behind == at + 1 && (before == kNone || before + 1 < at)) return true;
+  return before != kNone && behind != kNone && is_operand(text, before) && is_operand(text, behind);
 }
 
 bool is_ascii(std::string_view text) {
@@ -102,7 +168,7 @@ void add_ascii(std::string_view text, size_t at, Words& words) {
   if ((c == '.' || c == ',') && between_digits) return words.add(static_cast<char32_t>(c));
   words.end();
   constexpr std::string_view kArithmetic = "+-*/=<>^%";
-  if (kArithmetic.find(c) != std::string_view::npos && beside_a_digit(text, at)) {
+  if (kArithmetic.find(c) != std::string_view::npos && computes(text, at)) {
     words.add(static_cast<char32_t>(c));
     words.end();
   }
@@ -136,13 +202,14 @@ std::vector<uint64_t> word_hashes(std::string_view text) {
     for (size_t at = 0; at < text.size(); ++at) add_ascii(text, at, words);
     return words.take();
   }
-  const std::string folded = lowercase(normalize_unicode(text, NormalForm::kNfkc));
+  const std::string normal = normalize_unicode(in_plain_forms(text), NormalForm::kNfkc);
+  const std::string folded = in_plain_forms(lowercase(normal));
   for (size_t at = 0; at < folded.size();) {
     const Utf8Step step = decode_utf8(folded, at);
     if (step.code < 0x80) {
       add_ascii(folded, at, words);
     } else if (vanishes(step.code)) {
-    } else if (is_white_space(step.code) || is_punctuation(step.code)) {
+    } else if (is_white_space(step.code) || is_punctuation(step.code) || is_symbol(step.code)) {
       words.end();
     } else if (stands_alone(step.code)) {
       words.end();

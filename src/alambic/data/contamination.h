@@ -1,9 +1,10 @@
 // Finds prompts of a test set in training data, whatever their spacing, case and punctuation.
 //
 // A text is compared by its words: letters and digits of any script, lowered, in NFKC. Blanks, line
-// breaks, punctuation and quotation marks only part words (an apostrophe does not even that). In
-// scripts that are written without blanks (Chinese, Japanese, Thai, Lao, Khmer, Burmese) a
-// character is a word. A sign of arithmetic beside a digit stays: 3 + 4 is not 3 * 4.
+// breaks, punctuation, symbols and quotation marks only part words (an apostrophe does not even
+// that). In scripts that are written without blanks (Chinese, Japanese, Thai, Lao, Khmer, Burmese)
+// a character is a word. A sign of arithmetic beside a digit stays, whichever dash it is written
+// with: 3 + 4 is not 3 * 4.
 // Thread safety: const calls at the same time. Time is linear in the texts.
 #pragma once
 
@@ -38,7 +39,7 @@ struct Contamination {
   bool operator==(const Contamination&) const = default;
 };
 
-// Held-out prompts by their 13-word sequences; a prompt of 8 to 12 words is one sequence, a shorter
+// Held-out prompts by their 13-word sequences; a prompt of 5 to 12 words is one sequence, a shorter
 // one is compared as a whole. A sequence that at least half of the prompts (and at least four, or a
 // hundred) have in common is their form and says nothing.
 class HeldOutPrompts {

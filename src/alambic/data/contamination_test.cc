@@ -61,6 +61,31 @@ TEST(Contamination, SumsStayApart) {
   EXPECT_NE(words_key("1.5"), words_key("15"));
   EXPECT_EQ(words_key("well-known"), words_key("well known"));
   EXPECT_EQ(words_key("3 + 4 ="), words_key("3+4 = "));
+  EXPECT_NE(words_key("x - 3"), words_key("x 3"));
+  EXPECT_NE(words_key("at -3 degrees"), words_key("at 3 degrees"));
+  EXPECT_NE(words_key("20% of 50"), words_key("20 of 50"));
+}
+
+TEST(Contamination, DashesOfAllKindsAreOne) {
+  for (const char* dash : {"\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212", "\uff0d"}) {
+    EXPECT_EQ(words_key(fmt::format("pages 3{0}5, 9 {0} 4", dash)), words_key("pages 3-5, 9 - 4"));
+    EXPECT_EQ(words_key(fmt::format("well{0}known", dash)), words_key("well known"));
+  }
+}
+
+TEST(Contamination, MarksOfListsAreNoSigns) {
+  const uint64_t plain = words_key("Buy 3 eggs, 4 pears and 5 figs");
+  EXPECT_EQ(words_key("Buy\n- 3 eggs\n- 4 pears\n- and 5 figs"), plain);
+  EXPECT_EQ(words_key("Buy\n* 3 eggs\n* 4 pears\n* and 5 figs"), plain);
+  EXPECT_EQ(words_key("Buy - 3 eggs - 4 pears - and 5 figs"), plain);
+}
+
+TEST(Contamination, CapitalsOfOtherAlphabetsAndSymbolsHideNothing) {
+  EXPECT_EQ(words_key("Große Straße"), words_key("GROSSE STRASSE"));
+  EXPECT_EQ(words_key("ο κόσμος μας"), words_key("Ο ΚΌΣΜΟΣ ΜΑΣ"));
+  EXPECT_EQ(words_key("5€ at 20°C"), words_key("5 € at 20 °C"));
+  EXPECT_EQ(words_key("I don´t"), words_key("I don't"));
+  EXPECT_EQ(words_key("I don′t"), words_key("I don't"));
 }
 
 TEST(Contamination, CharactersAreTheWordsOfScriptsWithoutBlanks) {

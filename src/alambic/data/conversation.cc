@@ -19,6 +19,12 @@ const OrderedJson* present(const OrderedJson& row, const char* key) {
   return found == row.end() || found->is_null() ? nullptr : &*found;
 }
 
+// A list of turns; null where it is empty, as where it is absent.
+const OrderedJson* turns_at(const OrderedJson& row, const char* key) {
+  const OrderedJson* turns = present(row, key);
+  return turns != nullptr && turns->is_array() && turns->empty() ? nullptr : turns;
+}
+
 const std::string& text_at(const OrderedJson& turn, const char* key, std::string_view where) {
   const auto found = turn.find(key);
   if (found == turn.end()) {
@@ -70,9 +76,30 @@ OrderedJson call_message(const std::string& value, std::string_view where) {
   return turn;
 }
 
-void check_message(const OrderedJson& turn, std::string_view where) {
+// Parts of text as the one text that they are, for templates as for the server.
+std::string joined_parts(const OrderedJson& parts, std::string_view where) {
+  std::string text;
+  for (const OrderedJson& part : parts) {
+    if (part.is_string()) {
+      text += part.get_ref<const std::string&>();
+      continue;
+    }
+    if (!part.is_object()) wrong_type(where, "a part of \"content\"", part, "an object");
+    const OrderedJson* type = present(part, "type");
+    const bool is_text = type == nullptr || *type == "text";
+    if (!is_text) {
+      fail(ErrorCode::kCorruptData, "[{}] \"content\" holds a part of type {}; want text alone",
+           where, dump_json(*type).substr(0, 80));
+    }
+    text += text_at(part, "text", where);
+  }
+  return text;
+}
+
+// A message with its content as one text: "" beside calls, and of an assistant that says nothing.
+OrderedJson checked_message(OrderedJson turn, std::string_view where) {
   if (!turn.is_object()) wrong_type(where, "a message", turn, "an object");
-  text_at(turn, "role", where);
+  const bool assistant = text_at(turn, "role", where) == "assistant";
   const OrderedJson* content = present(turn, "content");
   if (content != nullptr && !content->is_string() && !content->is_array()) {
     wrong_type(where, "field \"content\"", *content, "a string or a list of parts");
@@ -81,9 +108,16 @@ void check_message(const OrderedJson& turn, std::string_view where) {
   if (calls != nullptr && !calls->is_array()) {
     wrong_type(where, "field \"tool_calls\"", *calls, "a list");
   }
-  if (content == nullptr && calls == nullptr) {
+  const bool old_call = present(turn, "function_call") != nullptr;
+  if (content == nullptr && calls == nullptr && (old_call || !assistant)) {
     fail(ErrorCode::kCorruptData, "[{}] a message has neither content nor tool_calls", where);
   }
+  if (content == nullptr) {
+    turn["content"] = "";
+  } else if (content->is_array()) {
+    turn["content"] = joined_parts(*content, where);
+  }
+  return turn;
 }
 
 // Turns of either form, as messages.
@@ -94,8 +128,7 @@ OrderedJson messages_from(const OrderedJson& turns, const char* key, std::string
     const OrderedJson& turn = turns[i];
     const std::string place = fmt::format("{}: {} {}", where, key, i + 1);
     if (!turn.is_object() || !turn.contains("from")) {
-      check_message(turn, place);
-      messages.push_back(turn);
+      messages.push_back(checked_message(turn, place));
       continue;
     }
     const std::string& from = text_at(turn, "from", place);
@@ -103,7 +136,6 @@ OrderedJson messages_from(const OrderedJson& turns, const char* key, std::string
     messages.push_back(from == "function_call" ? call_message(value, place)
                                                : message(role_of(from, place), value));
   }
-  if (messages.empty()) fail(ErrorCode::kCorruptData, "[{}] field \"{}\" is empty", where, key);
   return messages;
 }
 
@@ -133,17 +165,8 @@ bool is_answer(const OrderedJson& turn) { return turn.at("role") == "assistant";
 // What a turn says, for reports and for telling rows apart.
 std::string text_of(const OrderedJson& turn) {
   std::string text;
-  if (const OrderedJson* content = present(turn, "content")) {
-    if (content->is_string()) text = content->get<std::string>();
-    if (content->is_array()) {
-      for (const OrderedJson& part : *content) {
-        const auto found = part.is_object() ? part.find("text") : part.end();
-        if (part.is_object() && found != part.end() && found->is_string()) {
-          text += found->get<std::string>();
-        }
-      }
-    }
-  }
+  const OrderedJson* content = present(turn, "content");
+  if (content != nullptr && content->is_string()) text = content->get<std::string>();
   if (const OrderedJson* calls = present(turn, "tool_calls")) {
     text += (text.empty() ? "" : "\n") + dump_json(*calls);
   }
@@ -157,8 +180,8 @@ bool blank(std::string_view text) {
 }  // namespace
 
 bool read_conversation(const OrderedJson& row, std::string_view where, Example& example) {
-  const OrderedJson* messages = present(row, "messages");
-  const OrderedJson* shared = present(row, "conversations");
+  const OrderedJson* messages = turns_at(row, "messages");
+  const OrderedJson* shared = turns_at(row, "conversations");
   const OrderedJson* prompt = present(row, "prompt");
   const OrderedJson* completion = present(row, "completion");
   if (messages != nullptr) {
@@ -194,7 +217,8 @@ bool read_conversation(const OrderedJson& row, std::string_view where, Example& 
   for (size_t i = 0; i < answer; ++i) {
     example.prompt += (i == 0 ? "" : "\n") + text_of(example.messages[i]);
   }
-  if (answer < example.messages.size()) example.completion = text_of(example.messages[answer]);
+  const bool answered = answer < example.messages.size() && holds_answer(example.messages[answer]);
+  if (answered) example.completion = text_of(example.messages[answer]);
   return true;
 }
 
@@ -226,6 +250,17 @@ OrderedJson with_argument_objects(OrderedJson messages) {
   return messages;
 }
 
+bool holds_answer(const OrderedJson& turn) {
+  if (!turn.is_object() || turn.value("role", "") != "assistant") return false;
+  const OrderedJson* content = present(turn, "content");
+  const OrderedJson* calls = present(turn, "tool_calls");
+  const OrderedJson* weight = present(turn, "weight");
+  if (weight != nullptr && is_any_number(*weight) && number_text(*weight) == "0") return false;
+  const bool silent =
+      content == nullptr || (content->is_string() && blank(content->get_ref<const std::string&>()));
+  return !silent || (calls != nullptr && !calls->empty());
+}
+
 std::vector<Example> one_for_each_answer(const Example& example) {
   std::vector<Example> parts;
   OrderedJson before = OrderedJson::array();
@@ -233,7 +268,7 @@ std::vector<Example> one_for_each_answer(const Example& example) {
   for (const OrderedJson& turn : example.messages) {
     before.push_back(turn);
     const std::string said = text_of(turn);
-    if (is_answer(turn)) {
+    if (holds_answer(turn)) {
       Example part = example;
       part.id = fmt::format("{}-{}", example.id, parts.size() + 1);
       part.prompt = asked;
@@ -250,7 +285,7 @@ std::vector<Example> one_for_each_answer(const Example& example) {
 int answers_in(const Example& example) {
   int answers = 0;
   for (const auto& message : example.messages) {
-    if (message.is_object() && message.value("role", "") == "assistant") ++answers;
+    if (holds_answer(message)) ++answers;
   }
   return answers;
 }

@@ -20,7 +20,8 @@ namespace alambic {
 
 // The conversation in `row`, from `messages`, from `conversations`, or from a `prompt` (and
 // `completion`) that is a list of messages; with `system` before it and `tools` beside it, where
-// the row has them (`tools` may be JSON in a text). False where the row is none of these.
+// the row has them (`tools` may be JSON in a text). Contents that are lists of parts of text become
+// that text, as when a server is asked. False where the row is none of these or has no turns.
 bool read_conversation(const OrderedJson& row, std::string_view where, Example& example);
 
 // The example as messages: its own, or its prompt and completion as one exchange.
@@ -30,10 +31,14 @@ OrderedJson conversation_of(const Example& example);
 // that object, with its order and its numbers; blank ones an empty one; other text stays.
 OrderedJson with_argument_objects(OrderedJson messages);
 
+// Whether a turn is the assistant's and is learned: an empty one teaches nothing, nor does one of
+// "weight" 0.
+bool holds_answer(const OrderedJson& turn);
+
 // The conversation up to each of its answers, with that answer alone to learn.
 std::vector<Example> one_for_each_answer(const Example& example);
 
-// How often the assistant speaks in the example's conversation; 0 where it is none.
+// How many answers there are in the example's conversation; 0 where it is none.
 int answers_in(const Example& example);
 
 // A text of a template, and what in it is whose. Places are bytes.

@@ -36,7 +36,8 @@ class Renderer {
   }
 
   size_t turns() const { return messages_.size(); }
-  bool answers(size_t turn) const { return is_assistant(messages_[turn]); }
+  bool assistant(size_t turn) const { return is_assistant(messages_[turn]); }
+  bool teaches(size_t turn) const { return holds_answer(messages_[turn]); }
 
   RenderedChat first(size_t count, bool prompt) {
     input_.messages = OrderedJson::array();
@@ -99,6 +100,20 @@ class Renderer {
   OrderedJson messages_;
 };
 
+// Of spans that stand for the assistant's turns, one each, those whose turn is to be learned.
+Spans taught(const Renderer& renderer, const Spans& generated) {
+  std::vector<bool> kept;
+  for (size_t i = 0; i < renderer.turns(); ++i) {
+    if (renderer.assistant(i)) kept.push_back(renderer.teaches(i));
+  }
+  if (kept.size() != generated.size()) return generated;
+  Spans spans;
+  for (size_t i = 0; i < kept.size(); ++i) {
+    if (kept[i]) spans.push_back(generated[i]);
+  }
+  return spans;
+}
+
 }  // namespace
 
 std::vector<RenderedConversation> render_conversation(const ChatTemplate& chat,
@@ -106,11 +121,11 @@ std::vector<RenderedConversation> render_conversation(const ChatTemplate& chat,
   Renderer renderer(chat, guard, std::move(input));
   const RenderedChat whole = renderer.first(renderer.turns(), false);
   if (!whole.generated.empty() && !whole.generated_elsewhere) {
-    return {renderer.finished(whole.text, whole.generated)};
+    return {renderer.finished(whole.text, taught(renderer, whole.generated))};
   }
   std::vector<size_t> answers;
   for (size_t i = 0; i < renderer.turns(); ++i) {
-    if (renderer.answers(i)) answers.push_back(i);
+    if (renderer.teaches(i)) answers.push_back(i);
   }
   Spans spans;
   for (const size_t turn : answers) {
@@ -131,7 +146,7 @@ RenderedConversation render_last_answer(const ChatTemplate& chat, const SpecialG
                                         ChatInput input) {
   Renderer renderer(chat, guard, std::move(input));
   size_t turn = renderer.turns();
-  while (turn > 0 && !renderer.answers(turn - 1)) --turn;
+  while (turn > 0 && !renderer.assistant(turn - 1)) --turn;
   if (turn == 0) return renderer.finished(renderer.first(renderer.turns(), false).text, {});
   const RenderedChat through = renderer.first(turn, false);
   if (!through.generated.empty() && !through.generated_elsewhere)

@@ -91,9 +91,31 @@ TEST(Conversation, APromptMayBeMessages) {
   EXPECT_EQ(row.completion, "A");
 }
 
+TEST(Conversation, PartsOfTextAreOneText) {
+  const Example row = one(R"({"messages": [
+      {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+      {"role": "assistant", "content": [{"type": "text", "text": "c"}]}]})");
+  EXPECT_EQ(row.messages[0]["content"], "ab");
+  EXPECT_EQ(row.messages[1]["content"], "c");
+  EXPECT_SAYS(one(R"({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})"),
+              "[x.jsonl:1: messages 1] \"content\" holds a part of type \"image_url\"");
+}
+
+TEST(Conversation, ContentBesideCallsIsEmptyRatherThanNone) {
+  const Example row = one(R"({"messages": [{"role": "user", "content": "q"},
+      {"role": "assistant", "content": null, "tool_calls": [{"function": {"name": "f"}}]}]})");
+  EXPECT_EQ(row.messages[1]["content"], "");
+  EXPECT_TRUE(holds_answer(row.messages[1]));
+}
+
+TEST(Conversation, AnswersOfNoWeightAreNotLearned) {
+  const char* rest = R"("role": "assistant", "content": "a"})";
+  EXPECT_TRUE(holds_answer(json(std::string("{\"weight\": 1, ") + rest)));
+  EXPECT_FALSE(holds_answer(json(std::string("{\"weight\": 0, ") + rest)));
+}
+
 TEST(Conversation, BrokenRowsNameLineAndTurn) {
   EXPECT_SAYS(one(R"({"messages": 3})"), "[x.jsonl:1] field \"messages\" is a JSON number; want");
-  EXPECT_SAYS(one(R"({"messages": []})"), "[x.jsonl:1] field \"messages\" is empty");
   EXPECT_SAYS(one(R"({"messages": [{"role": "user", "content": "a"}, 4]})"),
               "[x.jsonl:1: messages 2] a message is a JSON number; want an object");
   EXPECT_SAYS(one(R"({"messages": [{"content": "a"}]})"), "field \"role\" is missing");
@@ -217,6 +239,20 @@ TEST(RenderConversation, AConversationWithoutAnswersTeachesNothing) {
   EXPECT_EQ(
       rendered(ChatTemplate::builtin("zephyr"), json(R"([{"role": "user", "content": "U"}])")),
       std::vector<std::string>{"<|user|>\nU</s>\n"});
+}
+
+TEST(RenderConversation, AnAnswerThatSaysNothingIsNotLearned) {
+  const auto chat = ChatTemplate::builtin("zephyr");
+  const auto messages = json(R"([{"role": "user", "content": "u"},
+      {"role": "assistant", "content": " "}, {"role": "user", "content": "v"},
+      {"role": "assistant", "content": "b"}])");
+  const auto texts = rendered(chat, messages);
+  ASSERT_EQ(texts.size(), 1U);
+  EXPECT_EQ(texts[0].find("<<"), texts[0].find("<<b"));
+  EXPECT_NE(texts[0].find("<<b"), std::string::npos);
+  const Example example{.prompt = "u", .completion = "b", .id = "1", .messages = messages};
+  EXPECT_EQ(one_for_each_answer(example).size(), 1U);
+  EXPECT_EQ(answers_in(example), 1);
 }
 
 TEST(RenderConversation, EveryBuiltinGivesTheTemplatesTextAndItsAnswers) {

@@ -184,5 +184,21 @@ TEST(Encoding, Windows1252AndBrokenTextsAreToldApart) {
   EXPECT_EQ(decode_text("\xef\xbb\xbfx", "utf-8", "f"), "x");
 }
 
+TEST(Encoding, ByteOrdersThatDoNotFitAreRefused) {
+  const std::string big("\0a\0b\0c", 6), little("a\0b\0c\0", 6);
+  const auto says = [](const std::string& bytes, const char* encoding) {
+    return message_of([&] { decode_text(bytes, encoding, "f"); });
+  };
+  EXPECT_SAYS(says(big, "utf-16"), "set data.encoding = \"utf-16be\"");
+  EXPECT_SAYS(says(little, "utf-16be"), "set data.encoding = \"utf-16le\"");
+  EXPECT_EQ(decode_text(big, "utf-16be", "f"), "abc");
+  EXPECT_EQ(decode_text(little, "utf-16", "f"), "abc");
+}
+
+TEST(Encoding, CarriageReturnsAloneEndLines) {
+  EXPECT_EQ(decode_text("a,b\rc,d\r", "utf-8", "f"), "a,b\nc,d\n");
+  EXPECT_EQ(decode_text("a\r\nb\rc\n", "latin-1", "f"), "a\r\nb\rc\n");
+}
+
 }  // namespace
 }  // namespace alambic

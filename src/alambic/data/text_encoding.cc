@@ -75,20 +75,26 @@ std::string advice(std::string_view bytes) {
   return "it looks like windows-1252: " + use("windows-1252");
 }
 
+// Latin letters in UTF-16 have a zero beside each: in front, or behind.
+enum class Zeros { kNone, kInFront, kBehind };
+Zeros zeros_of(std::string_view bytes) {
+  constexpr size_t kLooked = 200;
+  const std::string_view head = bytes.substr(0, kLooked);
+  size_t even = 0, odd = 0;
+  for (size_t i = 0; i < head.size(); ++i) (i % 2 == 0 ? even : odd) += head[i] == '\0' ? 1 : 0;
+  if (head.size() < 4 || 3 * std::max(even, odd) <= head.size()) return Zeros::kNone;
+  return even > odd ? Zeros::kInFront : Zeros::kBehind;
+}
+
 std::string from_utf8(std::string bytes, std::string_view where) {
   const std::string_view view = bytes;
   if (view.starts_with("\xff\xfe") || view.starts_with("\xfe\xff")) {
     fail(ErrorCode::kCorruptData, "[{}:1] begins with the byte order mark of UTF-16: {}", where,
          use("utf-16"));
   }
-  // Latin letters in UTF-16 have a zero beside each.
-  constexpr size_t kLooked = 200;
-  const std::string_view head = view.substr(0, kLooked);
-  size_t even = 0, odd = 0;
-  for (size_t i = 0; i < head.size(); ++i) (i % 2 == 0 ? even : odd) += head[i] == '\0' ? 1 : 0;
-  if (head.size() >= 4 && 3 * std::max(even, odd) > head.size()) {
+  if (const Zeros zeros = zeros_of(view); zeros != Zeros::kNone) {
     fail(ErrorCode::kCorruptData, "[{}:1] looks like UTF-16: {}", where,
-         use(even > odd ? "utf-16be" : "utf-16le"));
+         use(zeros == Zeros::kInFront ? "utf-16be" : "utf-16le"));
   }
   const size_t valid = valid_utf8_prefix(view);
   if (valid < view.size()) {
@@ -128,6 +134,10 @@ std::string from_utf16(std::string_view bytes, Encoding encoding, std::string_vi
   } else if (bytes.starts_with("\xfe\xff") && encoding != Encoding::kUtf16Le) {
     big = true;
     bytes.remove_prefix(2);
+  } else if (const Zeros zeros = zeros_of(bytes);
+             zeros != Zeros::kNone && big != (zeros == Zeros::kInFront)) {
+    fail(ErrorCode::kCorruptData, "[{}:1] looks like UTF-16 of the other byte order: {}", where,
+         use(big ? "utf-16le" : "utf-16be"));
   }
   std::string text;
   text.reserve(bytes.size());
@@ -161,16 +171,22 @@ void check_encoding(std::string_view encoding, std::string_view where) {
 }
 
 std::string decode_text(std::string bytes, std::string_view encoding, std::string_view where) {
+  std::string text;
   switch (const Encoding known = encoding_of(encoding, where)) {
     case Encoding::kUtf8:
-      return from_utf8(std::move(bytes), where);
+      text = from_utf8(std::move(bytes), where);
+      break;
     case Encoding::kLatin1:
-      return from_bytes(bytes, false, where);
+      text = from_bytes(bytes, false, where);
+      break;
     case Encoding::kWindows1252:
-      return from_bytes(bytes, true, where);
+      text = from_bytes(bytes, true, where);
+      break;
     default:
-      return from_utf16(bytes, known, where);
+      text = from_utf16(bytes, known, where);
   }
+  if (text.find('\n') == std::string::npos) std::replace(text.begin(), text.end(), '\r', '\n');
+  return text;
 }
 
 }  // namespace alambic

@@ -47,6 +47,11 @@ JudgedAnswer judge_answer(std::string_view written, bool cut) {
     open = !open;
   }
   if (!open) text += written.substr(at);
+  // Blocks inside blocks close more often than they opened.
+  if (const size_t close = text.rfind(kClose); judged.thought && close != std::string::npos) {
+    add_reasoning(std::string_view(text).substr(0, close), judged.reasoning);
+    text.erase(0, close + kClose.size());
+  }
   judged.text = judged.thought ? std::string(trimmed(text)) : text;
   if (open || (judged.thought && judged.text.empty())) {
     judged.kind = AnswerKind::kReasoning;

@@ -39,6 +39,12 @@ TEST(Answers, ThoughtsWithoutAnAnswerAreNone) {
   }
 }
 
+TEST(Answers, BlocksInsideBlocksAreNoAnswer) {
+  const JudgedAnswer judged = judge_answer("<think>a<think>b</think>c</think>d", false);
+  EXPECT_EQ(judged.text, "d");
+  EXPECT_EQ(judged.kind, AnswerKind::kGood);
+}
+
 TEST(Answers, CutAndEmptyAreToldApart) {
   EXPECT_EQ(judge_answer("half a", true).kind, AnswerKind::kCut);
   EXPECT_EQ(judge_answer("", true).kind, AnswerKind::kCut);

@@ -13,8 +13,10 @@ namespace {
 void one_of(std::string_view where, const char* key, const std::string& value,
             std::initializer_list<const char*> names) {
   if (std::find(names.begin(), names.end(), value) == names.end()) {
-    fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want one of {}", where, key, value,
-         fmt::join(names.begin(), names.end(), ", "));
+    std::string known;
+    for (const std::string_view name : names)
+      known += fmt::format("{}{}", known.empty() ? "" : ", ", name.empty() ? "\"\"" : name);
+    fail(ErrorCode::kInvalidArgument, "[{}] {} = \"{}\"; want one of {}", where, key, value, known);
   }
 }
 

@@ -146,6 +146,17 @@ bool is_bare(const std::string& directory, const char* record) {
   return !error;
 }
 
+// Files that a killed program had half written; whoever goes on writes them anew.
+void clear_temporaries(const std::string& directory) {
+  std::error_code error;
+  std::vector<fs::path> left;
+  for (const auto& entry : fs::recursive_directory_iterator(directory, error)) {
+    if (entry.is_regular_file(error) && is_temporary_name(entry.path().filename().string()))
+      left.push_back(entry.path());
+  }
+  for (const fs::path& path : left) fs::remove(path, error);
+}
+
 }  // namespace
 
 const DirectoryKind kRunDirectory = {"run", "recipe.toml", run_difference, not_of_a_run};
@@ -203,6 +214,7 @@ void in_directory(const DirectoryKind& kind, const std::string& record, const Ru
   const bool made = !file_exists(inside.directory);
   try {
     make_directories(inside.directory);
+    clear_temporaries(inside.directory);
     write_file_atomic(inside.directory + "/" + kind.record, record);
     work(inside);
     if (beside) {

@@ -59,6 +59,18 @@ class Contamination(Dialogue):
         self.assertEqual(data["left_out"]["held by the test set"]["rows"], 6)
         self.assertIn("contamination: 6 of 6 test prompts", said)
 
+    def test_typesetting_hides_nothing(self):
+        written = "pages 3-5 and 7-9 or 10 - 12, at 20 °C; it's Große Straße"
+        printed = "PAGES 3–5 and 7−9 or 10 — 12: at 20°C, it´s GROSSE STRASSE!"
+        write(self.path / "test.jsonl", lines([{"prompt": written, "completion": "yes"},
+                                               {"prompt": "how long is it then",
+                                                "completion": "a mile"}]))
+        rows = [{"prompt": item(50 + n), "completion": "no"} for n in range(5)]
+        rows += [{"prompt": printed, "completion": "yes"},
+                 {"prompt": "Question: how long is it, then? Answer:", "completion": "a mile"}]
+        data, _ = self.train(rows)
+        self.assertEqual(data["train"], 5)
+
     def test_a_small_overlap_is_reported_and_stays(self):
         part = " ".join(item(0).split()[:14])  # two of its eight sequences of 13 words
         rows = [{"prompt": item(50 + n), "completion": "no"} for n in range(5)]

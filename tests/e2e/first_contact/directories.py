@@ -152,6 +152,12 @@ class Directories(Dialogue):
         self.succeeds(*longer, "--resume", *QUICK)
         self.assertNotEqual(contents(model), before)
 
+    def test_what_a_killed_program_had_half_written_goes_away(self):
+        half = self.model / "checkpoint.safetensors.tmp.4194399"
+        half.write_text("half")
+        self.succeeds("train", self.recipe, "--out", self.model, "--resume", *QUICK)
+        self.assertFalse(half.exists())
+
     def test_nothing_of_another_model_stays_or_is_taken_for_ours(self):
         model, _ = self.copy_of(self.model, "other's")
         left = [

@@ -48,6 +48,15 @@ class Files(Dialogue):
         self.test.write_bytes(lines(good(4, "Weigh")).encode("utf-16"))
         self.learns(6, "t.jsonl", wide, "--set", "data.encoding=utf-16")
 
+    def test_byte_orders_are_told_apart(self):
+        wide = lines(good(6)).encode("utf-16-be")
+        self.refuses(['"utf-16be"'], "t.jsonl", wide, "--set", "data.encoding=utf-16")
+        self.refuses(['"utf-16be"'], "t.jsonl", wide, "--set", "data.encoding=utf-16le")
+
+    def test_lines_may_end_on_carriage_returns(self):
+        self.learns(6, "t.jsonl", lines(good(6)).replace("\n", "\r"))
+        self.learns(2, "t.csv", "prompt,completion\rone,two\rthree,four\r")
+
     def test_tables_may_be_separated_as_spreadsheets_do(self):
         for name, mark in [("t.csv", ";"), ("t.csv", "\t"), ("t.csv", "|"), ("t.tsv", "\t")]:
             rows = "".join(f'"Say {n}, please"{mark}{n}\r\n' for n in range(5))

@@ -316,6 +316,29 @@ class Rendering(Taught):
         )
         self.assertIn('{"z": 1.0, "a": 98765432109876543210}"not JSON"', self.spelled(tokens))
 
+    def test_parts_of_text_and_absent_contents_are_texts(self):
+        parts = [{"type": "text", "text": "o"}, {"type": "text", "text": "ne"}]
+        call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+        row = {
+            "messages": [
+                {"role": "user", "content": parts},
+                {"role": "assistant", "content": None, "tool_calls": [call]},
+                {"role": "tool", "content": parts},
+                {"role": "assistant", "content": parts},
+            ]
+        }
+        ((tokens, learned),) = self.taught(self.byte_model(), row)
+        self.assertIn(f"{START}user\none{END}", self.spelled(tokens))
+        self.assertEqual(self.spelled([tokens[i] for i in learned]), f"{{}}{END}one{END}")
+        row["messages"][0]["content"] = [{"type": "image_url", "image_url": {"url": "x"}}]
+        done = alambic("teach", self.path / "m", "--data", self.data(row), "--out", self.path / "x")
+        self.assertIn("d.jsonl:1: messages 1", done.stderr)
+        self.assertIn("image_url", done.stderr)
+
+    def test_an_answer_that_says_nothing_is_not_learned(self):
+        ((tokens, learned),) = self.taught(self.byte_model(), turns("a", "", "b", " ", "c", "d"))
+        self.assertEqual(self.spelled([tokens[i] for i in learned]), f"d{END}")
+
     def test_a_template_that_forgets_thoughts_is_learned_answer_by_answer(self):
         template = CHATML.replace(
             "{{ m.content }}",
