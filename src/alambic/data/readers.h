@@ -44,8 +44,9 @@ std::vector<Example> read_jsonl(const std::string& path, const FieldNames& names
 
 // A header row, then rows with as many fields, separated as the header is: by commas, semicolons,
 // tabs or bars. Without names: `messages` or `conversations` holds turns as JSON (beside `tools`,
-// `system`); else the usual ones of parse_jsonl, else the first column is the prompt and the second
-// the completion, unless another column's name says that it is.
+// `system`); else the usual ones of parse_jsonl, else, of two columns beside numbers of rows, the
+// first is the prompt and the second the completion, unless another name says that it is. Of more
+// columns the names must be told.
 std::vector<Example> parse_csv(std::string_view text, std::string_view where,
                                const std::string& prompt_column,
                                const std::string& completion_column);

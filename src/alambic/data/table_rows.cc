@@ -67,10 +67,10 @@ class Columns {
     return kNoColumn;
   }
 
-  bool counts_rows(size_t column) const {
-    const std::string& name = header_.fields[column];
+  static bool is_count(const std::string& name) {
     return name.empty() || name == "id" || name == "index" || name == "ID" || name == "Id";
   }
+  bool counts_rows(size_t column) const { return is_count(header_.fields[column]); }
   bool only_ids_beside(size_t column) const {
     for (size_t i = 0; i < header_.fields.size(); ++i) {
       if (i != column && !counts_rows(i)) return false;
@@ -78,7 +78,8 @@ class Columns {
     return true;
   }
 
-  // The first column that asks and the second that answers, where their names do not say otherwise.
+  // Of two columns the first asks and the second answers, where their names do not say otherwise.
+  // Of more, nobody can tell.
   size_t by_place(Part part, size_t place, size_t other) const {
     const size_t size = header_.fields.size();
     if (size == 2 && other != kNoColumn) place = 1 - other;
@@ -87,7 +88,10 @@ class Columns {
     if (!likely.empty() && (!good || header_.fields[place] != likely)) {
       fail(ErrorCode::kCorruptData, "[{}:1] {}", where_, field_advice(part, likely));
     }
-    if (good) return place;
+    const auto ids = static_cast<size_t>(
+        std::count_if(header_.fields.begin(), header_.fields.end(),
+                      [this](const std::string& name) { return is_count(name); }));
+    if (good && size - ids <= 2) return place;
     if (place >= size) {
       fail(ErrorCode::kCorruptData, "[{}] has {} columns; want at least {}", where_, size,
            place + 1);

@@ -57,6 +57,11 @@ class Files(Dialogue):
         self.learns(6, "t.jsonl", lines(good(6)).replace("\n", "\r"))
         self.learns(2, "t.csv", "prompt,completion\rone,two\rthree,four\r")
 
+    def test_of_more_than_two_unknown_columns_none_is_guessed(self):
+        self.learns(2, "t.csv", "texte,avis\nBon accueil,oui\nTrop cher,non\n")
+        self.refuses(["texte, avis, canal", "set data.prompt_field"], "t.csv",
+                     "texte,avis,canal\nBon accueil,oui,web\nTrop cher,non,web\n")
+
     def test_tables_may_be_separated_as_spreadsheets_do(self):
         for name, mark in [("t.csv", ";"), ("t.csv", "\t"), ("t.csv", "|"), ("t.tsv", "\t")]:
             rows = "".join(f'"Say {n}, please"{mark}{n}\r\n' for n in range(5))
