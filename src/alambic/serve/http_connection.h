@@ -66,6 +66,8 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   // An answer is out, and nothing has come since.
   bool resting() const { return resting_; }
   std::chrono::steady_clock::time_point resting_since() const { return since_; }
+  // Beyond the limit, and has not asked anything yet.
+  bool idle_reserve() const { return reserve_ && !working_; }
 
  private:
   using Seconds = double;
@@ -99,7 +101,7 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool watching_ = false;
   bool half_closed_ = false, gone_ = false;
   bool unread_ = false;  // of a request that was answered before it was read
-  std::chrono::steady_clock::time_point since_;
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
   // Of the request at hand.
   unsigned version_ = 11;
   bool keep_alive_ = false, head_only_ = false, chunked_ = false;

@@ -79,6 +79,7 @@ class HttpServer::Impl {
       boost::system::error_code ignored;
       socket.set_option(tcp::no_delay(true), ignored);
       make_room();
+      make_reserve();
       const size_t most = setting_.options.max_connections;
       const bool reserve = connections_.size() >= most;
       auto connection = std::make_shared<HttpConnection>(setting_, std::move(socket), reserve);
@@ -104,6 +105,19 @@ class HttpServer::Impl {
     if (!(*longest)->resting()) return;
     (*longest)->close();
     connections_.erase(longest);
+  }
+
+  // Nor do clients that say nothing keep others from asking for the health.
+  void make_reserve() {
+    if (connections_.size() < setting_.options.max_connections + kReserve) return;
+    const auto oldest = std::min_element(
+        connections_.begin(), connections_.end(), [](const Shared& a, const Shared& b) {
+          return std::tuple(!a->idle_reserve(), a->resting_since()) <
+                 std::tuple(!b->idle_reserve(), b->resting_since());
+        });
+    if (!(*oldest)->idle_reserve()) return;
+    (*oldest)->close();
+    connections_.erase(oldest);
   }
 
   net::awaitable<void> wait_for_signals() {

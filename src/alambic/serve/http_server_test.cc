@@ -302,6 +302,12 @@ TEST_F(HttpServerTest, BeyondTheLimitOfConnectionsItSaysSo) {
   EXPECT_TRUE(get("/health").starts_with("HTTP/1.1 200"));
 }
 
+TEST_F(HttpServerTest, HoweverManySayNothingTheHealthIsTold) {
+  std::vector<tcp::socket> silent;
+  for (int i = 0; i < 80; ++i) silent.push_back(connect());
+  EXPECT_TRUE(talk(kHealth).starts_with("HTTP/1.1 200"));
+}
+
 TEST_F(HttpServerTest, WhatRunsWhenItIsToStopIsStillAnswered) {
   tcp::socket socket = connect();
   send(socket, request({{"prompt", "the"}, {"max_tokens", 100}, {"seed", 1}, {"stream", true}}));
