@@ -200,5 +200,11 @@ TEST(Encoding, CarriageReturnsAloneEndLines) {
   EXPECT_EQ(decode_text("a\r\nb\rc\n", "latin-1", "f"), "a\r\nb\rc\n");
 }
 
+TEST_F(Rows, ColumnsOfOneNameAreRefused) {
+  EXPECT_SAYS(refusal(file("d.csv", "prompt,completion,prompt\na,b,c\n")),
+              "several columns called \"prompt\"");
+  EXPECT_EQ(read_examples(file("e.csv", "prompt,completion,x,x\na,b,c,d\n")).size(), 1U);
+}
+
 }  // namespace
 }  // namespace alambic

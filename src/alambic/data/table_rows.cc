@@ -29,6 +29,16 @@ void check_width(const CsvRow& header, const CsvRow& row, std::string_view where
        header.fields.size());
 }
 
+// Nobody can tell which of two columns of one name is meant.
+void check_one_column(const CsvRow& header, size_t column, std::string_view where) {
+  if (column == kNoColumn) return;
+  const std::string& name = header.fields[column];
+  if (std::count(header.fields.begin(), header.fields.end(), name) > 1) {
+    fail(ErrorCode::kCorruptData, "[{}:1] has several columns called \"{}\"; rename all but one",
+         where, name);
+  }
+}
+
 // Which columns are prompt and completion.
 class Columns {
  public:
@@ -132,8 +142,11 @@ Rows conversation_rows(CsvReader& reader, const CsvRow& header, size_t turns,
     Example example;
     example.id = std::to_string(row.line);
     example.where = place;
-    read_conversation(fields, place, example);
-    rows.examples.push_back(std::move(example));
+    if (read_conversation(fields, place, example)) {
+      rows.examples.push_back(std::move(example));
+    } else {
+      rows.left_out.push_back({LeftOut::Reason::kNoAnswer, place, "no turns"});
+    }
   }
   return rows;
 }
@@ -147,8 +160,11 @@ Rows table_rows(std::string_view text, std::string_view where, const FieldNames&
   if (!reader.next(header)) fail(ErrorCode::kCorruptData, "[{}] is empty", where);
   const bool named = !names.prompt.empty() || !names.completion.empty();
   const size_t turns = named ? kNoColumn : conversation_column(header);
+  check_one_column(header, turns, where);
   if (turns != kNoColumn) return conversation_rows(reader, header, turns, where);
   const Columns columns(header, names, where);
+  for (const size_t column : {columns.prompt, columns.completion})
+    check_one_column(header, column, where);
   // Alpaca's third column.
   const bool alpaca = !named && !columns.text && header.fields[columns.prompt] == "instruction";
   const size_t input = alpaca ? column_called(header, "input") : kNoColumn;

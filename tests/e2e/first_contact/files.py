@@ -62,6 +62,9 @@ class Files(Dialogue):
         self.refuses(["texte, avis, canal", "set data.prompt_field"], "t.csv",
                      "texte,avis,canal\nBon accueil,oui,web\nTrop cher,non,web\n")
 
+    def test_two_columns_of_one_name_are_refused(self):
+        self.refuses(["t.csv:1]", '"prompt"'], "t.csv", "prompt,completion,prompt\na,b,c\n")
+
     def test_tables_may_be_separated_as_spreadsheets_do(self):
         for name, mark in [("t.csv", ";"), ("t.csv", "\t"), ("t.csv", "|"), ("t.tsv", "\t")]:
             rows = "".join(f'"Say {n}, please"{mark}{n}\r\n' for n in range(5))
