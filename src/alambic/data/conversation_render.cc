@@ -39,6 +39,21 @@ class Renderer {
   bool assistant(size_t turn) const { return is_assistant(messages_[turn]); }
   bool teaches(size_t turn) const { return holds_answer(messages_[turn]); }
 
+  // A template that knows no tools leaves calls out without a word, and such a turn would teach to
+  // say nothing.
+  void require_calls() {
+    for (size_t i = 0; i < messages_.size(); ++i) {
+      if (!messages_[i].is_object() || !messages_[i].contains("tool_calls")) continue;
+      if (messages_[i]["tool_calls"].empty()) continue;
+      const std::string with_calls = first(turns(), false).text;
+      input_.messages[i].erase("tool_calls");
+      if (!same_text(with_calls)) continue;
+      fail(ErrorCode::kUnsupported,
+           "[chat template] leaves out the tool calls of turn {}; want a template that writes them",
+           i + 1);
+    }
+  }
+
   RenderedChat first(size_t count, bool prompt) {
     input_.messages = OrderedJson::array();
     for (size_t i = 0; i < count; ++i) input_.messages.push_back(messages_[i]);
@@ -85,6 +100,15 @@ class Renderer {
   }
 
  private:
+  // Whether the input makes just this text; one that the template refuses makes none.
+  bool same_text(const std::string& text) const {
+    try {
+      return chat_.render(input_) == text;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
   static ChatInput prepared(ChatInput&& input) {
     input.messages = with_argument_objects(std::move(input.messages));
     if (input.now == 0) input.now = std::time(nullptr);  // the same for every rendering
@@ -119,6 +143,7 @@ Spans taught(const Renderer& renderer, const Spans& generated) {
 std::vector<RenderedConversation> render_conversation(const ChatTemplate& chat,
                                                       const SpecialGuard& guard, ChatInput input) {
   Renderer renderer(chat, guard, std::move(input));
+  renderer.require_calls();
   const RenderedChat whole = renderer.first(renderer.turns(), false);
   if (!whole.generated.empty() && !whole.generated_elsewhere) {
     return {renderer.finished(whole.text, taught(renderer, whole.generated))};
@@ -145,6 +170,7 @@ std::vector<RenderedConversation> render_conversation(const ChatTemplate& chat,
 RenderedConversation render_last_answer(const ChatTemplate& chat, const SpecialGuard& guard,
                                         ChatInput input) {
   Renderer renderer(chat, guard, std::move(input));
+  renderer.require_calls();
   size_t turn = renderer.turns();
   while (turn > 0 && !renderer.assistant(turn - 1)) --turn;
   if (turn == 0) return renderer.finished(renderer.first(renderer.turns(), false).text, {});
@@ -157,6 +183,7 @@ RenderedConversation render_last_answer(const ChatTemplate& chat, const SpecialG
 RenderedConversation render_question(const ChatTemplate& chat, const SpecialGuard& guard,
                                      ChatInput input) {
   Renderer renderer(chat, guard, std::move(input));
+  renderer.require_calls();
   return renderer.finished(renderer.first(renderer.turns(), true).text, {});
 }
 

@@ -303,6 +303,15 @@ TEST(ArgumentObjects, JsonTextBecomesTheObjectThatItSpells) {
             std::vector<std::string>{R"(<<{"z": 1.0, "a": 12345678901234567890123}>>)"});
 }
 
+TEST(RenderConversation, RefusesToLeaveOutToolCallsWithoutAWord) {
+  const auto chat =
+      ChatTemplate::parse("{% for m in messages %}{{ m.role }}: {{ m.content }};{% endfor %}", "t");
+  EXPECT_SAYS(rendered(chat, json(R"([{"role": "user", "content": "a"},
+                  {"role": "assistant", "content": "", "tool_calls": [
+                      {"function": {"name": "f", "arguments": {}}}]}])")),
+              "leaves out the tool calls of turn 2");
+}
+
 TEST(SharedConversations, HaveTheirPublishedSizesAndRender) {
   const char* from_environment = std::getenv("ALAMBIC_DATA");
   const std::string data =
