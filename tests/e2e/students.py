@@ -125,10 +125,9 @@ class Student(WithRun):
         self.assertEqual(len(rows), 2)
         self.assertEqual(rows[1]["prompt"], "a")
 
-    def test_broken_utf_8_in_and_valid_json_out(self):
-        done = alambic("generate", self.student, "--prompt", "caf\udce9", "--max-tokens", 5, "--json")
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(json.loads(done.stdout)["prompt"], "caf\ufffd")
+    def test_broken_utf_8_is_refused_and_no_other_text_is_answered(self):
+        self.fails(2, ["--prompt", "UTF-8", "byte 4"], "generate", self.student, "--prompt", "caf\udce9",
+                   "--max-tokens", 5, "--json")
 
 
 class Hostile(WithRun):
