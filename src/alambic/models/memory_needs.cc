@@ -9,7 +9,7 @@
 namespace alambic {
 namespace {
 
-constexpr int64_t kProcess = int64_t{12} << 20;       // code and libraries
+constexpr int64_t kProcess = int64_t{10} << 20;       // code and libraries
 constexpr int64_t kTrainingHeap = int64_t{16} << 20;  // batches, graph, threads' buffers
 constexpr int64_t kCacheSlack = int64_t{128}
                                 << 20;  // storage.cc: freed blocks kept beyond the peak
