@@ -30,7 +30,8 @@ void write(const J& value, int indent, int depth, std::string& out) {
     return;
   }
   const auto new_line = [&](int columns) {
-    if (indent >= 0) out.append("\n").append(static_cast<size_t>(indent * columns), ' ');
+    if (indent >= 0)
+      out.append("\n").append(static_cast<size_t>(indent) * static_cast<size_t>(columns), ' ');
   };
   const bool object = value.is_object();
   out += object ? '{' : '[';

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "alambic/base/printable.h"
 #include "alambic/base/say.h"
@@ -28,7 +29,9 @@ std::string format_duration(double seconds) {
 }
 
 Progress::Progress(std::string label, int64_t total)
-    : label_(printable(label)), total_(total), terminal_(::isatty(STDERR_FILENO) == 1) {}
+    : label_(std::move(label)), total_(total), terminal_(::isatty(STDERR_FILENO) == 1) {
+  label_ = printable(label_);
+}
 
 Progress::~Progress() {
   if (terminal_ && printed_) std::fputc('\n', stderr);
@@ -55,9 +58,10 @@ void Progress::update(int64_t done, std::string_view detail) {
 }
 
 Heartbeat::Heartbeat(std::string what)
-    : what_(printable(what)),
-      terminal_(::isatty(STDERR_FILENO) == 1),
-      thread_([this] { beat(); }) {}
+    : what_(std::move(what)), terminal_(::isatty(STDERR_FILENO) == 1) {
+  what_ = printable(what_);
+  thread_ = std::thread([this] { beat(); });
+}
 
 Heartbeat::~Heartbeat() { end(); }
 

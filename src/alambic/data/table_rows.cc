@@ -98,9 +98,9 @@ class Columns {
     if (!likely.empty() && (!good || header_.fields[place] != likely)) {
       fail(ErrorCode::kCorruptData, "[{}:1] {}", where_, field_advice(part, likely));
     }
-    const auto ids = static_cast<size_t>(
-        std::count_if(header_.fields.begin(), header_.fields.end(),
-                      [this](const std::string& name) { return is_count(name); }));
+    const auto ids =
+        static_cast<size_t>(std::count_if(header_.fields.begin(), header_.fields.end(),
+                                          [](const std::string& name) { return is_count(name); }));
     if (good && size - ids <= 2) return place;
     if (place >= size) {
       fail(ErrorCode::kCorruptData, "[{}] has {} columns; want at least {}", where_, size,

@@ -38,7 +38,7 @@ std::vector<std::string> not_of_a_run(const std::string& directory) {
     const bool inner = entry.is_directory(error);
     if (inner && among(kModels, name)) {
       for (const std::string& stranger : not_of_a_model(entry.path().string()))
-        found.push_back(name + "/" + stranger);
+        found.push_back(fmt::format("{}/{}", name, stranger));
     } else if (inner || !(among(kProducts, name) || is_temporary_name(name))) {
       found.push_back(inner ? name + "/" : name);
     }

@@ -64,10 +64,10 @@ std::string first_token_difference(const SignalRow& row, const Tokenizer& tokeni
   const size_t end = ends.empty() ? 0 : ends.back();
   // Behind the whole text stands what ends it.
   if (ends.size() == answer.size() || end == row.text.size()) return {};
-  constexpr size_t kShown = 16;
+  constexpr size_t kQuoted = 16;
   return fmt::format("in row {}, token {} is {} here, where the store's text goes on {}",
                      row.example, answer[ends.size()], named(tokenizer, answer[ends.size()]),
-                     quoted(row.text.substr(end, kShown)));
+                     quoted(row.text.substr(end, kQuoted)));
 }
 
 std::vector<TokenId> rows_without_token(const Tokenizer& tokenizer, int rows) {
