@@ -259,6 +259,7 @@ class Manners(Dialogue):
             {
                 "prompt": "a",
                 "max_tokens": 3,
+                "temperature": 0,
                 "stream": True,
                 "stream_options": {"include_usage": True},
             }
