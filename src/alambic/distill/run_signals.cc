@@ -203,15 +203,12 @@ SignalSequences read_signal_texts(const std::string& path, const ModelCard& card
                                   const Tokenizer& tokenizer, int max_tokens,
                                   std::span<HeldOutPrompts> held_out) {
   SignalSequences result;
+  const Encoder encoder(tokenizer, card);
   SignalStore::open(path).for_each([&](const SignalRow& row) {
     if (is_held_out(row, path, held_out, result.left_out)) return;
-    auto s =
-        encode_example(tokenizer, card, {.prompt = row.prompt, .completion = row.text}, max_tokens);
-    if (s) {
-      result.sequences.push_back(std::move(*s));
-    } else {
-      result.left_out.push_back(too_long(row, path, max_tokens));
-    }
+    EncodedExample encoded = encode_sequences(encoder, as_example(row, path), max_tokens);
+    if (encoded.left_out) result.left_out.push_back(*std::move(encoded.left_out));
+    for (Sequence& s : encoded.sequences) result.sequences.push_back(std::move(s));
   });
   return result;
 }
