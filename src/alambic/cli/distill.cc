@@ -19,7 +19,7 @@ constexpr const char* kDistillExample =
 
 struct DistillArguments {
   std::string recipe, directory;
-  std::vector<std::string> settings;
+  std::vector<std::string> settings, arms;
   bool resume = false, overwrite = false, json = false, print_recipe = false;
 };
 
@@ -32,6 +32,11 @@ void bind(CLI::App& verb, DistillArguments& o) {
   verb.add_option("--run-dir", o.directory, "Where the run lives; default: runs/NAME of the recipe")
       ->check(not_empty())
       ->type_name("DIR");
+  verb.add_option("--arms", o.arms,
+                  "Which trainings to compare beside control and student: start, texts; default: "
+                  "all that differ")
+      ->delimiter(',')
+      ->type_name("NAMES");
   auto* resume =
       verb.add_flag("--resume", o.resume, "Go on with an interrupted run, to the same result");
   verb.add_flag("--overwrite", o.overwrite, "Start anew in a directory that holds a run")
@@ -63,6 +68,7 @@ void act(const DistillArguments& o, const Invocation& invocation) {
   options.directory = o.directory.empty() ? default_directory(recipe) : o.directory;
   options.resume = o.resume;
   options.overwrite = o.overwrite;
+  options.arms = o.arms;
   options.program = shell_quoted(invocation.program());
   for (const std::string& argument : invocation.arguments) {
     options.command += (options.command.empty() ? "" : " ") + shell_quoted(argument);

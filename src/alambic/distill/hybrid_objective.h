@@ -41,6 +41,9 @@ struct OwnOptions {
   double hold = 1;       // of the causal half's cross-entropy, relative to ar_weight
 };
 
+// As HybridOptions::alpha of a recipe: to be decided by what the teacher can give.
+inline constexpr double kAutoAlpha = -1;
+
 struct HybridOptions {
   double ar_weight = 1;
   double draft_weight = 0;  // of the masked half, relative to ar_weight; 0: no masked half

@@ -45,7 +45,13 @@ void visit(V& v, TrainRecipe& t) {
   v("dropout", t.dropout);
   v("precision", t.precision);
   v("checkpoint_seconds", t.checkpoint_seconds);
+  v("validations", t.validations);
 }
+
+// A number that may be left to the program: "auto", kAutoAlpha.
+struct Auto {
+  double& value;
+};
 
 template <class V>
 void visit(V& v, ModelRecipe& m) {
@@ -154,7 +160,7 @@ void visit(V& v, Recipe& r) {
   v("mask_floor", r.objective.mask_floor);
   v("draft_decay", r.objective.draft_decay);
   v("edit_share", r.objective.edit_share);
-  v("alpha", r.objective.alpha);
+  v("alpha", Auto{r.objective.alpha});
   v("divergence", r.objective.divergence);
   v("beta", r.objective.beta);
   v("temperature", r.objective.temperature);
@@ -189,7 +195,7 @@ class Reader {
   void section(std::string name) { section_ = std::move(name); }
 
   template <class T>
-  void operator()(const char* key, T& field) {
+  void operator()(const char* key, T&& field) {
     const std::string path = section_.empty() ? key : section_ + "." + key;
     known_.insert(path);
     const auto node = table_.at_path(path);
@@ -267,6 +273,15 @@ class Reader {
     }
   }
   template <class Node>
+  void assign(const std::string& path, const Node& node, Auto field) const {
+    if (const auto named = node.as_string(); named && **named == "auto") {
+      field.value = kAutoAlpha;
+      return;
+    }
+    if (node.is_string()) wrong(path, node, "a number or \"auto\"");
+    assign(path, node, field.value);
+  }
+  template <class Node>
   void assign(const std::string& path, const Node& node, std::vector<std::string>& field) const {
     const toml::array* array = node.as_array();
     if (array == nullptr) wrong(path, node, "a list of strings");
@@ -322,6 +337,10 @@ class Writer {
     std::string number = fmt::format("{}", field);
     if (number.find_first_of(".en") == std::string::npos) number += ".0";
     line(key, number);
+  }
+  void operator()(const char* key, Auto field) {
+    if (field.value == kAutoAlpha) return line(key, quoted("auto"));
+    (*this)(key, field.value);
   }
   void operator()(const char* key, const std::vector<std::string>& field) {
     std::string list;
@@ -390,12 +409,8 @@ Recipe parse_recipe(std::string_view text, std::string_view where,
   }
   for (const std::string& setting : settings) set_key(table, setting);
   Recipe recipe;
-  if (const auto url = table.at_path("teacher.endpoint").value<std::string>();
-      url && !url->empty()) {
-    recipe.student.init = "random";
-    recipe.signals.kind = "text";
-    recipe.signals.texts = "teacher";
-  }
+  // Who names data brings it.
+  if (!table.at_path("data.train").value_or(std::string()).empty()) recipe.data.source = "files";
   if (table.at_path("student.init").value<std::string>() == "adapt") {
     recipe.task = "perplexity";
     recipe.data.prompt_template = "{prompt}";

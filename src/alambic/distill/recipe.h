@@ -89,6 +89,9 @@ struct TrainRecipe {
   double clip = 1, dropout = 0;
   std::string precision = "bf16";
   double checkpoint_seconds = 60;
+  // How often the validation set is scored on the way. The weights that scored best are kept: few
+  // rows are not punished by many steps. 0: the last weights are kept.
+  int validations = 10;
 };
 
 // The last part of a student's training, on texts that it wrote itself: own_texts.h.
@@ -105,11 +108,15 @@ struct PolishRecipe {
 };
 
 struct SignalRecipe {
-  std::string kind = "draws";  // text, draws, topk, or memory: the teacher runs beside the student,
-                               // nothing is stored
-  int count = 12;              // draws, or k
+  // text, draws, topk, or memory: the teacher runs beside the student, nothing is stored. auto: the
+  // most that this teacher can give: draws of one with the student's tokens, else texts.
+  std::string kind = "auto";
+  int count = 12;  // draws, or k
   double temperature = 1;
-  std::string texts = "gold";   // gold; teacher: the teacher writes the answers; both
+  // Whose answers are learned of the rows that have one: gold, the owner's; teacher, what the
+  // teacher writes; both. Prompts without answers are always the teacher's to answer. auto: gold,
+  // or both where nothing else would be heard of the teacher.
+  std::string texts = "auto";
   int samples = 1;              // teacher texts per prompt
   double text_temperature = 0;  // 0: greedy
   int max_new_tokens = 128;
@@ -145,12 +152,12 @@ struct Recipe {
   uint64_t seed = 1;
   DataRecipe data;
   int vocabulary = 1024;  // pieces to train; unused where the teacher brings a tokenizer
-  ModelRecipe teacher, student{.init = "teacher", .layers = 2, .ffn = 192};
+  ModelRecipe teacher, student{.layers = 2, .ffn = 192};
   LoraRecipe lora;
   EndpointRecipe endpoint;
   TrainRecipe teacher_train, student_train;
   SignalRecipe signals;
-  HybridOptions objective;
+  HybridOptions objective{.alpha = kAutoAlpha};  // auto: 0.5 where there are probabilities
   PolishRecipe polish;
   MaskedOptions masked;  // of a bidirectional student, among the keys of [objective]
   // Of a student made by this run: "causal", or "all": every row sees every row, and it learns by

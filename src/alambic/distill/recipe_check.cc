@@ -22,7 +22,7 @@ void one_of(std::string_view where, const char* key, const std::string& value,
 
 void check_endpoint(const Recipe& r, std::string_view where) {
   one_of(where, "teacher.api", r.endpoint.api, {"auto", "chat", "completions"});
-  if (r.signals.kind != "text" && r.signals.kind != "topk") {
+  if (r.signals.kind != "auto" && r.signals.kind != "text" && r.signals.kind != "topk") {
     fail(ErrorCode::kInvalidArgument,
          "[{}] signals.kind = \"{}\"; an endpoint gives \"text\", or \"topk\" where it gives "
          "log-probabilities",
@@ -139,8 +139,8 @@ void check_recipe(const Recipe& r, std::string_view where) {
   one_of(where, "data.source", r.data.source,
          {"support-mail", "files", "sudoku", "countdown", "multiplication"});
   one_of(where, "student.init", r.student.init, {"random", "teacher", "adapt"});
-  one_of(where, "signals.kind", r.signals.kind, {"text", "draws", "topk", "memory"});
-  one_of(where, "signals.texts", r.signals.texts, {"gold", "teacher", "both"});
+  one_of(where, "signals.kind", r.signals.kind, {"auto", "text", "draws", "topk", "memory"});
+  one_of(where, "signals.texts", r.signals.texts, {"auto", "gold", "teacher", "both"});
   one_of(where, "signals.cut", r.signals.cut, {"drop", "keep"});
   one_of(where, "teacher.reasoning", r.endpoint.reasoning, {"drop", "keep"});
   one_of(where, "signals.align", r.signals.align, {"", "bytes"});
@@ -167,9 +167,20 @@ void check_recipe(const Recipe& r, std::string_view where) {
       fail(ErrorCode::kInvalidArgument, "[{}] train.beta1, beta2 must be below 1", where);
   }
   check_encoding(r.data.encoding, fmt::format("{}: data", where));
-  if (r.data.source == "files" && r.data.train.empty()) {
+  const bool files = r.data.source == "files";
+  if (files && r.data.train.empty()) {
     fail(ErrorCode::kInvalidArgument,
          "[{}] data.train names no file; set it, or --set data.train=PATH", where);
+  }
+  if (!files && !r.data.train.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] data.train = \"{}\" is not read where data.source = \"{}\"; leave one of them out",
+         where, r.data.train, r.data.source);
+  }
+  if (!files && !r.data.test.empty()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] data.test = \"{}\" wants training rows of your own, too: set data.train", where,
+         r.data.test);
   }
   if (r.data.prompt_template.find("{prompt}") == std::string::npos) {
     fail(ErrorCode::kInvalidArgument, "[{}] data.prompt_template must contain {{prompt}}", where);
@@ -201,7 +212,9 @@ void check_recipe(const Recipe& r, std::string_view where) {
   check_polish(r, where);
   check_adaptation(r, where);
   check_provenance(r.provenance, where);
-  const HybridObjective valid(r.objective);  // its constructor checks the weights
+  HybridOptions objective = r.objective;
+  if (objective.alpha == kAutoAlpha) objective.alpha = 0;
+  const HybridObjective valid(objective);  // its constructor checks the weights
   const MaskedObjective also_valid(r.masked);
   check_attention(r, where);
 }

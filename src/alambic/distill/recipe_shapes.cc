@@ -92,7 +92,9 @@ TrainOptions train_options(const TrainRecipe& recipe, std::span<const Sequence> 
   o.seed = seed;
   o.checkpoint_seconds = recipe.checkpoint_seconds;
   o.log_every = std::max<int64_t>(1, o.budget.steps / 100);
-  o.validate_every = std::max<int64_t>(1, o.budget.steps / 10);
+  o.keep_best = recipe.validations > 0;
+  o.validate_every =
+      o.keep_best ? std::max<int64_t>(1, o.budget.steps / recipe.validations) : int64_t{0};
   return o;
 }
 

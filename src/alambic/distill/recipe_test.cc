@@ -33,6 +33,23 @@ TEST(Recipe, WrittenOutAndReadBackIsTheSame) {
   EXPECT_EQ(recipe_to_toml(parse_recipe(text, "again", {})), text);
 }
 
+TEST(Recipe, NamedTrainingDataAreRead) {
+  EXPECT_EQ(parse_recipe("[data]\ntrain = \"mine.csv\"", "r.toml", {}).data.source, "files");
+  EXPECT_EQ(parse_recipe("", "r.toml", {"data.train=mine.csv"}).data.source, "files");
+  EXPECT_NE(message("[data]\nsource = \"support-mail\"\ntrain = \"mine.csv\"").find("not read"),
+            std::string::npos);
+  EXPECT_NE(message("[data]\ntest = \"mine.csv\"").find("data.train"), std::string::npos);
+}
+
+TEST(Recipe, WhatIsLeftOpenIsWrittenAsOpen) {
+  const std::string text = recipe_to_toml(parse_recipe("", "r.toml", {}));
+  EXPECT_NE(text.find("alpha = 'auto'"), std::string::npos);
+  EXPECT_EQ(parse_recipe(text, "again", {}).objective.alpha, kAutoAlpha);
+  EXPECT_EQ(parse_recipe("", "r.toml", {"objective.alpha=0.25"}).objective.alpha, 0.25);
+  EXPECT_NE(message("[objective]\nalpha = \"much\"").find("auto"), std::string::npos);
+  EXPECT_NE(message("[objective]\nalpha = 1.5").find("alpha"), std::string::npos);
+}
+
 TEST(Recipe, ErrorsNameTheKey) {
   EXPECT_NE(message("[student]\ndimm = 3").find("student.dimm"), std::string::npos);
   EXPECT_NE(message("[student]\nlr = 0.1").find("did you mean \"student.train.lr\""),
@@ -95,14 +112,12 @@ TEST(Recipe, AdaptersWantAModelToStandBeside) {
   EXPECT_NE(message("[student.lora]\nrank = 4").find("student.model"), std::string::npos);
 }
 
-TEST(Recipe, AnEndpointChangesTheDefaultsToWhatItCanGive) {
+TEST(Recipe, AnEndpointIsAskedForWhatItCanGive) {
   const std::string endpoint = "[teacher]\nendpoint = \"http://h/v1\"\nmodel = \"m\"\n";
-  const Recipe recipe = parse_recipe(endpoint, "r.toml", {});
-  EXPECT_EQ(recipe.signals.kind, "text");
-  EXPECT_EQ(recipe.signals.texts, "teacher");
-  EXPECT_EQ(recipe.student.init, "random");
+  EXPECT_EQ(message(endpoint), "");
   EXPECT_NE(message(endpoint, {"signals.kind=draws"}).find("topk"), std::string::npos);
-  EXPECT_NE(message(endpoint, {"objective.alpha=0.5"}).find("alpha"), std::string::npos);
+  EXPECT_NE(message(endpoint, {"objective.alpha=0.5", "signals.kind=text"}).find("alpha"),
+            std::string::npos);
   EXPECT_EQ(message(endpoint, {"objective.alpha=0.5", "signals.kind=topk"}), "");
   EXPECT_NE(message(endpoint, {"student.init=teacher"}).find("weights"), std::string::npos);
   EXPECT_NE(message(endpoint, {"teacher.api=smoke"}).find("teacher.api"), std::string::npos);

@@ -87,9 +87,11 @@ RunTokenizers paired(const Recipe& recipe, std::string_view kind, Tokenizer teac
   return tokenizers;
 }
 
-RunTokenizers run_tokenizers(const Recipe& recipe, const RunData& data, const RunOptions& options) {
+// Decides what the recipe leaves open, and returns the vocabularies.
+RunTokenizers settle(Recipe& recipe, const RunData& data, const RunOptions& options) {
   Tokenizer teacher = teacher_tokenizer(recipe, data, options);
   Tokenizer student = student_tokenizer(recipe, data, options, &teacher);
+  recipe = settled(recipe, data, first_token_difference(teacher, student).empty());
   return paired(recipe, recipe.signals.kind, std::move(teacher), std::move(student));
 }
 
@@ -257,7 +259,23 @@ void check_named_teacher(const Recipe& recipe) {
   if (recipe.teacher.tokenizer.empty()) check_tokenizer(recipe.teacher.model);
 }
 
-RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options) {
+void plan(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers, Heard heard,
+          const std::vector<Arm>& arms) {
+  const Heartbeat beat("plan");
+  const ModelCard card = run_card(recipe, data);
+  const TrainingSet gold{
+      encode_examples(tokenizers.student, card, data.train, recipe.data.max_tokens), {}};
+  const StudentJob job{
+      .name = "student", .objective = without_teacher(recipe.objective), .card = card};
+  RunPlan plan{job, gold, arms, heard};
+  if (!recipe.has_endpoint() && recipe.teacher.model.empty()) {
+    const TrainOptions as = train_options(recipe.teacher_train, gold.sequences, recipe.seed);
+    plan.teacher_tokens = as.budget.steps * as.tokens_per_step;
+  }
+  say_plan(recipe, data, tokenizers, plan);
+}
+
+RunReport run_in(Recipe recipe, RunData loaded, const RunOptions& options) {
   const Stopwatch total;
   Phases phases;
   const auto timed = [&](const char* phase, const auto& work) {
@@ -268,11 +286,14 @@ RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options
     return result;
   };
   const RunTokenizers tokenizers =
-      timed("vocabulary", [&] { return run_tokenizers(recipe, loaded, options); });
+      timed("vocabulary", [&] { return settle(recipe, loaded, options); });
   leave_out_unfit(recipe, tokenizers, loaded);
   const RunData data = std::move(loaded);
   say_data(data);
   keep_training_rows(data, options);
+  const Heard told = heard(recipe, data);
+  const std::vector<Arm> arms = arms_of(recipe, told, options.arms);
+  if (!options.resume) plan(recipe, data, tokenizers, told, arms);
   RunModels models;
   if (recipe.has_endpoint()) {
     models.teacher.name = "teacher";
@@ -311,43 +332,42 @@ RunReport run_in(const Recipe& recipe, RunData loaded, const RunOptions& options
       encode_examples(tokenizers.student, card, data.validation, recipe.data.max_tokens);
   const std::optional<Budget> budget =
       train_options(recipe.student_train, taught.sequences, recipe.seed).budget;
+  taught.score = validation_score(recipe, data, tokenizers.student);
+  const TrainingSet gold{
+      encode_examples(tokenizers.student, card, data.train, recipe.data.max_tokens),
+      taught.validation, taught.score};
   // A teacher that was taught to talk ends answers with tokens of its own, as its template does.
   std::vector<TokenId> ends;
   if (models.teacher.model && tokenizers.same) ends = models.teacher.model->config().eos;
-  StudentJob taught_job{.name = "student",
-                        .objective = recipe.objective,
-                        .budget = budget,
-                        .card = card,
-                        .ends = ends};
-  if (recipe.signals.kind == "memory") {
-    taught_job.speaker = models.teacher.model.get();
-    taught_job.speaker_tokens = tokenizers.teacher;
+  for (const Arm arm : arms) {
+    const bool teaches = arm == Arm::kStudent || arm == Arm::kTexts;
+    StudentJob job{
+        .name = name_of(arm),
+        .objective = arm == Arm::kStudent ? recipe.objective : without_teacher(recipe.objective),
+        .budget = budget,
+        .card = card,
+        .ends = ends};
+    if (arm == Arm::kStudent && recipe.signals.kind == "memory") {
+      job.speaker = models.teacher.model.get();
+      job.speaker_tokens = tokenizers.teacher;
+    }
+    if (arm != Arm::kControl && recipe.student.init == "teacher")
+      job.ancestor = models.teacher.model.get();
+    job.card.provenance = {
+        {"made by", teaches ? "alambic distill"
+                            : fmt::format("alambic distill, as the {}: no teacher", job.name)},
+        {"recipe", recipe.name}};
+    if (teaches) job.card.provenance["teacher"] = teacher_name(recipe);
+    models.arms.emplace(arm, timed(name_of(arm), [&] {
+                          return make_student(job, recipe, teaches ? taught : gold,
+                                              tokenizers.student, options);
+                        }));
+    note_training_data(recipe, data, options.directory + "/" + job.name);
   }
-  if (recipe.student.init == "teacher") taught_job.ancestor = models.teacher.model.get();
-  taught_job.card.provenance = {
-      {"made by", "alambic distill"}, {"teacher", teacher_name(recipe)}, {"recipe", recipe.name}};
-  StudentJob control_job{.name = "control",
-                         .objective = without_teacher(recipe.objective),
-                         .budget = budget,
-                         .card = card,
-                         .ends = ends};
-  control_job.card.provenance = {{"made by", "alambic distill, as the control: no teacher"},
-                                 {"recipe", recipe.name}};
-  models.student = timed("student", [&] {
-    return make_student(taught_job, recipe, taught, tokenizers.student, options);
-  });
-  const TrainingSet gold{
-      encode_examples(tokenizers.student, card, data.train, recipe.data.max_tokens),
-      taught.validation};
-  models.control = timed("control", [&] {
-    return make_student(control_job, recipe, gold, tokenizers.student, options);
-  });
-  for (const char* model : {"student", "control"})
-    note_training_data(recipe, data, options.directory + "/" + model);
   if (!recipe.has_endpoint() && recipe.teacher.model.empty())
     note_training_data(recipe, data, options.directory + "/teacher");
-  RunReport report =
-      timed("evaluation", [&] { return measure_run(recipe, data, tokenizers, models, options); });
+  RunReport report = timed(
+      "evaluation", [&] { return measure_run(recipe, data, tokenizers, models, told, options); });
   report.data = data.report;
   report.notes.insert(report.notes.end(), asking.begin(), asking.end());
   for (const std::string& line : unread.in_words())
@@ -375,6 +395,7 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
     fail(ErrorCode::kInvalidArgument,
          "[student] init = \"adapt\" is no distillation from a teacher; use alambic train");
   }
+  check_arms(options.arms);
   check_directory(kRunDirectory, recipe_to_toml(recipe), options);
   check_named_student(recipe);
   check_named_teacher(recipe);
@@ -417,6 +438,14 @@ void adopt_prompts(const std::string& signals, ModelCard& card) {
   card.prompt_template = asked;
 }
 
+// The recipe as it learns from this store.
+Recipe settled_for(const Recipe& recipe, const std::string& signals) {
+  Recipe r = recipe;
+  r.signals.kind = signal_kind_name(SignalStore::open(signals).header().kind);
+  if (r.objective.alpha == kAutoAlpha) r.objective.alpha = usual_alpha(r);
+  return r;
+}
+
 // What a store holds, less what is held out: it takes the place of the data's own training rows.
 std::vector<Sequence> stored_sequences(const std::string& signals, const ModelCard& card,
                                        const RunTokenizers& tokenizers, int max_tokens,
@@ -442,8 +471,9 @@ std::vector<Sequence> stored_sequences(const std::string& signals, const ModelCa
   return std::move(read.sequences);
 }
 
-DataReport train_in(const Recipe& recipe, const std::string& signals, RunData data,
+DataReport train_in(const Recipe& asked, const std::string& signals, RunData data,
                     const RunOptions& options) {
+  const Recipe recipe = signals.empty() ? asked : settled_for(asked, signals);
   // Without signals nobody asks the teacher's.
   const RunTokenizers tokenizers = [&]() -> RunTokenizers {
     if (!signals.empty()) return store_tokenizers(recipe, data, signals, options);
@@ -474,6 +504,7 @@ DataReport train_in(const Recipe& recipe, const std::string& signals, RunData da
   set.validation = encode_examples(tokenizer, card, data.validation, max_tokens);
   const HybridOptions objective =
       signals.empty() ? without_teacher(recipe.objective) : recipe.objective;
+  set.score = validation_score(recipe, data, tokenizer);
   const fs::path directory = fs::path(options.directory).lexically_normal();
   RunOptions inside = options;
   inside.directory = directory.has_parent_path() ? directory.parent_path().string() : ".";

@@ -25,8 +25,10 @@ struct RunOptions {
   bool resume = false;      // go on in a directory that holds a run of the same recipe
   bool overwrite = false;   // start anew, and replace what the directory holds when all is done
   std::string destination;  // where it will lie; set by in_directory()
-  std::string command;      // as typed, for the report
-  std::string program;      // how the user called alambic, for the command that tries the student
+  std::vector<std::string> arms =
+      {};               // to train beside control and student; empty: all that differ
+  std::string command;  // as typed, for the report
+  std::string program;  // how the user called alambic, for the command that tries the student
 };
 
 // Does what the recipe says and returns the report it has written. Progress goes to standard error.

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <iterator>
 #include <set>
+#include <unordered_map>
 
 #include "alambic/base/file.h"
 #include "alambic/base/printable.h"
@@ -53,6 +54,11 @@ std::vector<Example> read(const DataRecipe& data, const std::string& paths,
                std::make_move_iterator(some.end()));
   }
   return all;
+}
+
+// What a row asks, to compare.
+std::string asked(const Example& e) {
+  return e.messages.is_null() ? e.prompt : dump_json(e.messages);
 }
 
 int64_t truncate(std::vector<Example>& examples, int limit) {
@@ -114,6 +120,39 @@ RunData files_data(const DataRecipe& d, Unanswered unanswered) {
   }
   data.report.left_out.add(left_out);
   return data;
+}
+
+// Prompts of the recipe's own, once each, and none that the owner has answered already.
+void add_prompts(const DataRecipe& d, RunData& data) {
+  std::vector<LeftOut> left_out;
+  std::vector<Example> more;
+  for (const std::string& path : paths_in(d.prompts)) {
+    std::vector<Example> some = read_examples({.path = path,
+                                               .prompt_field = d.prompt_field,
+                                               .encoding = d.encoding,
+                                               .prompts_only = true},
+                                              &left_out);
+    more.insert(more.end(), std::make_move_iterator(some.begin()),
+                std::make_move_iterator(some.end()));
+  }
+  data.report.read += static_cast<int64_t>(more.size() + left_out.size());
+  for (Example& e : more) {
+    // A row that holds only text is a prompt here.
+    if (e.prompt.empty()) std::swap(e.prompt, e.completion);
+  }
+  std::unordered_map<std::string, std::string> seen;  // where
+  for (const std::vector<Example>* rows : {&data.train, &data.prompts}) {
+    for (const Example& e : *rows) seen.try_emplace(asked(e), place_of(e));
+  }
+  std::erase_if(more, [&](const Example& e) {
+    const auto [first, fresh] = seen.try_emplace(asked(e), place_of(e));
+    if (!fresh)
+      left_out.push_back({LeftOut::Reason::kDuplicate, place_of(e), "of " + first->second});
+    return !fresh;
+  });
+  data.report.left_out.add(left_out);
+  data.prompts.insert(data.prompts.end(), std::make_move_iterator(more.begin()),
+                      std::make_move_iterator(more.end()));
 }
 
 // What the test or validation set asks is not learned from, neither as a row nor as a prompt.
@@ -186,19 +225,7 @@ RunData load_run_data(const Recipe& recipe, Unanswered unanswered) {
   } else {
     data = files_data(d, unanswered);
   }
-  if (!d.prompts.empty()) {
-    std::vector<LeftOut> left_out;
-    std::vector<Example> more =
-        read_examples({.path = d.prompts, .encoding = d.encoding, .prompts_only = true}, &left_out);
-    data.report.read += static_cast<int64_t>(more.size() + left_out.size());
-    for (Example& e : more) {
-      // A row that holds only text is a prompt here.
-      if (e.prompt.empty()) std::swap(e.prompt, e.completion);
-    }
-    data.report.left_out.add(left_out);
-    data.prompts.insert(data.prompts.end(), std::make_move_iterator(more.begin()),
-                        std::make_move_iterator(more.end()));
-  }
+  if (!d.prompts.empty()) add_prompts(d, data);
   // What is generated never repeats itself by its own rules, though it is much alike.
   if (files) {
     keep_apart(data);

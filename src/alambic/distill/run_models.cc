@@ -114,13 +114,21 @@ RunModel train_or_load(const std::string& name, const Start& start, ModelCard ca
     const std::unique_ptr<Transformer> model = start(card);
     train_as.label = name;
     train_as.directory = directory;
-    train(*model, objective, set.sequences, set.validation, train_as);
+    if (set.score) {
+      train_as.score = [&](const LanguageModel& at) { return set.score(at, card); };
+    }
+    const TrainResult result = train(*model, objective, set.sequences, set.validation, train_as);
+    if (result.kept_step < train_as.budget.steps) {
+      say("{}: kept as it was after step {} of {}, where it validated best\n", name,
+          result.kept_step, train_as.budget.steps);
+    }
     tokenizer.save(directory);
     if (has_adapters(*model)) {
       save_adapter_model(*model, card, std::filesystem::absolute(base).string(), directory);
     } else {
       save_model(*model, card, directory, DType::kBf16);
     }
+    std::filesystem::remove(directory + "/best.safetensors");
   }
   return load_run_model(name, directory);
 }
@@ -234,6 +242,32 @@ TokenlessRows tokenless_rows(const StudentJob& job, const Recipe& recipe,
   return rows;
 }
 
+// What a job trains, and by which objective.
+struct Trainee {
+  Start start;
+  std::unique_ptr<Objective> objective;
+};
+
+Trainee trainee(const StudentJob& job, const Recipe& recipe, const Tokenizer& tokenizer) {
+  Trainee made;
+  TokenlessRows tokenless = tokenless_rows(job, recipe, tokenizer);
+  if (is_bidirectional(recipe)) {
+    made.objective = std::make_unique<MaskedObjective>(recipe.masked, std::move(tokenless.student));
+  } else {
+    made.objective =
+        std::make_unique<HybridObjective>(job.objective, job.speaker, std::move(tokenless));
+  }
+  if (!recipe.student.model.empty()) {
+    if (!recipe.adapts()) check_given_model(recipe, tokenizer, job.objective);
+    made.start = given_model(recipe, tokenizer.find(kMaskToken).value_or(-1));
+  } else {
+    const ModelConfig config =
+        with_ids(student_config(recipe, tokenizer.vocab_size()), tokenizer, job.ends);
+    made.start = fresh_model(config, recipe.seed + 1, job.ancestor);
+  }
+  return made;
+}
+
 // Trains the student of a job into `directory`.
 RunModel trained_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                          const Tokenizer& tokenizer, const RunOptions& options,
@@ -242,23 +276,9 @@ RunModel trained_student(const StudentJob& job, const Recipe& recipe, const Trai
       train_options(recipe.student_train, set.sequences, recipe.seed, job.budget);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, job.name, set);
-  TokenlessRows tokenless = tokenless_rows(job, recipe, tokenizer);
-  std::unique_ptr<Objective> objective;
-  if (is_bidirectional(recipe)) {
-    objective = std::make_unique<MaskedObjective>(recipe.masked, std::move(tokenless.student));
-  } else {
-    objective = std::make_unique<HybridObjective>(job.objective, job.speaker, std::move(tokenless));
-  }
-  if (!recipe.student.model.empty()) {
-    if (!recipe.adapts()) check_given_model(recipe, tokenizer, job.objective);
-    const TokenId mask = tokenizer.find(kMaskToken).value_or(-1);
-    return train_or_load(job.name, given_model(recipe, mask), job.card, *objective, set, train_as,
-                         tokenizer, directory, recipe.student.model);
-  }
-  const ModelConfig config =
-      with_ids(student_config(recipe, tokenizer.vocab_size()), tokenizer, job.ends);
-  return train_or_load(job.name, fresh_model(config, recipe.seed + 1, job.ancestor), job.card,
-                       *objective, set, train_as, tokenizer, directory);
+  const Trainee made = trainee(job, recipe, tokenizer);
+  return train_or_load(job.name, made.start, job.card, *made.objective, set, train_as, tokenizer,
+                       directory, recipe.student.model);
 }
 
 // The last part: texts of its own, mixed with what it learned from.
@@ -285,6 +305,7 @@ RunModel polished_student(const StudentJob& job, const Recipe& recipe, const Tra
   TrainRecipe train_recipe = recipe.student_train;
   train_recipe.steps = p.steps;
   train_recipe.lr = p.lr;
+  train_recipe.validations = 0;  // drafts go on learning after the score has settled
   TrainOptions train_as = train_options(train_recipe, mixed.sequences, recipe.seed + 2);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, job.name + " polish", mixed);
@@ -298,6 +319,26 @@ RunModel polished_student(const StudentJob& job, const Recipe& recipe, const Tra
 }
 
 }  // namespace
+
+double training_speed(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
+                      const Tokenizer& tokenizer) {
+  const Trainee made = trainee(job, recipe, tokenizer);
+  ModelCard card = job.card;
+  const std::unique_ptr<Transformer> model = made.start(card);
+  constexpr double kEnough = 0.3;  // seconds
+  constexpr int64_t kMost = 64;    // steps
+  double speed = 0;
+  for (int64_t steps = 1; steps <= kMost; steps *= 8) {
+    TrainOptions as =
+        train_options(recipe.student_train, set.sequences, recipe.seed, Budget{.steps = steps});
+    as.label = "measuring the speed of training";
+    as.keep_best = false;
+    const TrainResult result = train(*model, *made.objective, set.sequences, {}, as);
+    speed = result.tokens_per_s;
+    if (result.seconds > kEnough) break;
+  }
+  return speed;
+}
 
 RunModel make_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                       const Tokenizer& tokenizer, const RunOptions& options) {

@@ -1,6 +1,8 @@
 // The pieces that a run is made of, private to this room.
 #pragma once
 
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -56,7 +58,13 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
 
 struct TrainingSet {
   std::vector<Sequence> sequences, validation;
+  // What the validation rows are scored by, asked as `card` says; none: by their loss.
+  std::function<double(const LanguageModel& model, const ModelCard& card)> score = nullptr;
 };
+// The recipe's task on the validation rows, higher is better. Nothing where the loss says it: for
+// perplexity, and for models that are adapted or fill in canvases. Both must outlive it.
+std::function<double(const LanguageModel& model, const ModelCard& card)> validation_score(
+    const Recipe& recipe, const RunData& data, const Tokenizer& tokenizer);
 // What to train a student as.
 struct StudentJob {
   std::string name;
@@ -72,6 +80,10 @@ struct StudentJob {
 // earlier attempt finished there.
 RunModel make_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                       const Tokenizer& tokenizer, const RunOptions& options);
+
+// Tokens read per second in training it, from a few steps on a copy that is thrown away.
+double training_speed(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
+                      const Tokenizer& tokenizer);
 
 struct SignalSequences {
   std::vector<Sequence> sequences;
@@ -105,10 +117,56 @@ SignalSequences read_signal_texts(const std::string& path, const ModelCard& card
 // The rows of a store as data, each with its place in it, as `left_out` names it.
 std::vector<Example> signal_rows(const std::string& path);
 
-struct RunModels {
-  RunModel teacher, student, control;
+// The trainings that a run compares. All have the student's shape and may train as long; what one
+// has and the one before it has not is what the difference comes from.
+enum class Arm {
+  kControl,  // all that the owner has without a teacher, and no weight of the teacher's
+  kStart,    // the same from the student's first weights, where those are the teacher's
+  kTexts,    // the texts that the student learns, the teacher's among them, without probabilities
+  kStudent,
 };
+// Of a model directory, and in report.json.
+const char* name_of(Arm arm);
+std::vector<std::string> arm_names();
+// kInvalidArgument for a name that is none.
+void check_arms(std::span<const std::string> wanted);
+
+// What a student hears of its teacher.
+struct Heard {
+  bool texts = false, probabilities = false;
+};
+Heard heard(const Recipe& recipe, const RunData& data);
+// The recipe with all that it leaves open decided. kInvalidArgument, with the key to change, where
+// the student would hear nothing of its teacher.
+Recipe settled(const Recipe& recipe, const RunData& data, bool same_tokens);
+// objective.alpha where a recipe leaves it open and its kind of signals is known.
+double usual_alpha(const Recipe& recipe);
+// In the order in which they build on each other. `wanted` chooses, empty for all that say
+// something; control and student are always there, and `start` wherever it differs from the
+// control.
+std::vector<Arm> arms_of(const Recipe& recipe, Heard heard, std::span<const std::string> wanted);
+
+// Says, before any work, what will be trained and for about how long. `job` is a student without
+// its teacher, `gold` the owner's own rows as it reads them, `teachers` the tokens that training
+// the teacher reads, 0 for one that is there.
+struct RunPlan {
+  const StudentJob& job;
+  const TrainingSet& gold;
+  std::span<const Arm> arms;
+  Heard heard;
+  int64_t teacher_tokens = 0;
+};
+void say_plan(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
+              const RunPlan& plan);
+
+struct RunModels {
+  RunModel teacher;
+  std::map<Arm, RunModel> arms;
+  const RunModel& student() const { return arms.at(Arm::kStudent); }
+  const RunModel& control() const { return arms.at(Arm::kControl); }
+};
+// `heard`: what the student was told, for the parts of the gap.
 RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
-                      const RunModels& models, const RunOptions& options);
+                      const RunModels& models, Heard heard, const RunOptions& options);
 
 }  // namespace alambic

@@ -151,11 +151,12 @@ std::string example_prompt(const RunData& data) {
 class Measurement {
  public:
   Measurement(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
-              const RunModels& models, const RunOptions& options)
+              const RunModels& models, Heard heard, const RunOptions& options)
       : recipe_(recipe),
         data_(data),
         tokenizers_(tokenizers),
         models_(models),
+        heard_(heard),
         options_(options),
         task_(task_from_name(recipe.task)),
         hybrid_(recipe.objective.draft_weight > 0) {}
@@ -170,8 +171,8 @@ class Measurement {
     report_.baselines = baselines(task_, data_, tokenizers_.student);
     decode_modes();
     if (models_.teacher.model) {
-      report_.student_agreement = agree(models_.student);
-      report_.control_agreement = agree(models_.control);
+      report_.student_agreement = agree(models_.student());
+      report_.control_agreement = agree(models_.control());
     }
     curves();
     samples();
@@ -199,6 +200,8 @@ class Measurement {
   TaskResult measure(const RunModel& m, const Tokenizer& tokenizer) const {
     return measure(m, tokenizer, natural_mode(m.model->config()));
   }
+  const TaskResult& student() const { return results_.at(Arm::kStudent); }
+  const TaskResult& control() const { return results_.at(Arm::kControl); }
   static ModelReport describe(const RunModel& m, const TaskResult& result) {
     return {m.name, m.model->config().parameters(), m.bytes, result.score};
   }
@@ -223,19 +226,54 @@ class Measurement {
     } else {
       report_.teacher = measure_endpoint();
     }
-    student_ = measure(models_.student, tokenizers_.student);
-    control_ = measure(models_.control, tokenizers_.student);
+    for (const auto& [arm, model] : models_.arms)
+      results_.emplace(arm, measure(model, tokenizers_.student));
     note_unread();
-    report_.student = describe(models_.student, student_);
-    report_.control = describe(models_.control, control_);
-    const bool lower = traits(task_).lower_is_better;
+    for (const auto& [arm, model] : models_.arms) {
+      const ModelReport described = describe(model, results_.at(arm));
+      if (arm == Arm::kStudent) {
+        report_.student = described;
+      } else if (arm == Arm::kControl) {
+        report_.control = described;
+      } else {
+        report_.arms.push_back(described);
+      }
+    }
     if (report_.teacher->score) {
-      report_.gap = gap_closed(teacher_.evidence, student_.evidence, control_.evidence, lower);
+      split_gap();
     } else {
       report_.gap.reason = "nobody knows the score of the teacher behind the endpoint";
     }
-    report_.student_over_control = lower ? paired_bootstrap(control_.evidence, student_.evidence)
-                                         : paired_bootstrap(student_.evidence, control_.evidence);
+    const bool lower = traits(task_).lower_is_better;
+    report_.student_over_control = lower ? paired_bootstrap(control().evidence, student().evidence)
+                                         : paired_bootstrap(student().evidence, control().evidence);
+  }
+
+  // What each training brought beside the one that it builds on.
+  void split_gap() {
+    const bool lower = traits(task_).lower_is_better;
+    const Evidence& control = this->control().evidence;
+    const auto share = [&](const Evidence& from, const Evidence& to) {
+      return gap_share(teacher_.evidence, control, from, to, lower);
+    };
+    const Evidence* before = &control;
+    if (const auto start = results_.find(Arm::kStart); start != results_.end()) {
+      report_.gap_parts.push_back({"weights", share(control, start->second.evidence)});
+      before = &start->second.evidence;
+    }
+    const Evidence& student = this->student().evidence;
+    report_.gap = share(*before, student);
+    const auto texts = results_.find(Arm::kTexts);
+    const bool apart = texts != results_.end();
+    if (apart) {
+      report_.gap_parts.push_back({"answers", share(*before, texts->second.evidence)});
+      before = &texts->second.evidence;
+    }
+    const char* rest = apart || !heard_.texts ? "probabilities"
+                       : heard_.probabilities ? "answers and probabilities"
+                                              : "answers";
+    report_.gap_parts.push_back({rest, share(*before, student)});
+    if (!report_.gap.value) report_.gap_parts.clear();
   }
 
   // Student and control read alike: said once of both.
@@ -252,9 +290,9 @@ class Measurement {
                       one ? "it is" : "the first is", in_words(result.unread[0])));
     };
     say("the teacher", teacher_);
-    if (student_.unread == control_.unread) return say("student and control", student_);
-    say("the student", student_);
-    say("the control", control_);
+    if (student().unread == control().unread) return say("student and control", student());
+    say("the student", student());
+    say("the control", control());
   }
 
   // Nothing where the prompt leaves no room for an answer, or the template refuses it: the score
@@ -276,10 +314,10 @@ class Measurement {
     const std::vector<Example>& source =
         task_ == Task::kPerplexity && !data_.prompts.empty() ? data_.prompts : data_.test;
     std::vector<Prompt> prompts;
-    const Encoder encoder(tokenizers_.student, models_.student.card);
+    const Encoder encoder(tokenizers_.student, models_.student().card);
     for (const Example& e : source) {
       if (prompts.size() == static_cast<size_t>(recipe_.eval.speed_prompts)) break;
-      if (auto prompt = prompt_for(models_.student, encoder, e))
+      if (auto prompt = prompt_for(models_.student(), encoder, e))
         prompts.push_back(*std::move(prompt));
     }
     return prompts;
@@ -290,15 +328,16 @@ class Measurement {
     std::vector<std::vector<TokenId>> plain;
     for (const std::string& name : recipe_.eval.decode) {
       const DecodeMode mode = decode_mode_from_name(name);
-      const bool bidirectional = !models_.student.model->config().causal;
+      const bool bidirectional = !models_.student().model->config().causal;
       const bool drafts = mode == DecodeMode::kSpeculative || mode == DecodeMode::kDiffusion;
       if (bidirectional ? mode != DecodeMode::kDiffusion : drafts && !hybrid_) continue;
-      Speed speed = decode_speed(mode, models_.student, tokenizers_.student, prompts, recipe_.eval);
+      Speed speed =
+          decode_speed(mode, models_.student(), tokenizers_.student, prompts, recipe_.eval);
       if (mode == DecodeMode::kAutoregressive) plain = speed.answers;
       if (task_ != Task::kPerplexity) {
         speed.report.score = mode == DecodeMode::kDiffusion
-                                 ? measure(models_.student, tokenizers_.student, mode).score
-                                 : student_.score;
+                                 ? measure(models_.student(), tokenizers_.student, mode).score
+                                 : student().score;
       }
       if (mode == DecodeMode::kSpeculative && !plain.empty()) {
         const auto same = static_cast<size_t>(std::inner_product(
@@ -321,7 +360,7 @@ class Measurement {
     const auto count =
         std::min(data_.validation.size(), static_cast<size_t>(recipe_.eval.dial_prompts));
     if (task_ == Task::kPerplexity || count == 0) return;
-    const RunModel& student = models_.student;
+    const RunModel& student = models_.student();
     try {
       const QualityCurve curve = measure_quality(
           task_, *student.model, tokenizers_.student, student.card,
@@ -345,15 +384,15 @@ class Measurement {
   void replays(const std::vector<Prompt>& prompts) {
     constexpr size_t kReplays = 2;
     for (const DecodeMode mode : {DecodeMode::kDiffusion, DecodeMode::kSpeculative}) {
-      const auto decoder = make_decoder(mode, *models_.student.model);
+      const auto decoder = make_decoder(mode, *models_.student().model);
       for (size_t i = 0; i < std::min(prompts.size(), kReplays); ++i) {
-        Replay replay(tokenizers_.student, models_.student.model->config().mask);
+        Replay replay(tokenizers_.student, models_.student().model->config().mask);
         ReplayReport shown{
             std::string(name_of(mode)), tokenizers_.student.decode(prompts[i].tokens), {}};
         const RefinementSink sink = [&](const Refinement& state) {
           shown.frames.push_back(replay.frame(state));
         };
-        GenerateOptions o = writing_options(models_.student, tokenizers_.student, recipe_.eval);
+        GenerateOptions o = writing_options(models_.student(), tokenizers_.student, recipe_.eval);
         o.watch = &sink;
         const Generation g = decoder->generate(prompts[i], o);
         sink({g.tokens, {}, g.forwards});
@@ -373,14 +412,16 @@ class Measurement {
   }
 
   void curves() {
-    for (const RunModel* m : {&models_.teacher, &models_.student, &models_.control}) {
-      LossCurve trained{m->name, "tokens", {}}, held_out{m->name + ", held out", "tokens", {}};
+    std::vector<const RunModel*> trained{&models_.teacher};
+    for (const auto& [arm, model] : models_.arms) trained.push_back(&model);
+    for (const RunModel* m : trained) {
+      LossCurve learned{m->name, "tokens", {}}, held_out{m->name + ", held out", "tokens", {}};
       for (const CurvePoint& p : m->curve) {
         const auto x = static_cast<double>(p.tokens);
-        if (std::isfinite(p.train_loss)) trained.points.emplace_back(x, p.train_loss);
+        if (std::isfinite(p.train_loss)) learned.points.emplace_back(x, p.train_loss);
         if (std::isfinite(p.validation_loss)) held_out.points.emplace_back(x, p.validation_loss);
       }
-      if (!trained.points.empty()) report_.curves.push_back(std::move(trained));
+      if (!learned.points.empty()) report_.curves.push_back(std::move(learned));
       if (held_out.points.size() > 1) report_.curves.push_back(std::move(held_out));
     }
   }
@@ -390,7 +431,7 @@ class Measurement {
     const size_t count = std::min(data_.test.size(), static_cast<size_t>(recipe_.eval.samples));
     for (size_t i = 0; i < count; ++i) {
       report_.samples.push_back({data_.test[i].prompt, data_.test[i].completion,
-                                 teacher_.answers[i], student_.answers[i], control_.answers[i]});
+                                 teacher_.answers[i], student().answers[i], control().answers[i]});
     }
   }
 
@@ -414,8 +455,8 @@ class Measurement {
                                  models_.teacher.model
                                      ? write(models_.teacher, tokenizers_.teacher, prompt)
                                      : std::string(),
-                                 write(models_.student, tokenizers_.student, prompt),
-                                 write(models_.control, tokenizers_.student, prompt)});
+                                 write(models_.student(), tokenizers_.student, prompt),
+                                 write(models_.control(), tokenizers_.student, prompt)});
     }
   }
 
@@ -423,25 +464,27 @@ class Measurement {
   const RunData& data_;
   const RunTokenizers& tokenizers_;
   const RunModels& models_;
+  Heard heard_;
   const RunOptions& options_;
   Task task_;
   bool hybrid_;
-  TaskResult teacher_, student_, control_;
+  TaskResult teacher_;
+  std::map<Arm, TaskResult> results_;
   RunReport report_;
 };
 
 }  // namespace
 
 RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
-                      const RunModels& models, const RunOptions& options) {
-  RunReport report = Measurement(recipe, data, tokenizers, models, options).run();
+                      const RunModels& models, Heard heard, const RunOptions& options) {
+  RunReport report = Measurement(recipe, data, tokenizers, models, heard, options).run();
   report.command = options.command;
   const std::string student = options.destination + "/student";
   report.try_command =
       fmt::format("{} generate {} --prompt {}", options.program, student, example_prompt(data));
-  if (models.student.card.provenance.contains("start")) {
+  if (models.student().card.provenance.contains("start")) {
     report.notes.push_back("the student started from " +
-                           models.student.card.provenance.value("start", ""));
+                           models.student().card.provenance.value("start", ""));
   }
   if (recipe.has_endpoint()) {
     report.notes.push_back(

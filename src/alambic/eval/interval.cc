@@ -126,9 +126,12 @@ PairedComparison paired_bootstrap(const Evidence& a, const Evidence& b,
 
 GapClosed gap_closed(const Evidence& teacher, const Evidence& student, const Evidence& control,
                      bool lower_is_better, const BootstrapOptions& options) {
-  require_paired(teacher, control);
-  require_paired(student, control);
-  const double t = value_of(teacher), s = value_of(student), c = value_of(control);
+  return gap_share(teacher, control, control, student, lower_is_better, options);
+}
+
+GapClosed gap_share(const Evidence& teacher, const Evidence& control, const Evidence& from,
+                    const Evidence& to, bool lower_is_better, const BootstrapOptions& options) {
+  for (const Evidence* one : {&teacher, &from, &to}) require_paired(*one, control);
   GapClosed gap;
   const PairedComparison lead = lower_is_better ? paired_bootstrap(control, teacher, options)
                                                 : paired_bootstrap(teacher, control, options);
@@ -143,13 +146,13 @@ GapClosed gap_closed(const Evidence& teacher, const Evidence& student, const Evi
         teacher.examples(), lead.interval.low, lead.interval.high);
     return gap;
   }
-  gap.value = (s - c) / (t - c);
+  gap.value = (value_of(to) - value_of(from)) / (value_of(teacher) - value_of(control));
   std::vector<double> draws;
-  const Evidence* const systems[] = {&teacher, &student, &control};
+  const Evidence* const systems[] = {&teacher, &control, &from, &to};
   const double sign = lower_is_better ? -1 : 1;
   resample(systems, options, [&](const std::vector<double>& v) {
     // The few resamples in which the teacher does not lead have no gap to speak of.
-    if (sign * (v[0] - v[2]) > 0) draws.push_back((v[1] - v[2]) / (v[0] - v[2]));
+    if (sign * (v[0] - v[1]) > 0) draws.push_back((v[3] - v[2]) / (v[0] - v[1]));
   });
   if (!draws.empty()) gap.interval = central_95(draws);
   return gap;

@@ -68,6 +68,10 @@ struct GapClosed {
 };
 GapClosed gap_closed(const Evidence& teacher, const Evidence& student, const Evidence& control,
                      bool lower_is_better = false, const BootstrapOptions& options = {});
+// The share of that gap between two other systems: (to - from) / (teacher - control).
+GapClosed gap_share(const Evidence& teacher, const Evidence& control, const Evidence& from,
+                    const Evidence& to, bool lower_is_better = false,
+                    const BootstrapOptions& options = {});
 
 // Mean and 95 % Student-t interval of independent runs (one value a seed); needs 2 values, wants 3
 // or more.

@@ -92,6 +92,21 @@ TEST(GapClosed, TurnsRoundWhereLowerIsBetter) {
   EXPECT_NEAR(*gap.value, 0.5, 1e-12);
 }
 
+TEST(GapShare, SharesAlongAChainAddUp) {
+  const auto flips = [](double p, uint64_t seed) {
+    return mean_evidence(coin_flips(400, p, seed));
+  };
+  const Evidence control = flips(0.4, 1), start = flips(0.5, 2), student = flips(0.7, 3),
+                 teacher = flips(0.9, 4);
+  const GapClosed first = gap_share(teacher, control, control, start),
+                  second = gap_share(teacher, control, start, student),
+                  all = gap_closed(teacher, student, control);
+  ASSERT_TRUE(first.value && second.value && second.interval && all.value);
+  EXPECT_NEAR(*first.value + *second.value, *all.value, 1e-12);
+  EXPECT_LT(second.interval->low, *second.value);
+  EXPECT_GT(second.interval->high, *second.value);
+}
+
 TEST(GapClosed, HasNoValueAndAReasonWhereTheTeacherDoesNotLead) {
   const Evidence half = mean_evidence(coin_flips(200, 0.5, 5));
   std::vector<double> slightly = coin_flips(200, 0.5, 5);

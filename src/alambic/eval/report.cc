@@ -6,6 +6,7 @@
 
 #include "alambic/base/progress.h"
 #include "alambic/eval/report_decoding.h"
+#include "alambic/eval/report_gap.h"
 
 namespace alambic {
 namespace {
@@ -100,12 +101,16 @@ std::optional<int64_t> integer_at(const Json& json, const char* key, std::string
   return require<int64_t>(json, key, where);
 }
 
+ModelReport model_from(const Json& value, const char* key, std::string_view where) {
+  if (!value.is_object()) wrong_type(where, key, value, "an object");
+  return {text_at(value, "name", where), integer_at(value, "parameters", where),
+          integer_at(value, "bytes", where), score_from(value, where)};
+}
+
 std::optional<ModelReport> model_at(const Json& json, const char* key, std::string_view where) {
   const Json& value = at_or_null(json, key);
   if (value.is_null()) return std::nullopt;
-  if (!value.is_object()) wrong_type(where, key, value, "an object");
-  return ModelReport{text_at(value, "name", where), integer_at(value, "parameters", where),
-                     integer_at(value, "bytes", where), score_from(value, where)};
+  return model_from(value, key, where);
 }
 
 std::vector<std::string> texts_at(const Json& json, const char* key, std::string_view where) {
@@ -174,6 +179,16 @@ std::string quality_row(const RunReport& report, std::string_view role, const st
          cut_to(score ? interval_text(report, *score) : "-", 18);
 }
 
+std::string share_row(std::string_view what, const GapClosed& share) {
+  std::string row = left(what, 46);
+  row += right(share.value ? fmt::format("{:.0f} %", 100 * *share.value) : "-", 14);
+  if (share.interval) {
+    row += fmt::format("  {:.0f} % to {:.0f} %", 100 * share.interval->low,
+                       100 * share.interval->high);
+  }
+  return row + '\n';
+}
+
 std::string wrapped(std::string_view text, size_t indent) {
   std::string out, line(indent, ' ');
   for (size_t i = 0; i < text.size();) {
@@ -227,6 +242,8 @@ Json to_json(const RunReport& report) {
       {"gap_closed", report.gap.value ? number(*report.gap.value) : Json(nullptr)},
       {"gap_closed_interval", report.gap.interval ? to_json(*report.gap.interval) : Json(nullptr)},
       {"gap_closed_reason", report.gap.reason},
+      {"gap_parts", gap_parts_to_json(report)},
+      {"lead", lead_sentence(report)},
       {"agreement_with_teacher",
        {{"student", to_json(report.student_agreement)},
         {"control", to_json(report.control_agreement)}}},
@@ -238,6 +255,8 @@ Json to_json(const RunReport& report) {
       {"data", to_json(report.data)},
       {"notes", report.notes},
       {"licences", report.licences}};
+  json["arms"] = Json::array();
+  for (const ModelReport& arm : report.arms) json["arms"].push_back(to_json(std::optional(arm)));
   json["baselines"] = Json::array();
   for (const BaselineReport& baseline : report.baselines) {
     Json item = {{"name", baseline.name}};
@@ -307,6 +326,9 @@ RunReport report_from_json(const Json& json, std::string_view where) {
   }
   report.gap.interval = interval_at(json, "gap_closed_interval", where);
   report.gap.reason = text_at(json, "gap_closed_reason", where);
+  report.gap_parts = gap_parts_from_json(list_at(json, "gap_parts", where), where);
+  for (const Json& item : list_at(json, "arms", where))
+    report.arms.push_back(model_from(item, "arms", where));
   const Json& agreement = at_or_null(json, "agreement_with_teacher");
   report.student_agreement = score_from(at_or_null(agreement, "student"), where);
   report.control_agreement = score_from(at_or_null(agreement, "control"), where);
@@ -363,6 +385,7 @@ RunReport report_from_json(const Json& json, std::string_view where) {
 std::string to_terminal(const RunReport& report) {
   const std::string rule(kTerminalWidth, '-');
   std::string out = cut_to(report.name + ": " + report.task, kTerminalWidth) + "\n\n";
+  if (const std::string lead = lead_sentence(report); !lead.empty()) out += wrapped(lead, 0) + '\n';
   out += left("", 26) + right("params", 10) + right("size", 10) + right(report.metric, 14) +
          "  95 % interval\n" + rule + '\n';
   const auto model_row = [&](const char* role, const ModelReport& model) {
@@ -374,6 +397,7 @@ std::string to_terminal(const RunReport& report) {
   };
   if (report.teacher) model_row("teacher", *report.teacher);
   model_row("student", report.student);
+  for (const ModelReport& arm : report.arms) model_row(arm.name.c_str(), arm);
   if (report.control) model_row("control", *report.control);
   for (const BaselineReport& baseline : report.baselines) {
     out += quality_row(report, baseline.name, "", "", baseline.score) + '\n';
@@ -389,12 +413,9 @@ std::string to_terminal(const RunReport& report) {
   }
   out += '\n';
   if (report.gap.value) {
-    std::string gap = fmt::format("gap closed  {:.0f} %", 100 * *report.gap.value);
-    if (report.gap.interval) {
-      gap += fmt::format(" ({:.0f} to {:.0f})", 100 * report.gap.interval->low,
-                         100 * report.gap.interval->high);
-    }
-    out += gap + " = (student - control) / (teacher - control)\n";
+    out += share_row("gap closed by the teacher's word", report.gap);
+    for (const GapPart& part : report.gap_parts)
+      out += share_row("  " + source_in_words(part.source), part.share);
   } else if (!report.gap.reason.empty()) {
     out += wrapped("gap closed: none; " + report.gap.reason, 0);
   }

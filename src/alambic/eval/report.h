@@ -27,6 +27,14 @@ struct ModelReport {
   std::optional<Score> score;
 };
 
+// What one thing brought, as a share of the gap between control and teacher.
+struct GapPart {
+  // "weights": taken over from the teacher; "answers": its texts; "probabilities"; "answers and
+  // probabilities", where no training tells them apart; "on_policy".
+  std::string source;
+  GapClosed share;
+};
+
 struct BaselineReport {
   std::string name;
   Score score;
@@ -75,8 +83,12 @@ struct RunReport {
 
   std::optional<ModelReport> teacher, control;
   ModelReport student;
+  // The other trainings that the gap is split by, in order: "start" (the student's first weights,
+  // no teacher), "texts" (the teacher's answers alone), "on_policy".
+  std::vector<ModelReport> arms;
   std::vector<BaselineReport> baselines;
-  GapClosed gap;
+  GapClosed gap;  // by what the teacher said; weights taken over from it do not count
+  std::vector<GapPart> gap_parts;                        // they add up to where the last arm stands
   std::optional<PairedComparison> student_over_control;  // positive is better, whatever the metric
   std::optional<Score> student_agreement, control_agreement;  // with the teacher, as fractions
   std::vector<DecodeReport> decode;

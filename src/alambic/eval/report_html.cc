@@ -5,6 +5,7 @@
 #include "alambic/eval/chart.h"
 #include "alambic/eval/report.h"
 #include "alambic/eval/report_decoding.h"
+#include "alambic/eval/report_gap.h"
 
 namespace alambic {
 namespace {
@@ -146,7 +147,7 @@ std::string tiles(const RunReport& report) {
   std::string out =
       tile(score_text(report, report.student.score), report.metric + " of the student");
   out += tile(report.gap.value ? fmt::format("{:.0f} %", 100 * *report.gap.value) : "–",
-              "of the gap to the teacher closed");
+              "of the gap closed by what the teacher says");
   const auto& teacher = report.teacher;
   if (teacher && teacher->parameters && report.student.parameters.value_or(0) > 0) {
     const double ratio =
@@ -169,8 +170,11 @@ std::string tiles(const RunReport& report) {
 }
 
 std::string verdict(const RunReport& report) {
+  const std::string lead_words = lead_sentence(report);
+  const std::string opening =
+      lead_words.empty() ? "" : "<p class=\"lede\"><b>" + escape_html(lead_words) + "</b></p>\n";
   const auto& over = report.student_over_control;
-  if (!over) return {};
+  if (!over) return opening;
   const std::string lead =
       fmt::format("{} (95 % interval {} to {})", signed_difference(report, over->difference),
                   signed_difference(report, over->interval.low),
@@ -182,7 +186,8 @@ std::string verdict(const RunReport& report) {
                                                   "without the teacher: "
                                                 : "Student and control cannot be told apart on "
                                                   "this many examples: ";
-  return unbroken(fmt::format("<p class=\"lede\">{}{}; it is ahead in {:.1f} % of resamples.</p>\n",
+  return opening +
+         unbroken(fmt::format("<p class=\"lede\">{}{}; it is ahead in {:.1f} % of resamples.</p>\n",
                               words, lead, 100 * over->probability));
 }
 
@@ -196,6 +201,14 @@ std::string quality_row(const RunReport& report, std::string_view role, const Mo
       model.parameters ? format_count(*model.parameters) : "–",
       model.bytes ? format_bytes(*model.bytes) : "–", score_text(report, model.score),
       interval_text(report, model.score));
+}
+
+// An arm, for people.
+std::string arm_title(const std::string& name) {
+  if (name == "start") return "Start: inherited weights, no teacher";
+  if (name == "texts") return "Texts: the teacher's answers alone";
+  if (name == "on_policy") return "On-policy";
+  return name;
 }
 
 std::string quality(const RunReport& report) {
@@ -213,6 +226,10 @@ std::string quality(const RunReport& report) {
   }
   add_bar("Student", "role-student", report.student.score);
   rows += quality_row(report, "Student", report.student, "role-student");
+  for (const ModelReport& arm : report.arms) {
+    add_bar(arm_title(arm.name), "role-other", arm.score);
+    rows += quality_row(report, arm_title(arm.name), arm, "role-other");
+  }
   if (report.control) {
     add_bar("Control", "role-control", report.control->score);
     rows += quality_row(report, "Control", *report.control, "role-control");
@@ -249,28 +266,49 @@ std::string agreement(const RunReport& report) {
   return unbroken(out + ".</p>\n");
 }
 
+std::string gap_parts(const RunReport& report) {
+  std::string rows;
+  for (const GapPart& part : report.gap_parts) {
+    if (!part.share.value) continue;
+    rows += fmt::format("<tr><td>{}</td><td>{:.0f} %</td><td><small>{}</small></td></tr>\n",
+                        source_in_words(part.source), 100 * *part.share.value,
+                        part.share.interval
+                            ? fmt::format("{:.0f} % to {:.0f} %", 100 * part.share.interval->low,
+                                          100 * part.share.interval->high)
+                            : "–");
+  }
+  if (rows.empty()) return "</div>\n";
+  return "</div>\n<div class=\"scroll\"><table><thead><tr><th>Brought by</th><th>Of the gap</th>"
+         "<th>95 % interval</th></tr></thead>\n<tbody>" +
+         rows + "</tbody></table></div>\n";
+}
+
 std::string gap(const RunReport& report) {
   std::string out;
   const bool scored = report.teacher && report.teacher->score && report.student.score &&
                       report.control && report.control->score;
+  const auto start = std::find_if(report.arms.begin(), report.arms.end(),
+                                  [](const ModelReport& arm) { return arm.name == "start"; });
+  const bool inherits = start != report.arms.end() && start->score;
   if (report.gap.value && scored) {
     const std::string t = format_score(report, report.teacher->score->value),
                       s = format_score(report, report.student.score->value),
-                      c = format_score(report, report.control->score->value);
+                      c = format_score(report, report.control->score->value),
+                      b = inherits ? format_score(report, start->score->value) : c;
     out += fmt::format(
-        "<div class=\"equation\"><span class=\"frac\"><span>student − control</span><span>teacher "
-        "− "
-        "control</span></span><span>=</span><span class=\"frac\"><span>{} − {}</span><span>{} − {}"
-        "</span></span><span>=</span><b>{:.0f} %</b>",
-        s, c, t, c, 100 * *report.gap.value);
+        "<div class=\"equation\"><span class=\"frac\"><span>student − {}</span><span>teacher "
+        "− control</span></span><span>=</span><span class=\"frac\"><span>{} − {}</span><span>{} − "
+        "{}</span></span><span>=</span><b>{:.0f} %</b>",
+        inherits ? "start" : "control", s, b, t, c, 100 * *report.gap.value);
     if (report.gap.interval) {
       out += fmt::format("<span class=\"soft\">95 % interval {:.0f} % to {:.0f} %</span>",
                          100 * report.gap.interval->low, 100 * report.gap.interval->high);
     }
+    out += gap_parts(report);
     out +=
-        "</div>\n<p class=\"soft\">0 % is a student no better than the control, which has the same "
-        "size and budget and never saw the teacher; 100 % is a student as good as the "
-        "teacher.</p>\n";
+        "<p class=\"soft\">The control has the student's size and may train as long; it has all "
+        "that the owner has, and never saw the teacher. 0 % is a student no better than that, "
+        "100 % one as good as the teacher.</p>\n";
   } else if (!report.gap.reason.empty()) {
     out += fmt::format("<p>No number: {}.</p>\n", escape_html(report.gap.reason));
   }

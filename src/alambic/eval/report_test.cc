@@ -7,6 +7,7 @@
 
 #include "alambic/base/error.h"
 #include "alambic/eval/chart.h"
+#include "alambic/eval/report_gap.h"
 
 namespace alambic {
 namespace {
@@ -24,6 +25,11 @@ RunReport example() {
   report.control = ModelReport{"control", 2000000, 4000000, score(0.75, 0.03)};
   report.baselines = {{"majority class", score(0.1, 0.01)}};
   report.gap = {0.625, Interval{0.5, 0.75}, ""};
+  report.arms = {{"start", 2000000, 4000000, score(0.78, 0.03)},
+                 {"texts", 2000000, 4000000, score(0.84, 0.02)}};
+  report.gap_parts = {{"weights", {0.1875, Interval{0.1, 0.3}, ""}},
+                      {"answers", {0.375, Interval{0.3, 0.45}, ""}},
+                      {"probabilities", {0.0625, Interval{-0.05, 0.2}, ""}}};
   report.student_over_control = PairedComparison{0.1, {0.07, 0.13}, 0.999};
   report.student_agreement = score(0.8, 0.02);
   report.decode = {{"ar", 800, 1, score(0.85, 0.02)}, {"diffusion", 1600, 2.5, std::nullopt}};
@@ -101,6 +107,30 @@ TEST(ReportJson, BrokenDocumentsAreRefusedByName) {
       }
     }
   }
+}
+
+TEST(ReportGap, TheLeadSaysWhichPartCarries) {
+  RunReport report = example();
+  EXPECT_EQ(lead_sentence(report),
+            "The teacher's answers carry it: they close 38 % (30 to 45) of the gap between control "
+            "and teacher.");
+  report.gap_parts[0].share.value = 0.9;
+  EXPECT_NE(lead_sentence(report).find("no distillation"), std::string::npos);
+  for (GapPart& part : report.gap_parts) part.share.interval = Interval{-0.1, 0.1};
+  EXPECT_NE(lead_sentence(report).find("did not help"), std::string::npos);
+  report.gap = {std::nullopt, std::nullopt, "the teacher does not beat the control"};
+  EXPECT_NE(lead_sentence(report).find("no gap"), std::string::npos);
+}
+
+TEST(ReportGap, EveryPartHasItsRowOnBothPages) {
+  const RunReport report = example();
+  const std::string page = to_html(report), table = to_terminal(report);
+  for (const char* source :
+       {"weights taken over", "teacher's answers", "teacher's probabilities"}) {
+    EXPECT_NE(page.find(source), std::string::npos) << source;
+    EXPECT_NE(table.find(source), std::string::npos) << source;
+  }
+  EXPECT_NE(table.find("30 % to 45 %"), std::string::npos);
 }
 
 TEST(ReportHtml, ReplaysStepByStepWithoutAScript) {

@@ -1,5 +1,9 @@
 #include "alambic/train/checkpoint.h"
 
+#include <fmt/format.h>
+
+#include <cstdlib>
+
 #include "alambic/formats/safetensors.h"
 #include "alambic/train/fingerprint.h"
 
@@ -27,6 +31,14 @@ int64_t integer(const SafetensorsFile& file, const std::string& path, const char
     if (it != file.metadata().end()) return std::stoll(it->second);
   } catch (const std::exception&) {
   }
+  fail(ErrorCode::kCorruptData, "[{}] metadata \"{}\" is missing or not a number", path, key);
+}
+
+double real(const SafetensorsFile& file, const std::string& path, const char* key) {
+  const auto it = file.metadata().find(key);
+  char* end = nullptr;
+  const double value = it == file.metadata().end() ? 0 : std::strtod(it->second.c_str(), &end);
+  if (end != nullptr && *end == '\0' && !it->second.empty()) return value;
   fail(ErrorCode::kCorruptData, "[{}] metadata \"{}\" is missing or not a number", path, key);
 }
 
@@ -65,8 +77,26 @@ void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
        {"learned_tokens", std::to_string(position.learned)},
        {"epoch", std::to_string(position.epoch)},
        {"document", std::to_string(position.document)},
+       {"best_step", std::to_string(position.best_step)},
+       {"best_score", fmt::format("{:a}", position.best_score)},
        {"milliseconds", std::to_string(static_cast<int64_t>(position.seconds * 1000))},
        {"fingerprint", position.fingerprint}});
+}
+
+void save_weights(const std::string& path, AdamWOptimizer& optimizer) {
+  std::vector<TensorEntry> entries;
+  for (const auto& slot : optimizer.slots()) {
+    const Parameter& p = *slot.parameter;
+    entries.push_back(
+        {"weight." + p.name, DType::kF32, p.value.shape().vector(), bytes_of(p.value)});
+  }
+  write_safetensors(path, entries, {{"format", "alambic-best-weights"}});
+}
+
+void load_weights(const std::string& path, AdamWOptimizer& optimizer) {
+  const SafetensorsFile file(path);
+  for (auto& slot : optimizer.slots())
+    read_tensor(file, path, "weight." + slot.parameter->name, slot.parameter->value);
 }
 
 void check_checkpoint(const std::string& path, const std::string& fingerprint) {
@@ -89,6 +119,8 @@ TrainPosition load_checkpoint(const std::string& path, AdamWOptimizer& optimizer
   position.learned = integer(file, path, "learned_tokens");
   position.epoch = integer(file, path, "epoch");
   position.document = integer(file, path, "document");
+  position.best_step = integer(file, path, "best_step");
+  position.best_score = real(file, path, "best_score");
   position.seconds = static_cast<double>(integer(file, path, "milliseconds")) / 1000;
   position.fingerprint = fingerprint;
   return position;

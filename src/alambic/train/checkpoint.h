@@ -16,6 +16,8 @@ struct TrainPosition {
   int64_t epoch = 0, document = 0;
   double seconds = 0;       // spent so far
   std::string fingerprint;  // of the options and data that produced it: fingerprint.h
+  int64_t best_step = 0;    // whose weights best.safetensors holds; 0: none
+  double best_score = 0;    // what they scored
 };
 
 void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
@@ -24,6 +26,10 @@ void save_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
 // model, kInvalidArgument, naming the setting, if its fingerprint is not `fingerprint`.
 TrainPosition load_checkpoint(const std::string& path, AdamWOptimizer& optimizer,
                               const std::string& fingerprint);
+// The weights alone, as they validated best.
+void save_weights(const std::string& path, AdamWOptimizer& optimizer);
+// kCorruptData as load_checkpoint().
+void load_weights(const std::string& path, AdamWOptimizer& optimizer);
 // The check of load_checkpoint() alone, without a model.
 void check_checkpoint(const std::string& path, const std::string& fingerprint);
 

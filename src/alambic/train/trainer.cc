@@ -58,7 +58,8 @@ class Metrics {
           kept.append(line).append("\n");
         if (json.is_object() && json.value("step", step + 1) <= step) {
           curve_.push_back({json.value("step", int64_t{0}), json.value("tokens", int64_t{0}),
-                            number(json, "loss"), number(json, "validation")});
+                            number(json, "loss"), number(json, "validation"),
+                            number(json, "score")});
         }
       }
     }
@@ -130,6 +131,8 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
   const Schedule schedule{options.schedule, budget.steps, options.warmup, options.lr_floor,
                           options.cooldown};
   const std::string checkpoint = options.directory + "/checkpoint.safetensors";
+  const std::string best = options.directory + "/best.safetensors";
+  const bool keep_best = options.keep_best && !validation.empty() && !options.directory.empty();
   TrainPosition position;
   position.fingerprint = options.fingerprint;
   if (!options.directory.empty()) {
@@ -201,10 +204,20 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
         (last || (options.validate_every > 0 && position.step % options.validate_every == 0));
     if (validate || last || position.step % options.log_every == 0) {
       const double loss = window_count > 0 ? window_loss / window_count : kNoLoss;
-      double held_out = kNoLoss;
+      double held_out = kNoLoss, score = kNoLoss;
       if (validate) {
         const Stopwatch validation_watch;
+        const NoGrad no_grad;
         held_out = mean_loss(model, objective, validation, options.precision);
+        if (keep_best && options.score) score = options.score(model);
+        const double worth = options.score ? score : -held_out;
+        if (keep_best && std::isfinite(worth) &&
+            (position.best_step == 0 || worth >= position.best_score)) {
+          // The last weights need no copy: the model holds them.
+          if (!last) save_weights(best, optimizer);
+          position.best_step = position.step;
+          position.best_score = worth;
+        }
         validating += validation_watch.seconds();
       }
       Json line = {{"step", position.step},
@@ -218,9 +231,10 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
                    {"seconds", seconds_before + seconds}};
       if (std::isfinite(loss)) line["loss"] = loss;
       if (validate) line["validation"] = held_out;
+      if (std::isfinite(score)) line["score"] = score;
       parts.write(line);
       metrics.write(line);
-      metrics.curve().push_back({position.step, position.tokens, loss, held_out});
+      metrics.curve().push_back({position.step, position.tokens, loss, held_out, score});
       if (validate) result.final_validation = held_out;
       window_loss = window_count = 0;
       parts.clear();
@@ -237,6 +251,11 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
     if (!last && seconds - last_checkpoint > options.checkpoint_seconds) store();
   }
   store();
+  result.kept_step = position.step;
+  if (keep_best && position.best_step > 0 && position.best_step < position.step) {
+    load_weights(best, optimizer);
+    result.kept_step = position.best_step;
+  }
   const double seconds = watch.seconds();
   result.curve = metrics.curve();
   result.tokens = position.tokens;

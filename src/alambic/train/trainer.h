@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -36,7 +37,13 @@ struct TrainOptions {
   double checkpoint_seconds = 60;
   bool resume = false;         // go on from directory's checkpoint if there is one
   int64_t log_every = 10;      // steps between lines of metrics.jsonl
-  int64_t validate_every = 0;  // steps between validation losses; 0: only at the end
+  int64_t validate_every = 0;  // steps between validations; 0: only at the end
+  // Ends with the weights that validated best instead of the last, which needs a directory: they
+  // lie in best.safetensors until the caller has saved the model.
+  bool keep_best = false;
+  // What "best" is, where it is not the lowest validation loss: a score of the model as it is,
+  // higher is better. Of equals the later one is kept. Called without a graph.
+  std::function<double(const LanguageModel& model)> score;
   // What must match for a checkpoint to be resumed, the data included: fingerprint.h.
   std::string fingerprint;
 };
@@ -44,6 +51,7 @@ struct TrainOptions {
 struct CurvePoint {
   int64_t step, tokens;                // tokens: read, prompts included
   double train_loss, validation_loss;  // per learned token; validation NaN where not measured
+  double score = std::numeric_limits<double>::quiet_NaN();  // by TrainOptions::score, where asked
 };
 
 struct TrainResult {
@@ -55,7 +63,8 @@ struct TrainResult {
   double tokens_per_s = 0;   // read, without the time that validation took
   double peak_fraction = 0;  // of the machine's measured product peak, likewise
   double final_validation = 0;
-  int64_t skipped = 0;  // steps whose gradient was not finite
+  int64_t kept_step = 0;  // the step whose weights the model ends with
+  int64_t skipped = 0;    // steps whose gradient was not finite
 };
 
 // Trains every parameter of `model`. Losses and gradients are sums over a step divided by its
@@ -63,7 +72,7 @@ struct TrainResult {
 //
 // metrics.jsonl, one object a line: step; tokens and learned_tokens so far; epoch, how often all
 // documents were read; lr; grad_norm before clipping; loss since the line before, and validation,
-// each per learned token; the objective's parts; tokens_read_per_s; peak_fraction; seconds.
+// each per learned token; score; the objective's parts; tokens_read_per_s; peak_fraction; seconds.
 TrainResult train(LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
                   std::span<const Sequence> validation, const TrainOptions& options);
 

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <numeric>
+#include <stdexcept>
 
 #include "alambic/autograd/ops.h"
 #include "alambic/autograd/ops_head.h"
@@ -220,6 +222,55 @@ TEST(Trainer, OverfitsOneBatch) {
   train(model, NextToken(), data, {}, o);
   // The first token after a shared beginning may stay open; three random documents share none.
   EXPECT_LT(mean_loss(model, NextToken(), data, Precision::kBf16), 0.1);
+}
+
+// Weights by step, and a score that is highest in the middle.
+TEST(Trainer, EndsWithTheWeightsThatScoredBest) {
+  const std::vector<Sequence> data = documents(12), held_out = documents(3);
+  std::map<int64_t, std::vector<float>> seen;
+  const auto train_once = [&](const std::string& directory, bool resume, int64_t stop_at) {
+    Transformer model(tiny());
+    model.initialise(5);
+    TrainOptions o = options(12);
+    o.directory = directory;
+    o.resume = resume;
+    o.checkpoint_seconds = 0;
+    o.validate_every = 2;
+    o.keep_best = true;
+    int64_t calls = 0;
+    o.score = [&](const LanguageModel&) {
+      const int64_t step = resume ? 8 + 2 * calls : 2 * (calls + 1);
+      ++calls;
+      if (step == stop_at) throw std::runtime_error("killed");
+      seen[step] = weights_of(model);
+      return step == 4 || step == 6 ? 0.9 : 0.5;
+    };
+    const TrainResult result = train(model, NextToken(), data, held_out, o);
+    EXPECT_EQ(result.kept_step, 6) << "of equals the later one";
+    return weights_of(model);
+  };
+  const std::vector<float> kept = train_once(scratch("best"), false, -1);
+  EXPECT_EQ(kept, seen.at(6));
+  EXPECT_NE(kept, seen.at(12));
+  const std::string directory = scratch("best_resumed");
+  EXPECT_THROW(train_once(directory, false, 8), std::runtime_error);
+  EXPECT_EQ(train_once(directory, true, -1), kept);
+}
+
+TEST(Trainer, WithoutAScoreTheLowestValidationLossIsBest) {
+  const std::vector<Sequence> data = documents(2), held_out = documents(40);
+  Transformer model(tiny());
+  model.initialise(5);
+  TrainOptions o = options(200);
+  o.directory = scratch("best_loss");
+  o.validate_every = 10;
+  o.keep_best = true;
+  const TrainResult result = train(model, NextToken(), data, held_out, o);
+  double lowest = result.final_validation;
+  for (const CurvePoint& p : result.curve)
+    if (std::isfinite(p.validation_loss)) lowest = std::min(lowest, p.validation_loss);
+  EXPECT_LT(lowest, result.final_validation) << "two documents are learned by heart";
+  EXPECT_NEAR(mean_loss(model, NextToken(), held_out, Precision::kBf16), lowest, 1e-6);
 }
 
 TEST(Trainer, ItsSpeedDoesNotCountValidation) {

@@ -1,0 +1,104 @@
+// What a run says before it begins: what is trained on what, and for about how long.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "alambic/base/progress.h"
+#include "alambic/base/say.h"
+#include "alambic/distill/encoding.h"
+#include "alambic/distill/run_parts.h"
+#include "alambic/eval/report.h"
+#include "alambic/tensor/ceilings.h"
+
+namespace alambic {
+namespace {
+
+// Of the measured peak that writing texts in batches reaches, measured with teachers of 1M to 135M
+// weights.
+constexpr double kWritingShare = 0.15;
+
+std::string start_in_words(const Recipe& recipe) {
+  if (!recipe.student.model.empty()) return "starts from " + recipe.student.model;
+  return recipe.student.init == "teacher" ? "starts from weights of the teacher"
+                                          : "starts from random weights";
+}
+
+std::string heard_in_words(Heard heard) {
+  if (heard.texts && heard.probabilities) return "answers and its probabilities";
+  return heard.texts ? "answers" : "probabilities";
+}
+
+// How many texts the teacher writes.
+int64_t texts_to_write(const Recipe& recipe, const RunData& data) {
+  const size_t rows =
+      data.prompts.size() + (recipe.signals.texts == "gold" ? 0 : data.train.size());
+  return static_cast<int64_t>(rows) * recipe.signals.samples;
+}
+
+std::string minutes(double seconds) {
+  return format_duration(seconds < 60 ? std::ceil(seconds / 5) * 5 : std::ceil(seconds / 60) * 60);
+}
+
+int64_t weights_of(const Recipe& recipe, bool teacher, int vocabulary) {
+  const ModelRecipe& m = teacher ? recipe.teacher : recipe.student;
+  if (!m.model.empty()) return read_model_config(m.model).parameters();
+  return teacher ? model_config(m, vocabulary, rotary_positions(recipe.data.max_tokens), "teacher")
+                       .parameters()
+                 : student_config(recipe, vocabulary).parameters();
+}
+
+}  // namespace
+
+void say_plan(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
+              const RunPlan& plan) {
+  const int64_t weights = weights_of(recipe, false, tokenizers.student.vocab_size());
+  const int64_t texts = texts_to_write(recipe, data);
+  say("plan: the student ({} weights) {} and learns the teacher's {}{}\n", format_count(weights),
+      start_in_words(recipe), heard_in_words(plan.heard),
+      recipe.signals.texts == "teacher" ? "" : ", beside the rows that have answers");
+  std::vector<std::string> names;
+  names.reserve(plan.arms.size());
+  for (const Arm arm : plan.arms) names.emplace_back(name_of(arm));
+  // A text of the teacher is taken to be as long as the owner's.
+  const auto rows = static_cast<double>(std::max<size_t>(1, plan.gold.sequences.size()));
+  const double length = static_cast<double>(token_count(plan.gold.sequences)) / rows;
+  const auto learned =
+      static_cast<int64_t>(recipe.signals.texts == "teacher" ? 0 : plan.gold.sequences.size()) +
+      texts;
+  const TrainRecipe& t = recipe.student_train;
+  const double tokens = t.steps > 0 ? static_cast<double>(t.steps) * t.tokens_per_step
+                                    : static_cast<double>(learned) * length * t.epochs;
+  const std::string kept =
+      t.validations > 0 && !data.validation.empty()
+          ? fmt::format(", and keeps the best of {} checkpoints by validation", t.validations)
+          : "";
+  say("plan: {} trainings, compared: {}; each reads at most {} tokens{}\n", names.size(),
+      fmt::join(names, ", "), format_count(static_cast<int64_t>(tokens)), kept);
+  const double speed = training_speed(plan.job, recipe, plan.gold, tokenizers.student);
+  const double training = static_cast<double>(names.size()) * tokens / speed;
+  std::string parts = fmt::format("trainings {}", minutes(training));
+  double all = training;
+  const bool endpoint = recipe.has_endpoint();
+  const int64_t teachers = endpoint ? 0 : weights_of(recipe, true, tokenizers.teacher.vocab_size());
+  if (plan.teacher_tokens > 0) {
+    // A teacher has more weights than the student, and a bigger model is no less efficient.
+    const double making = static_cast<double>(plan.teacher_tokens) / speed *
+                          static_cast<double>(teachers) / static_cast<double>(weights);
+    parts = fmt::format("the teacher {}, {}", minutes(making), parts);
+    all += making;
+  }
+  if (!endpoint && texts > 0) {
+    const double writing = static_cast<double>(texts) * length * 2 * static_cast<double>(teachers) /
+                           (kWritingShare * machine_ceilings().product_flops);
+    parts += fmt::format(", its answers to {} prompts {}", format_count(texts), minutes(writing));
+    all += writing;
+  }
+  say("plan: about {} on this machine ({}{}); measuring comes after\n", minutes(all), parts,
+      endpoint && texts > 0
+          ? fmt::format("; how fast the endpoint answers {} prompts, nobody knows", texts)
+          : "");
+}
+
+}  // namespace alambic

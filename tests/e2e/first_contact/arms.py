@@ -1,0 +1,145 @@
+"""What a student hears of its teacher, and what its report says of where a gain comes from."""
+
+import program  # first: it skips where the interpreter lacks what the others need
+import hashlib
+import json
+import pathlib
+import random
+import tempfile
+
+from program import Dialogue, alambic, write
+
+WORDS = "red blue green small big old new cat dog bird sings runs sleeps here there now".split()
+
+RECIPE = """\
+name = "mine"
+task = "exact"
+vocabulary = 400
+[data]
+train = "{train}"
+validation = 10
+test_limit = 24
+[teacher]
+dim = 32
+layers = 1
+heads = 2
+kv_heads = 2
+ffn = 64
+[student]
+dim = 32
+layers = 1
+heads = 2
+kv_heads = 2
+ffn = 64
+[teacher.train]
+steps = 12
+[student.train]
+steps = 12
+[eval]
+max_new_tokens = 12
+speed_prompts = 1
+samples = 1
+dial_prompts = 0
+"""
+
+
+def digest(run, arm):
+    return hashlib.sha256((run / arm / "model.safetensors").read_bytes()).hexdigest()
+
+
+class Arms(Dialogue):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name)
+        draw = random.Random(3)
+        rows, prompts = [], []
+        for i in range(180):
+            words = draw.sample(WORDS, 4)
+            row = {"prompt": "Reverse: " + " ".join(words)}
+            if i < 100:
+                row["completion"] = " ".join(reversed(words))
+            (rows if i < 100 else prompts).append(json.dumps(row) + "\n")
+        self.data = write(self.path / "mine.jsonl", "".join(rows))
+        self.prompts = write(self.path / "prompts.jsonl", "".join(prompts))
+        self.recipe = write(self.path / "mine.toml", RECIPE.format(train=self.data))
+
+    def distill(self, run, *settings, options=()):
+        sets = [word for setting in settings for word in ("--set", setting)]
+        return alambic("distill", self.recipe, "--run-dir", self.path / run, "--json", *sets, *options)
+
+    def report(self, run, *settings, options=()):
+        done = self.distill(run, *settings, options=options)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout), done.stderr
+
+    def test_a_recipe_of_five_lines_hears_its_teacher(self):
+        report, said = self.report("run")
+        run = self.path / "run"
+        self.assertNotEqual(digest(run, "student"), digest(run, "control"))
+        stored = self.json_of("inspect", run / "signals.sqlite", "--json")
+        self.assertEqual(stored["header"]["kind"], "draws", stored)
+        plan = [line for line in said.splitlines() if line.startswith("plan: ")]
+        self.assertEqual(len(plan), 3, said)
+        self.assertIn("probabilities", plan[0])
+        self.assertIn("control, student", plan[1])
+        self.assertIn("about", plan[2])
+        self.assertLess(said.index("plan: "), said.index("teacher: ") if "teacher: " in said else len(said))
+
+    def test_a_teacher_that_nobody_hears_is_refused_with_the_key_to_change(self):
+        for settings, key in ((["objective.alpha=0", "signals.texts=gold"], "objective.alpha = 0.5"),
+                              (["signals.kind=text", "signals.texts=gold"], 'signals.texts = "both"')):
+            done = self.distill("deaf", *settings)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("hear nothing of its teacher", done.stderr)
+            self.assertIn(key, done.stderr)
+            self.assertFalse((self.path / "deaf" / "teacher" / "model.safetensors").exists())
+
+    def test_prompts_without_answers_stand_beside_rows_with_them(self):
+        report, said = self.report("both", f"data.prompts={self.prompts}", "objective.alpha=0.5", "signals.cut=keep")
+        run = self.path / "both"
+        self.assertIn("80 prompts for the teacher to answer", said)
+        # Answers here, answers and probabilities there: three trainings, none like the others.
+        self.assertEqual(len({digest(run, arm) for arm in ("control", "texts", "student")}), 3)
+        self.assertEqual([arm["name"] for arm in report["arms"]], ["texts"])
+        if report["gap_closed"] is not None:
+            self.assertEqual([part["source"] for part in report["gap_parts"]], ["answers", "probabilities"])
+        else:
+            self.assertEqual(report["gap_parts"], [])
+        page = (run / "report.html").read_text(encoding="utf-8")
+        self.assertIn("Texts: the teacher", page)
+
+    def test_an_arm_may_be_left_out_and_made_later(self):
+        settings = [f"data.prompts={self.prompts}", "objective.alpha=0.5"]
+        report, _ = self.report("later", *settings, options=["--arms", "student"])
+        self.assertEqual(report["arms"], [])
+        student = digest(self.path / "later", "student")
+        report, _ = self.report("later", *settings, options=["--resume"])
+        self.assertEqual([arm["name"] for arm in report["arms"]], ["texts"])
+        self.assertEqual(digest(self.path / "later", "student"), student)
+        self.fails(2, ["--arms", "texts"], "distill", self.recipe, "--run-dir", self.path / "no", "--arms", "tests")
+
+    def test_inherited_weights_are_never_counted_as_distillation(self):
+        report, _ = self.report("start", "student.init=teacher", "teacher.train.steps=60")
+        run = self.path / "start"
+        self.assertEqual([arm["name"] for arm in report["arms"]], ["start"])
+        self.assertEqual(len({digest(run, arm) for arm in ("control", "start", "student")}), 3)
+        if report["gap_closed"] is not None:
+            gap = report["teacher"]["score"] - report["control"]["score"]
+            said = (report["student"]["score"] - report["arms"][0]["score"]) / gap
+            self.assertAlmostEqual(report["gap_closed"], said, places=6)
+            weights, words = report["gap_parts"]
+            self.assertEqual((weights["source"], words["source"]), ("weights", "probabilities"))
+
+    def test_few_rows_are_not_punished_by_many_steps(self):
+        done = self.distill("long", "student.train.steps=150", "data.limit=12", "student.train.lr=0.02")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for arm in ("control", "student"):
+            lines = (self.path / "long" / arm / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+            scores = [json.loads(line)["score"] for line in lines if "score" in json.loads(line)]
+            self.assertEqual(len(scores), 10)
+            self.assertFalse((self.path / "long" / arm / "best.safetensors").exists())
+
+
+if __name__ == "__main__":
+    program.main()
