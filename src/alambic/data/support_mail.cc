@@ -1,5 +1,7 @@
 #include "alambic/data/support_mail.h"
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -9,32 +11,25 @@
 #include "alambic/base/json.h"
 #include "alambic/base/rng.h"
 #include "alambic/data/support_mail_phrases.h"
+#include "alambic/data/support_mail_typing.h"
 
 namespace alambic {
 namespace {
 
 constexpr int kMaxMails = 10'000'000;
+constexpr int kMinWords = 3, kMaxWords = 60;
 
-// Everything about one mail that is drawn; the texts follow from it.
-struct Draft {
-  size_t language, category, urgency, problem, product, first_name, last_name;
-  std::string order, date;
-};
+enum class Kind { kAll, kWithoutUnseen };
 
-// About 1 in 5 combinations of each kind, the same ones for every seed.
-bool is_held_out(const Draft& draft) {
-  const auto one_in_five = [](uint64_t kind, uint64_t a, uint64_t b) {
-    return Rng(kind, (a << 16) | b).below(5) == 0;
-  };
-  const size_t problem = (draft.language * kMailCategories + draft.category) * 8 + draft.problem;
-  const size_t name = draft.first_name * kMailLastNames.size() + draft.last_name;
-  return one_in_five(101, problem, draft.product) || one_in_five(102, name, draft.product);
+// What two mails have in common that differ in capitals, accents, punctuation and line breaks
+// alone.
+std::string essence(std::string_view mail) {
+  std::string text = without_punctuation(without_accents(without_capitals(mail)));
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
 }
 
-template <class Table>
-const auto& pick(const Table& table, Rng& rng) {
-  return table[rng.below(table.size())];
-}
+bool with_chance(uint64_t percent, Rng& rng) { return rng.below(100) < percent; }
 
 std::string digits(int count, Rng& rng) {
   std::string text(1, static_cast<char>('1' + rng.below(9)));
@@ -65,13 +60,25 @@ std::string draw_date(const MailPhrases& phrases, Rng& rng) {
   return rng.below(3) == 0 ? fmt::format("{} {}", name, day) : fmt::format("{} {}", day, name);
 }
 
-// The product with the article that `placeholder` asks for.
-std::string with_article(const MailProduct& product, std::string_view placeholder, bool french) {
-  const std::string noun(french ? product.french : product.english);
-  const bool f = product.feminine;
-  if (placeholder == "a") return (french ? f ? "une " : "un " : "a ") + noun;
-  if (placeholder == "the") return (french ? f ? "la " : "le " : "the ") + noun;
-  return (french ? f ? "La " : "Le " : "The ") + noun;
+// The noun as `placeholder` asks for it: {a}, {the}, {The}, {my}, {My}, {of_the} or {product}.
+std::string with_article(std::string_view noun, bool feminine, std::string_view placeholder,
+                         bool french) {
+  std::string_view article;
+  if (placeholder == "a") {
+    const bool vowel = std::string_view("aeiou").find(noun[0]) != std::string_view::npos;
+    article = french ? (feminine ? "une " : "un ") : (vowel ? "an " : "a ");
+  } else if (placeholder == "the") {
+    article = french ? (feminine ? "la " : "le ") : "the ";
+  } else if (placeholder == "The") {
+    article = french ? (feminine ? "La " : "Le ") : "The ";
+  } else if (placeholder == "my") {
+    article = french ? (feminine ? "ma " : "mon ") : "my ";
+  } else if (placeholder == "My") {
+    article = french ? (feminine ? "Ma " : "Mon ") : "My ";
+  } else if (placeholder == "of_the") {
+    article = french ? (feminine ? "de la " : "du ") : "of the ";
+  }
+  return std::string(article).append(noun);
 }
 
 // Replaces every {placeholder} by what `value` says for it.
@@ -87,108 +94,212 @@ std::string fill(std::string_view phrase, const Value& value) {
   return text.append(phrase);
 }
 
-// Swaps two neighbouring inner letters of one word of `phrase`, outside placeholders, if it has
-// such a word.
-std::string with_slip(std::string_view phrase, Rng& rng) {
-  std::string text(phrase);
-  const auto plain = [](char c) { return c >= 'a' && c <= 'z'; };
-  std::vector<size_t> places;
-  int depth = 0;
-  for (size_t i = 1; i + 2 < text.size(); ++i) {
-    depth += text[i - 1] == '{' ? 1 : text[i - 1] == '}' ? -1 : 0;
-    const bool inner =
-        plain(text[i - 1]) && plain(text[i]) && plain(text[i + 1]) && plain(text[i + 2]);
-    if (depth == 0 && inner && text[i] != text[i + 1]) places.push_back(i);
+std::string joined(const std::vector<std::string>& sentences, std::string_view between) {
+  std::string text;
+  for (const std::string& sentence : sentences) {
+    if (sentence.empty()) continue;
+    if (!text.empty()) text += between;
+    text += sentence;
   }
-  if (places.empty()) return text;
-  const size_t at = pick(places, rng);
-  std::swap(text[at], text[at + 1]);
   return text;
 }
 
-Draft draw(Rng& rng) {
-  Draft draft;
-  draft.language = rng.below(2);
-  draft.category = rng.below(kMailCategories);
-  const uint64_t share = rng.below(100);
-  draft.urgency = share < 30 ? 0 : share < 75 ? 1 : 2;
-  draft.problem = rng.below(8);
-  draft.product = rng.below(kMailProducts.size());
-  draft.first_name = rng.below(kMailFirstNames.size());
-  draft.last_name = rng.below(kMailLastNames.size());
-  draft.order = draw_order(rng);
-  draft.date = draw_date(kMailPhrases[draft.language], rng);
-  return draft;
+// Behind "Hello," on the same line.
+std::string continued(std::string text) {
+  if (text.starts_with("I ") || text.empty()) return text;
+  if (text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] - 'A' + 'a');
+  return text;
 }
 
-// A sentence beside the point whose product, order and date differ from the draft's.
-std::string draw_aside(const Draft& draft, Rng& rng) {
-  const MailPhrases& phrases = kMailPhrases[draft.language];
-  const size_t shift = 1 + rng.below(kMailProducts.size() - 1);
-  const MailProduct& other = kMailProducts[(draft.product + shift) % kMailProducts.size()];
-  std::string order = draw_order(rng), date = draw_date(phrases, rng);
-  while (order == draft.order) order = draw_order(rng);
-  while (date == draft.date) date = draw_date(phrases, rng);
-  return fill(pick(phrases.asides, rng), [&](std::string_view placeholder) -> std::string {
-    if (placeholder == "other_order") return order;
-    if (placeholder == "other_date") return date;
-    if (placeholder == "month") return std::string(pick(phrases.months, rng));
-    if (placeholder == "number") return std::to_string(2 + rng.below(18));
-    return with_article(other, placeholder.substr(std::string_view("other_").size()),
-                        phrases.language == "fr");
-  });
-}
-
-Example write_mail(const Draft& draft, Rng& rng) {
-  const MailPhrases& phrases = kMailPhrases[draft.language];
-  const MailProduct& product = kMailProducts[draft.product];
-  const std::string name =
-      fmt::format("{} {}", kMailFirstNames[draft.first_name], kMailLastNames[draft.last_name]);
-  const auto value = [&](std::string_view placeholder) -> std::string {
-    if (placeholder == "order") return draft.order;
-    if (placeholder == "date") return draft.date;
-    if (placeholder == "name") return std::string(name);
-    if (placeholder == "when") return std::string(phrases.when[draft.urgency]);
-    return with_article(product, placeholder, phrases.language == "fr");
-  };
-  std::string_view purchase = pick(phrases.purchases, rng);
-  std::string problem(phrases.problems[draft.category][draft.problem]);
-  std::string urgency(pick(phrases.urgencies[draft.urgency], rng));
-  const uint64_t slip = rng.below(12);  // one mail in four has one
-  if (slip == 0 || slip == 1) problem = with_slip(problem, rng);
-  if (slip == 2) urgency = with_slip(urgency, rng);
-  const std::string aside = rng.below(100) < 40 ? draw_aside(draft, rng) : "";
-  std::vector<std::string> body = {fill(purchase, value), fill(problem, value), aside, urgency};
-  const uint64_t layout = rng.below(4);
-  if (layout == 1) std::swap(body[1], body[2]);  // the aside before the problem
-  if (layout == 2) body = {urgency, body[0], body[1], aside};
-
-  Example example;
-  example.prompt = std::string(pick(phrases.greetings, rng)) + "\n";
-  bool first = true;
-  for (const std::string& sentence : body) {
-    if (sentence.empty()) continue;
-    if (!first) example.prompt += ' ';
-    example.prompt += sentence;
-    first = false;
+int word_count(std::string_view text) {
+  int words = 0;
+  bool inside = false;
+  for (const char c : text) {
+    const bool space = c == ' ' || c == '\n';
+    words += !space && !inside ? 1 : 0;
+    inside = !space;
   }
-  example.prompt += fmt::format("\n{}\n{}", pick(phrases.closings, rng), name);
-
-  OrderedJson facts = OrderedJson::object();
-  facts["language"] = phrases.language;
-  facts["category"] = kMailCategoryNames[draft.category];
-  facts["urgency"] = kMailUrgencyNames[draft.urgency];
-  facts["product"] = product.english;
-  facts["order"] = draft.order;
-  facts["date"] = draft.date;
-  example.completion = dump_json(facts) + "\n" + fill(phrases.replies[draft.category], value);
-  return example;
+  return words;
 }
 
-enum class Kind { kAll, kWithoutHeldOut };
+// One mail, drawn and written down.
+class Writer {
+ public:
+  Writer(Kind kind, Rng& rng) : kind_(kind), rng_(rng) {
+    french_ = rng_.below(kMailLanguages) == 1;
+    category_ = rng_.below(kMailCategories);
+    brief_ = with_chance(25, rng_);
+    if (with_chance(brief_ ? 5 : 15, rng_))
+      also_ = (category_ + 1 + rng_.below(kMailCategories - 1)) % kMailCategories;
+    const uint64_t share = rng_.below(100);
+    urgency_ = share < 30 ? 0 : share < 75 ? 1 : 2;
+    product_ = rng_.below(kMailProducts.size());
+    noun_ = with_chance(70, rng_) ? 0 : 1;
+    order_ = draw_order(rng_);
+    date_ = draw_date(phrases(), rng_);
+    name_ = kMailFirstNames[rng_.below(kMailFirstNames.size())];
+    const std::string_view last = pick(kMailLastNames);
+    if (with_chance(75, rng_)) name_.append(" ").append(last);
+    if (with_chance(40, rng_)) slips_ = 1 + static_cast<int>(rng_.below(3));
+  }
 
-// Adds `count` mails whose prompts are not in `seen`. Mail i is drawn from its own stream until it
-// is new.
+  Example write() {
+    std::string mail = with_frame(body());
+    if (with_chance(6, rng_)) mail += "\n\n" + aside(pick(phrases().quotes));
+    // Of the whole mail, and so of what is copied from it.
+    if (with_chance(15, rng_)) {
+      for (std::string* text : {&mail, &order_, &date_, &name_}) *text = without_capitals(*text);
+    }
+    if (french_ && with_chance(12, rng_)) {
+      for (std::string* text : {&mail, &date_, &name_}) *text = without_accents(*text);
+    }
+    if (with_chance(12, rng_)) mail = without_punctuation(mail);
+    Example example;
+    example.prompt = std::move(mail);
+    example.completion = dump_json(facts()) + "\n" + reply();
+    return example;
+  }
+
+ private:
+  const MailPhrases& phrases() const { return french_ ? kFrenchMail : kEnglishMail; }
+  size_t language() const { return french_ ? 1 : 0; }
+  const MailProduct& product() const { return kMailProducts[product_]; }
+
+  template <class Table>
+  std::string_view pick(const Table& table) {
+    const size_t unseen = kind_ == Kind::kAll ? 0 : unseen_wordings(table.size());
+    return table[rng_.below(table.size() - unseen)];
+  }
+
+  // A sentence with the mail's own facts, which it notes as said.
+  std::string say(std::string_view phrase) {
+    std::string slipped(phrase);
+    if (slips_ > 0 && with_chance(50, rng_)) {
+      slipped = with_slip(slipped, french_, rng_);
+      --slips_;
+    }
+    return fill(slipped, [&](std::string_view placeholder) -> std::string {
+      if (placeholder == "order") {
+        says_order_ = true;
+        return order_;
+      }
+      if (placeholder == "date") {
+        says_date_ = true;
+        return date_;
+      }
+      if (placeholder == "defect") return std::string(pick(product().defects[language()]));
+      says_product_ = true;
+      const MailNoun& noun = product().nouns[language()][noun_];
+      std::string word(noun.word);
+      if (slips_ > 0 && with_chance(20, rng_)) {
+        word = with_slip(word, french_, rng_);
+        --slips_;
+      }
+      return with_article(word, noun.feminine, placeholder, french_);
+    });
+  }
+
+  // A sentence beside the point whose product, order and date differ from the mail's.
+  std::string aside(std::string_view phrase) {
+    const size_t shift = 1 + rng_.below(kMailProducts.size() - 1);
+    const MailNoun& other =
+        kMailProducts[(product_ + shift) % kMailProducts.size()].nouns[language()][0];
+    std::string order = draw_order(rng_), date = draw_date(phrases(), rng_);
+    while (order == order_) order = draw_order(rng_);
+    while (date == date_) date = draw_date(phrases(), rng_);
+    return fill(phrase, [&](std::string_view placeholder) -> std::string {
+      if (placeholder == "other_order") return order;
+      if (placeholder == "other_date") return date;
+      if (placeholder == "month") return std::string(phrases().months[rng_.below(12)]);
+      if (placeholder == "number") return std::to_string(2 + rng_.below(18));
+      return with_article(other.word, other.feminine,
+                          placeholder.substr(std::string_view("other_").size()), french_);
+    });
+  }
+
+  std::string body() {
+    const MailPhrases& p = phrases();
+    std::string purchase, beside, second;
+    if (with_chance(brief_ ? 20 : 78, rng_)) purchase = say(pick(p.purchases));
+    const std::string problem = say(pick(p.problems[category_]));
+    if (also_) {
+      second = std::string(pick(p.links)) + " ";
+      second += say(pick(p.problems[*also_]));
+    }
+    const std::string urgency = say(pick(p.urgencies[urgency_]));
+    if (!brief_ && with_chance(35, rng_)) beside = aside(pick(p.asides));
+    std::vector<std::string> sentences = {purchase, problem, second, beside, urgency};
+    const uint64_t layout = rng_.below(8);
+    if (layout == 1 || layout == 2) sentences = {purchase, beside, problem, second, urgency};
+    if (layout == 3) sentences = {urgency, purchase, problem, second, beside};
+    if (layout == 4 || layout == 5) sentences = {problem, purchase, second, urgency, beside};
+    return joined(sentences, with_chance(15, rng_) ? "\n" : " ");
+  }
+
+  // With a greeting, a closing and a name, or without them.
+  std::string with_frame(std::string text) {
+    if (with_chance(brief_ ? 40 : 66, rng_)) {
+      const std::string_view greeting = pick(phrases().greetings);
+      const bool same_line = with_chance(40, rng_);
+      if (same_line && greeting.ends_with(',')) text = continued(std::move(text));
+      text = std::string(greeting) + (same_line ? " " : "\n") + text;
+    }
+    const uint64_t share = brief_ ? 70 + rng_.below(20) : rng_.below(100);
+    if (share < 68) text.append("\n").append(pick(phrases().closings));
+    says_name_ = share < 55 || share >= 88;
+    if (says_name_) text += "\n" + name_;
+    return text;
+  }
+
+  OrderedJson facts() const {
+    OrderedJson facts = OrderedJson::object();
+    facts["language"] = phrases().language;
+    facts["category"] = kMailCategoryNames[category_];
+    facts["also"] = also_ ? OrderedJson(kMailCategoryNames[*also_]) : OrderedJson();
+    facts["urgency"] = kMailUrgencyNames[urgency_];
+    facts["product"] = says_product_ ? OrderedJson(product().name) : OrderedJson();
+    facts["order"] = says_order_ ? OrderedJson(order_) : OrderedJson();
+    facts["date"] = says_date_ ? OrderedJson(date_) : OrderedJson();
+    return facts;
+  }
+
+  // What is acted on: a thing where a thing is sent, else the order; by what the mail names.
+  std::string_view object_of_reply() const {
+    const std::string_view name = kMailCategoryNames[category_];
+    const bool thing = name == "damage" || name == "exchange" || name == "parts";
+    if (says_product_ && (thing || !says_order_)) return "{the}";
+    return says_order_ ? phrases().what_order : phrases().what_any;
+  }
+
+  std::string reply() const {
+    const MailPhrases& p = phrases();
+    std::string text(says_name_ ? p.dear : p.hello);
+    text += p.actions[category_];
+    if (also_) text.append(" ").append(p.also[*also_]);
+    if (!says_order_) text.append(" ").append(says_product_ ? p.ask_order : p.ask_both);
+    const auto value = [&](std::string_view placeholder) -> std::string {
+      if (placeholder == "what") return std::string(object_of_reply());
+      if (placeholder == "name") return name_;
+      if (placeholder == "when") return std::string(p.when[urgency_]);
+      if (placeholder == "order") return order_;
+      const MailNoun& noun = product().nouns[language()][0];
+      return with_article(noun.word, noun.feminine, placeholder, french_);
+    };
+    return fill(fill(text, value), value);
+  }
+
+  Kind kind_;
+  Rng& rng_;
+  bool french_ = false, brief_ = false;
+  size_t category_ = 0, urgency_ = 0, product_ = 0, noun_ = 0;
+  std::optional<size_t> also_;
+  std::string order_, date_, name_;
+  bool says_product_ = false, says_order_ = false, says_date_ = false, says_name_ = false;
+  int slips_ = 0;  // still to be made
+};
+
+// Adds `count` mails whose essence is not in `seen`. Mail i is drawn from its own stream until it
+// is new and neither too short nor too long.
 std::vector<Example> draw_mails(int count, Kind kind, const Rng& source, std::string_view id_prefix,
                                 std::unordered_set<std::string>& seen) {
   if (count < 0 || count > kMaxMails) {
@@ -199,10 +310,10 @@ std::vector<Example> draw_mails(int count, Kind kind, const Rng& source, std::st
   for (int i = 0; i < count; ++i) {
     Rng rng = source.fork(static_cast<uint64_t>(i));
     for (;;) {
-      const Draft draft = draw(rng);
-      if (kind == Kind::kWithoutHeldOut && is_held_out(draft)) continue;
-      Example mail = write_mail(draft, rng);
-      if (!seen.insert(mail.prompt).second) continue;
+      Example mail = Writer(kind, rng).write();
+      const int words = word_count(mail.prompt);
+      if (words < kMinWords || words > kMaxWords) continue;
+      if (!seen.insert(essence(mail.prompt)).second) continue;
       mail.id = fmt::format("{}{}", id_prefix, i + 1);
       mails.push_back(std::move(mail));
       break;
@@ -223,8 +334,8 @@ Splits support_mail_splits(int train, int validation, int test, uint64_t seed) {
   Splits splits;
   splits.test = draw_mails(test, Kind::kAll, Rng(seed, 1), "test-", seen);
   splits.validation =
-      draw_mails(validation, Kind::kWithoutHeldOut, Rng(seed, 2), "validation-", seen);
-  splits.train = draw_mails(train, Kind::kWithoutHeldOut, Rng(seed, 3), "train-", seen);
+      draw_mails(validation, Kind::kWithoutUnseen, Rng(seed, 2), "validation-", seen);
+  splits.train = draw_mails(train, Kind::kWithoutUnseen, Rng(seed, 3), "train-", seen);
   return splits;
 }
 
