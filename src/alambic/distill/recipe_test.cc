@@ -85,7 +85,9 @@ TEST(Recipe, OfABidirectionalStudentIsReadWrittenAndChecked) {
 
 TEST(Recipe, RefusesSignalsThatCannotCarryTheDivergence) {
   const std::string reverse = "[objective]\nalpha = 0.5\ndivergence = \"reverse_kl\"\n";
-  EXPECT_NE(message(reverse).find("forward_kl alone"), std::string::npos);
+  EXPECT_NE(message(reverse + "[signals]\nkind = \"draws\"").find("forward_kl alone"),
+            std::string::npos);
+  EXPECT_EQ(message(reverse), "");  // a kind that can is chosen
   EXPECT_EQ(message(reverse + "[signals]\nkind = \"topk\""), "");
   EXPECT_NE(message("[objective]\nalpha = 0.5\ntemperature = 2.0").find("temperature"),
             std::string::npos);

@@ -53,6 +53,13 @@ int64_t weights_of(const Recipe& recipe, bool teacher, int vocabulary) {
 
 void say_plan(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
               const RunPlan& plan) {
+  const bool endpoint = recipe.has_endpoint();
+  if (!endpoint && recipe.teacher.model.empty() && recipe.data.source == "files") {
+    say("note: no teacher is named, so this run makes one from your own rows; it knows nothing "
+        "that "
+        "they do not say, and measured it brings nothing: name one with teacher.model or "
+        "teacher.endpoint, or tune a model plainly with alambic train\n");
+  }
   const int64_t weights = weights_of(recipe, false, tokenizers.student.vocab_size());
   const int64_t texts = texts_to_write(recipe, data);
   say("plan: the student ({} weights) {} and learns the teacher's {}{}\n", format_count(weights),
@@ -80,7 +87,6 @@ void say_plan(const Recipe& recipe, const RunData& data, const RunTokenizers& to
   const double training = static_cast<double>(names.size()) * tokens / speed;
   std::string parts = fmt::format("trainings {}", minutes(training));
   double all = training;
-  const bool endpoint = recipe.has_endpoint();
   const int64_t teachers = endpoint ? 0 : weights_of(recipe, true, tokenizers.teacher.vocab_size());
   if (plan.teacher_tokens > 0) {
     // A teacher has more weights than the student, and a bigger model is no less efficient.
