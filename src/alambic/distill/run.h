@@ -2,7 +2,8 @@
 //
 // A run is a directory: recipe.toml (resolved), teacher/ student/ control/ (model directories, with
 // checkpoint and metrics.jsonl while and after they train; a polished one also unpolished/ and
-// own_texts.sqlite), signals.sqlite, report.json, report.html. Every phase leaves its result there
+// own_texts.sqlite), baseline/ where a linear classifier does as well, signals.sqlite, report.json,
+// report.html. Every phase leaves its result there
 // before the next begins, so that a run killed at any instant goes on with `resume`, to the same
 // result. All that a recipe names is looked at before anything is written; run_directory.h says
 // what may stand in the directory, and where an overwriting run works.

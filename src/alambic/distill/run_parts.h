@@ -159,6 +159,18 @@ struct RunPlan {
 void say_plan(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
               const RunPlan& plan);
 
+// What the task yields without a neural network.
+struct Baselines {
+  std::vector<BaselineReport> list;
+  std::vector<std::string> notes;  // what to make of them, where there is something
+};
+// Scores them on the test set beside `student`, the student's answers to it. For labels, TF-IDF
+// with a linear model learns once from the owner's labels alone and once from the teacher's answers
+// beside them, where signals.sqlite has any. The best that scores no lower than the student is
+// recommended and kept in DIRECTORY/baseline; what an earlier measurement kept there goes away.
+Baselines measure_baselines(const Recipe& recipe, const RunData& data, const Tokenizer& tokenizer,
+                            const Evidence& student, const RunOptions& options);
+
 struct RunModels {
   RunModel teacher;
   std::map<Arm, RunModel> arms;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
-#include <map>
+#include <iterator>
 #include <numeric>
 
 #include "alambic/base/file.h"
@@ -16,7 +16,6 @@
 #include "alambic/decode/encoding.h"
 #include "alambic/decode/replay.h"
 #include "alambic/distill/run_parts.h"
-#include "alambic/eval/baseline.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/quality_curve.h"
 #include "alambic/eval/score.h"
@@ -26,7 +25,6 @@
 namespace alambic {
 namespace {
 
-constexpr size_t kNearestNeighbourExamples = 20000;
 constexpr size_t kAgreementExamples = 100;
 
 std::string processor_name() {
@@ -38,58 +36,6 @@ std::string processor_name() {
       return std::string(line.substr(colon + 2));
   }
   return "unknown processor";
-}
-
-// A unigram model with add-one smoothing: the perplexity of knowing the frequencies alone.
-Score unigram_perplexity(const RunData& data, const Tokenizer& tokenizer) {
-  std::map<TokenId, double> counts;
-  double total = 0;
-  for (const Example& e : data.train) {
-    for (const TokenId id : tokenizer.encode(e.completion)) counts[id] += 1, total += 1;
-  }
-  std::vector<DocumentNll> documents;
-  for (const Example& e : data.test) {
-    DocumentNll document;
-    for (const TokenId id : tokenizer.encode(e.completion)) {
-      const auto it = counts.find(id);
-      document.nll -=
-          std::log(((it == counts.end() ? 0 : it->second) + 1) / (total + tokenizer.vocab_size()));
-      ++document.tokens;
-    }
-    if (document.tokens > 0) documents.push_back(document);
-  }
-  return perplexity(documents);
-}
-
-std::vector<BaselineReport> baselines(Task task, const RunData& data, const Tokenizer& tokenizer) {
-  if (task == Task::kPerplexity)
-    return {{"unigram frequencies", unigram_perplexity(data, tokenizer)}};
-  std::vector<std::string> prompts, completions;
-  for (const Example& e : data.train) {
-    prompts.push_back(e.prompt);
-    completions.push_back(e.completion);
-  }
-  const auto scored = [&](const auto& answer) {
-    std::vector<std::string> answers;
-    for (const Example& e : data.test) answers.push_back(answer(e.prompt));
-    return score_of(score_answers(task, answers, data.test));
-  };
-  const std::string constant = most_frequent(completions);
-  std::vector<BaselineReport> list;
-  list.push_back({task == Task::kAccuracy ? "majority class" : "most frequent answer",
-                  scored([&](const std::string&) { return std::string(constant); })});
-  if (task == Task::kAccuracy) {
-    const LinearClassifier linear(prompts, completions);
-    list.push_back(
-        {"TF-IDF + linear", scored([&](const std::string& p) { return linear.predict(p); })});
-  } else {
-    prompts.resize(std::min(prompts.size(), kNearestNeighbourExamples));
-    completions.resize(prompts.size());
-    const NearestNeighbour nearest(prompts, completions);
-    list.push_back(
-        {"nearest neighbour", scored([&](const std::string& p) { return nearest.complete(p); })});
-  }
-  return list;
 }
 
 // A bidirectional model writes its canvas as it was trained, whatever hybrids draft.
@@ -168,7 +114,10 @@ class Measurement {
     report_.metric_is_fraction = traits(task_).fraction;
     report_.metric_lower_is_better = traits(task_).lower_is_better;
     score_models();
-    report_.baselines = baselines(task_, data_, tokenizers_.student);
+    Baselines simple =
+        measure_baselines(recipe_, data_, tokenizers_.student, student().evidence, options_);
+    report_.baselines = std::move(simple.list);
+    std::move(simple.notes.begin(), simple.notes.end(), std::back_inserter(report_.notes));
     decode_modes();
     if (models_.teacher.model) {
       report_.student_agreement = agree(models_.student());

@@ -189,6 +189,13 @@ std::string share_row(std::string_view what, const GapClosed& share) {
   return row + '\n';
 }
 
+// A baseline has no size, and its name takes that place.
+std::string baseline_row(const RunReport& report, const BaselineReport& baseline) {
+  return left((baseline.recommended ? "* " : "") + baseline.name, 46) +
+         right(format_score(report, baseline.score.value), 14) + "  " +
+         cut_to(interval_text(report, baseline.score), 18);
+}
+
 std::string wrapped(std::string_view text, size_t indent) {
   std::string out, line(indent, ' ');
   for (size_t i = 0; i < text.size();) {
@@ -259,7 +266,7 @@ Json to_json(const RunReport& report) {
   for (const ModelReport& arm : report.arms) json["arms"].push_back(to_json(std::optional(arm)));
   json["baselines"] = Json::array();
   for (const BaselineReport& baseline : report.baselines) {
-    Json item = {{"name", baseline.name}};
+    Json item = {{"name", baseline.name}, {"recommended", baseline.recommended}};
     put_score(item, baseline.score);
     json["baselines"].push_back(std::move(item));
   }
@@ -341,8 +348,9 @@ RunReport report_from_json(const Json& json, std::string_view where) {
   report.notes = texts_at(json, "notes", where);
   report.licences = texts_at(json, "licences", where);
   for (const Json& item : list_at(json, "baselines", where)) {
-    report.baselines.push_back(
-        {text_at(item, "name", where), score_from(item, where).value_or(Score{})});
+    report.baselines.push_back({text_at(item, "name", where),
+                                score_from(item, where).value_or(Score{}),
+                                optional(item, "recommended", false, where)});
   }
   const Json& over = at_or_null(json, "student_over_control");
   if (!over.is_null()) {
@@ -400,7 +408,11 @@ std::string to_terminal(const RunReport& report) {
   for (const ModelReport& arm : report.arms) model_row(arm.name.c_str(), arm);
   if (report.control) model_row("control", *report.control);
   for (const BaselineReport& baseline : report.baselines) {
-    out += quality_row(report, baseline.name, "", "", baseline.score) + '\n';
+    out += baseline_row(report, baseline) + '\n';
+  }
+  if (std::any_of(report.baselines.begin(), report.baselines.end(),
+                  [](const BaselineReport& b) { return b.recommended; })) {
+    out += "* recommended: the student is no better\n";
   }
   if (!report.decode.empty()) {
     out += '\n' + left("student, decoding by", 26) + right("tok/s", 10) + right("tok/fwd", 10) +

@@ -38,6 +38,7 @@ struct GapPart {
 struct BaselineReport {
   std::string name;
   Score score;
+  bool recommended = false;  // it is kept, for the student is no better
 };
 
 struct DecodeReport {

@@ -237,9 +237,10 @@ std::string quality(const RunReport& report) {
   for (const BaselineReport& baseline : report.baselines) {
     add_bar(baseline.name, "role-other", baseline.score);
     rows += fmt::format(
-        "<tr><td>{}{}</td><td></td><td></td><td>{}</td><td><small>{}</small></td></tr>\n",
-        chip("role-other"), escape_html(baseline.name), format_score(report, baseline.score.value),
-        interval_text(report, baseline.score));
+        "<tr><td>{}{}{}</td><td></td><td></td><td>{}</td><td><small>{}</small></td></tr>\n",
+        chip("role-other"), escape_html(baseline.name),
+        baseline.recommended ? " <strong>(recommended)</strong>" : "",
+        format_score(report, baseline.score.value), interval_text(report, baseline.score));
   }
   const int64_t n = report.student.score ? report.student.score->n : 0;
   const std::string caption = fmt::format(

@@ -195,6 +195,19 @@ TEST(ReportTerminal, FitsEightyColumns) {
   }
 }
 
+TEST(Report, MarksTheBaselineThatTheStudentDoesNotBeat) {
+  RunReport report = example();
+  EXPECT_EQ(to_terminal(report).find("* "), std::string::npos);
+  report.baselines = {{"majority class", score(0.1, 0.01)},
+                      {"TF-IDF + linear, on the teacher's answers", score(0.9, 0.01), true}};
+  EXPECT_NE(to_terminal(report).find("* TF-IDF + linear, on the teacher's answers"),
+            std::string::npos);
+  EXPECT_NE(to_html(report).find("(recommended)"), std::string::npos);
+  const RunReport back = report_from_json(to_json(report), "report");
+  EXPECT_FALSE(back.baselines[0].recommended);
+  EXPECT_TRUE(back.baselines[1].recommended);
+}
+
 TEST(ReportFormat, CountsAndBytesAreShort) {
   EXPECT_EQ(format_count(912), "912");
   EXPECT_EQ(format_count(656000), "656 K");

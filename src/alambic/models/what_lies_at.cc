@@ -26,6 +26,10 @@ bool is_run(const std::string& path) {
   return file_exists(path + "/recipe.toml") && !file_exists(path + "/config.json");
 }
 
+bool is_linear_classifier(const std::string& path) {
+  return file_exists(path + "/" + kLinearFile) && !is_model(path);
+}
+
 namespace {
 
 std::string directory_in_words(const std::string& path) {
@@ -45,6 +49,9 @@ std::string directory_in_words(const std::string& path) {
   if (is_run(path)) {
     return is_model(path + "/student") ? fmt::format("a run; its student is {}/student", path)
                                        : "a run that has no student yet";
+  }
+  if (is_linear_classifier(path)) {
+    return "a linear classifier, which alambic eval, generate, serve and inspect can open";
   }
   if (const std::string gguf = one(".gguf"); !gguf.empty())
     return fmt::format("a directory of GGUF files; name one of them, such as {}/{}", path, gguf);

@@ -10,6 +10,9 @@ namespace alambic {
 bool is_model(const std::string& path);
 // The directory of a run.
 bool is_run(const std::string& path);
+// The directory of a linear classifier (eval/linear_classifier.h), by the file that it holds.
+inline constexpr const char* kLinearFile = "linear.safetensors";
+bool is_linear_classifier(const std::string& path);
 
 // A path that is no model's, in words: "a signal store", "an empty directory".
 std::string what_lies_at(const std::string& path);

@@ -1,0 +1,1 @@
+alambic_fuzz(linear_classifier alambic_eval)
