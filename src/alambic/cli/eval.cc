@@ -8,6 +8,7 @@
 #include "alambic/base/progress.h"
 #include "alambic/cli/data_options.h"
 #include "alambic/cli/decode_options.h"
+#include "alambic/cli/linear.h"
 #include "alambic/cli/model.h"
 #include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
@@ -17,6 +18,7 @@
 #include "alambic/data/trained_on.h"
 #include "alambic/eval/drafts.h"
 #include "alambic/eval/task.h"
+#include "alambic/models/what_lies_at.h"
 
 namespace alambic {
 namespace {
@@ -32,9 +34,11 @@ struct EvalArguments {
   DecodeArguments decode;
   int batch = 32;
   bool json = false;
+  const CLI::App* verb = nullptr;  // for what was typed
 };
 
 void bind(CLI::App& verb, EvalArguments& o) {
+  o.verb = &verb;
   verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
   verb.add_option("--task", o.task, "What to score; default: what the model was trained for")
       ->check(
@@ -76,13 +80,15 @@ void write_outputs(const std::string& path, std::span<const Example> examples,
   write_file_atomic(path, lines);
 }
 
-std::string in_words(const TaskTraits& task, const TaskResult& result, const std::string& decode) {
+std::string score_in_words(const TaskTraits& task, const Score& score) {
   const double factor = task.fraction ? 100 : 1;
-  const char* unit = task.fraction ? " %" : "";
-  const Interval& i = result.score.interval;
-  std::string text = fmt::format("{} {:.2f}{}  (95 % interval {:.2f} to {:.2f}, {})\n", task.metric,
-                                 factor * result.score.value, unit, factor * i.low, factor * i.high,
-                                 counted(result.score.n, "example"));
+  return fmt::format("{} {:.2f}{}  (95 % interval {:.2f} to {:.2f}, {})\n", task.metric,
+                     factor * score.value, task.fraction ? " %" : "", factor * score.interval.low,
+                     factor * score.interval.high, counted(score.n, "example"));
+}
+
+std::string in_words(const TaskTraits& task, const TaskResult& result, const std::string& decode) {
+  std::string text = score_in_words(task, result.score);
   text += fmt::format("{} tokens in {:.1f} s: {:.0f} tokens/s, {:.2f} tokens per forward ({})\n",
                       result.tokens, result.seconds, result.tokens_per_s(),
                       result.tokens_per_forward(), decode);
@@ -153,8 +159,69 @@ void remark_lines(const DataSource& source, std::span<const Example> examples) {
       source.path, examples.size()));
 }
 
+std::optional<SeenInTraining> remark_seen(const std::string& model, const DataSource& data,
+                                          std::span<const Example> examples) {
+  std::optional<SeenInTraining> seen = seen_in_training(model, data.path, examples);
+  if (seen && (seen->same_file || seen->rows > 0)) {
+    print_remark(fmt::format(
+        "[{}] {}{} of {} rows were among what this model was trained on: the score says little "
+        "about new ones",
+        data.path, seen->same_file ? "is a file of the training data; " : "", seen->rows,
+        examples.size()));
+  }
+  return seen;
+}
+
+// What every answer to `eval --json` begins with.
+OrderedJson score_json(Task task, const Score& score, double seconds) {
+  return {{"task", traits(task).name},
+          {"metric", traits(task).metric},
+          {"score", score.value},
+          {"interval", {score.interval.low, score.interval.high}},
+          {"n", score.n},
+          {"seconds", seconds}};
+}
+
+void eval_linear(const EvalArguments& o) {
+  const LinearClassifier classifier =
+      open_linear(*o.verb, o.model,
+                  {"--task", "--data", "--target", "--format", "--encoding", "--prompt-field",
+                   "--completion-field", "--limit", "--outputs", "--json"});
+  const Task task = task_from_name(o.task.empty() ? "accuracy" : o.task);
+  if (task == Task::kPerplexity) {
+    fail(ErrorCode::kUnsupported,
+         "[{}] a linear classifier answers with labels and gives texts no perplexity; want --task "
+         "accuracy",
+         o.model);
+  }
+  const std::vector<Example> examples = answered_examples(o.data);
+  const std::optional<SeenInTraining> seen = remark_seen(o.model, o.data, examples);
+  std::vector<std::string> prompts, answers;
+  for (const Example& e : examples) prompts.push_back(e.prompt);
+  remark_long_texts(prompts);
+  const Stopwatch watch;
+  answers.reserve(prompts.size());
+  for (const std::string& prompt : prompts) answers.push_back(classifier.predict(prompt));
+  const double seconds = watch.seconds();
+  const Score score = score_of(score_answers(task, answers, examples));
+  if (!o.outputs.empty()) write_outputs(o.outputs, examples, answers);
+  if (!o.json) {
+    print_result(score_in_words(traits(task), score) +
+                 fmt::format("{} in {:.2f} s, by a linear classifier\n",
+                             counted(static_cast<long long>(answers.size()), "label"), seconds));
+    return;
+  }
+  OrderedJson json = score_json(task, score, seconds);
+  json["decode"] = "linear";
+  if (seen) json["seen_in_training"] = seen->rows;
+  json["unread"] = 0;
+  json["unread_rows"] = OrderedJson::array();
+  print_json(json);
+}
+
 void act(const EvalArguments& given, const Invocation&) {
   EvalArguments o = given;
+  if (is_linear_classifier(o.model)) return eval_linear(o);
   o.model = model_at(o.model);
   ModelCard card;
   read_model_config(o.model, &card);
@@ -165,14 +232,7 @@ void act(const EvalArguments& given, const Invocation&) {
   }
   const std::vector<Example> examples = answered_examples(o.data);
   if (task == Task::kPerplexity) remark_lines(o.data, examples);
-  const std::optional<SeenInTraining> seen = seen_in_training(o.model, o.data.path, examples);
-  if (seen && (seen->same_file || seen->rows > 0)) {
-    print_remark(fmt::format(
-        "[{}] {}{} of {} rows were among what this model was trained on: the score says little "
-        "about new ones",
-        o.data.path, seen->same_file ? "is a file of the training data; " : "", seen->rows,
-        examples.size()));
-  }
+  const std::optional<SeenInTraining> seen = remark_seen(o.model, o.data, examples);
   TaskOptions options;
   const Precision precision = precision_from_name(o.precision, o.model);
   Heartbeat beat("eval");
@@ -197,17 +257,12 @@ void act(const EvalArguments& given, const Invocation&) {
     print_result(in_words(traits(task), result, std::string(name_of(options.mode))));
     return;
   }
-  OrderedJson json{{"task", traits(task).name},
-                   {"metric", traits(task).metric},
-                   {"score", result.score.value},
-                   {"interval", {result.score.interval.low, result.score.interval.high}},
-                   {"n", result.score.n},
-                   {"seconds", result.seconds},
-                   {"decode", name_of(options.mode)},
-                   {"tokens", result.tokens},
-                   {"forwards", result.forwards},
-                   {"tokens_per_s", result.tokens_per_s()},
-                   {"tokens_per_forward", result.tokens_per_forward()}};
+  OrderedJson json = score_json(task, result.score, result.seconds);
+  json["decode"] = name_of(options.mode);
+  json["tokens"] = result.tokens;
+  json["forwards"] = result.forwards;
+  json["tokens_per_s"] = result.tokens_per_s();
+  json["tokens_per_forward"] = result.tokens_per_forward();
   if (seen) json["seen_in_training"] = seen->rows;
   json["unread"] = result.unread.size();
   json["unread_rows"] = unread_json(result);

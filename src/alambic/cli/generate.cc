@@ -1,7 +1,9 @@
 // alambic generate: text from a model.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "alambic/base/file.h"
@@ -11,6 +13,7 @@
 #include "alambic/cli/checks.h"
 #include "alambic/cli/data_options.h"
 #include "alambic/cli/decode_options.h"
+#include "alambic/cli/linear.h"
 #include "alambic/cli/model.h"
 #include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
@@ -21,6 +24,7 @@
 #include "alambic/decode/prompting.h"
 #include "alambic/distill/asking.h"
 #include "alambic/eval/drafts.h"
+#include "alambic/models/what_lies_at.h"
 #include "alambic/text/unicode.h"
 
 namespace alambic {
@@ -35,9 +39,11 @@ struct GenerateArguments {
   std::string model, prompt, prompts, suffix, precision, chat_template;
   bool json = false, raw = false, free = false, watch = false;
   DecodeArguments decode;
+  const CLI::App* verb = nullptr;  // for what was typed
 };
 
 void bind(CLI::App& verb, GenerateArguments& o) {
+  o.verb = &verb;
   verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
   auto* source = verb.add_option_group("prompt");
   source->add_option("--prompt", o.prompt, "The prompt")->type_name("TEXT");
@@ -165,9 +171,35 @@ std::vector<Example> prompts_in(const std::string& path) {
   return examples;
 }
 
+// The label of each prompt, a line each.
+void label_prompts(const GenerateArguments& o, std::span<const Example> examples) {
+  const LinearClassifier classifier =
+      open_linear(*o.verb, o.model, {"--prompt", "--prompts", "--raw", "--json"});
+  std::vector<std::string> prompts;
+  for (const Example& e : examples) prompts.push_back(prompt_to_ask(e));
+  remark_long_texts(prompts);
+  for (size_t i = 0; i < examples.size(); ++i) {
+    throw_if_interrupted("generate", "the labels above are whole");
+    const Stopwatch watch;
+    const std::vector<double> logs = classifier.log_probabilities(prompts[i]);
+    const auto best = std::max_element(logs.begin(), logs.end());
+    const std::string& label = classifier.classes()[static_cast<size_t>(best - logs.begin())];
+    if (!o.json) {
+      print_result(label + "\n");
+      continue;
+    }
+    OrderedJson line = {{"prompt", prompts[i]},     {"text", label},
+                        {"decode", "linear"},       {"seconds", watch.seconds()},
+                        {"log_probability", *best}, {"stopped", true}};
+    if (!examples[i].id.empty()) line["id"] = examples[i].id;
+    print_json(line);
+  }
+}
+
 void act(const GenerateArguments& given, const Invocation&) {
   GenerateArguments o = given;
-  o.model = model_at(o.model);
+  const bool linear = is_linear_classifier(o.model);
+  if (!linear) o.model = model_at(o.model);
   for (const auto& [option, text] :
        {std::pair{"--prompt", &o.prompt}, std::pair{"--suffix", &o.suffix}}) {
     const size_t valid = valid_utf8_prefix(*text);
@@ -178,6 +210,7 @@ void act(const GenerateArguments& given, const Invocation&) {
   }
   std::vector<Example> examples{{o.prompt, "", ""}};
   if (!o.prompts.empty()) examples = prompts_in(o.prompts);
+  if (linear) return label_prompts(o, examples);
   const Precision precision = precision_from_name(o.precision, o.model);
   const OpenModel open = [&] {
     const Heartbeat beat("reading the model");

@@ -18,6 +18,7 @@
 #include "alambic/data/signal_store.h"
 #include "alambic/decode/prompting.h"
 #include "alambic/decode/session.h"
+#include "alambic/eval/linear_classifier.h"
 #include "alambic/eval/report.h"
 #include "alambic/formats/gguf_blocks.h"
 #include "alambic/formats/safetensors_set.h"
@@ -348,6 +349,19 @@ OrderedJson inspect_signals(const std::string& path, int rows) {
   return result;
 }
 
+OrderedJson inspect_linear(const std::string& directory) {
+  const LinearClassifier classifier = LinearClassifier::load(directory);
+  return {{"what", "linear classifier"},
+          {"path", directory},
+          {"learned_from", classifier.learned_from()},
+          {"rows", classifier.rows()},
+          {"bytes", fs::file_size(directory + "/" + kLinearFile)},
+          {"words", classifier.terms().words().size()},
+          {"characters", classifier.terms().characters().size()},
+          {"temperature", classifier.temperature()},
+          {"labels", classifier.classes()}};
+}
+
 OrderedJson inspect_run(const std::string& directory, int rows) {
   OrderedJson result = {{"what", "run"}, {"path", directory}};
   result["finished"] = file_exists(directory + "/report.json");
@@ -357,6 +371,11 @@ OrderedJson inspect_run(const std::string& directory, int rows) {
         file_exists(model + "/config.json") && file_exists(model + "/model.safetensors");
     if (complete)
       result[name] = {{"path", model}, {"parameters", read_model_config(model).parameters()}};
+  }
+  const std::string baseline = directory + "/baseline";
+  if (is_linear_classifier(baseline)) {
+    result["baseline"] = {{"path", baseline},
+                          {"learned_from", LinearClassifier::load(baseline).learned_from()}};
   }
   const std::string signals = directory + "/signals.sqlite";
   if (file_exists(signals)) result["signals"] = inspect_signals(signals, rows);
@@ -424,6 +443,8 @@ void act(const InspectArguments& o, const Invocation&) {
       is_gguf(o.path) || file_exists(o.path + "/config.json") || is_adapter_directory(o.path);
   if (model) {
     result = inspect_model(o.path, o);
+  } else if (is_linear_classifier(o.path)) {
+    result = inspect_linear(o.path);
   } else if (is_store(o.path)) {
     result = inspect_signals(o.path, o.rows);
   } else if (file_exists(o.path + "/recipe.toml")) {

@@ -6,12 +6,16 @@
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
+#include "alambic/cli/linear.h"
 #include "alambic/cli/model.h"
 #include "alambic/cli/model_place.h"
 #include "alambic/cli/output.h"
 #include "alambic/cli/verb.h"
 #include "alambic/decode/prompting.h"
+#include "alambic/models/what_lies_at.h"
 #include "alambic/serve/http_server.h"
+#include "alambic/serve/labeller.h"
+#include "alambic/serve/writer.h"
 
 namespace alambic {
 namespace {
@@ -27,9 +31,11 @@ struct ServeArguments {
   HttpOptions http;
   int context = 0;
   int port = 8080;
+  const CLI::App* verb = nullptr;  // for what was typed
 };
 
 void bind(CLI::App& verb, ServeArguments& o) {
+  o.verb = &verb;
   verb.add_option("model", o.model, "Model directory")->required()->type_name("MODEL");
   verb.add_option("--host", o.http.host, "Address to listen on; all but loopback want a key")
       ->type_name("ADDRESS")
@@ -84,8 +90,38 @@ std::string directory_name(const std::string& directory) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
+std::string served_name(const ServeArguments& o) {
+  return o.name.empty() ? directory_name(o.model) : o.name;
+}
+
+void run_server(const ServeArguments& o, std::unique_ptr<Answerer> answerer,
+                const std::string& key) {
+  Service service(std::move(answerer), key);
+  HttpOptions http = o.http;
+  http.port = static_cast<uint16_t>(o.port);
+  HttpServer server(service, http);
+  const bool six = o.http.host.find(':') != std::string::npos;
+  print_result(fmt::format("serving {} on http://{}{}{}:{}/v1\n", served_name(o), six ? "[" : "",
+                           o.http.host, six ? "]" : "", server.port()));
+  server.run();
+}
+
+void serve_linear(const ServeArguments& o) {
+  const std::string key = api_key(o);
+  const LinearClassifier classifier =
+      open_linear(*o.verb, o.model, {"--host", "--port", "--name", "--api-key-env"});
+  ServedClassifier served{
+      .name = served_name(o),
+      .labels = classifier.classes(),
+      .log_probabilities =
+          [&](std::string_view text) { return classifier.log_probabilities(text); },
+      .longest_text = TfIdf::kMaxBytes};
+  run_server(o, std::make_unique<Labeller>(std::move(served)), key);
+}
+
 void act(const ServeArguments& given, const Invocation&) {
   ServeArguments o = given;
+  if (is_linear_classifier(o.model)) return serve_linear(o);
   o.model = model_at(o.model);
   const std::string key = api_key(o);
   if (!read_model_config(o.model).causal) {
@@ -100,7 +136,7 @@ void act(const ServeArguments& given, const Invocation&) {
     return open_model(o.model, precision);
   }();
   ServedModel served{.model = &open.model(), .tokenizer = open.tokenizer, .card = open.card()};
-  served.name = o.name.empty() ? directory_name(o.model) : o.name;
+  served.name = served_name(o);
   served.chat = chat_template(o, open);
   served.stop = stop_tokens(open.tokenizer, open.model().config());
   served.precision = precision;
@@ -108,15 +144,7 @@ void act(const ServeArguments& given, const Invocation&) {
   served.mode = decode_mode_from_name(o.decode);
   make_decoder(served.mode, open.model());  // refuses what this model cannot do
   served.context = o.context > 0 ? std::min(o.context, positions) : positions;
-  Service service(std::move(served), key);
-  HttpOptions http = o.http;
-  http.port = static_cast<uint16_t>(o.port);
-  HttpServer server(service, http);
-  const bool six = o.http.host.find(':') != std::string::npos;
-  print_result(fmt::format("serving {} on http://{}{}{}:{}/v1\n",
-                           o.name.empty() ? directory_name(o.model) : o.name, six ? "[" : "",
-                           o.http.host, six ? "]" : "", server.port()));
-  server.run();
+  run_server(o, std::make_unique<Writer>(std::move(served)), key);
 }
 
 }  // namespace

@@ -38,10 +38,15 @@ OrderedJson finish_or_null(const ChoiceResult& choice) {
 
 std::string sse_event(const OrderedJson& data) { return "data: " + dump_json(data) + "\n\n"; }
 
-ResponseFormat::ResponseFormat(ApiRoute route, Tokenizer tokenizer, std::string model,
+TokenTexts token_texts(const Tokenizer& tokenizer) {
+  return {[tokenizer](TokenId token) { return tokenizer.token_bytes(token); },
+          [tokenizer](TokenId token) { return tokenizer.token_content(token); }};
+}
+
+ResponseFormat::ResponseFormat(ApiRoute route, TokenTexts tokens, std::string model,
                                const SamplingRequest& request)
     : route_(route),
-      tokenizer_(std::move(tokenizer)),
+      tokens_(std::move(tokens)),
       model_(std::move(model)),
       id_(random_name(route == ApiRoute::kChat ? "chatcmpl" : "cmpl")),
       created_(static_cast<int64_t>(std::time(nullptr))),
@@ -65,7 +70,7 @@ OrderedJson ResponseFormat::chunk_envelope() const {
 
 // A token that is part of a character has no text of its own; its bytes are spelled out.
 std::string ResponseFormat::name_of(TokenId token, const std::string& bytes) const {
-  if (bytes.empty()) return to_valid_utf8(tokenizer_.token_content(token));
+  if (bytes.empty()) return to_valid_utf8(tokens_.content(token));
   if (is_utf8(bytes)) return bytes;
   std::string name = "bytes:";
   for (const char c : bytes) name += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
@@ -91,7 +96,7 @@ OrderedJson ResponseFormat::logprobs(const std::vector<TokenRecord>& tokens) con
       entry["top_logprobs"] = OrderedJson::array();
       for (const Choice& other : record.scored.top) {
         const std::string& bytes =
-            other.token == record.scored.token ? record.bytes : tokenizer_.token_bytes(other.token);
+            other.token == record.scored.token ? record.bytes : tokens_.bytes(other.token);
         entry["top_logprobs"].push_back(chat_entry(other.token, bytes, other.log_probability));
       }
       content.push_back(std::move(entry));
@@ -117,7 +122,7 @@ OrderedJson ResponseFormat::logprobs(const std::vector<TokenRecord>& tokens) con
     for (const Choice& other : record.scored.top) {
       top.emplace(other.token == record.scored.token
                       ? name
-                      : name_of(other.token, tokenizer_.token_bytes(other.token)),
+                      : name_of(other.token, tokens_.bytes(other.token)),
                   finite(other.log_probability));
     }
     top.emplace(name, finite(own));

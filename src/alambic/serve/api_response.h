@@ -2,6 +2,7 @@
 // server-sent events. Thread safety: const. Nothing here throws.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,9 +22,16 @@ struct TokenUsage {
   int64_t prompt = 0, completion = 0;
 };
 
+// What tokens are called where log-probabilities are shown.
+struct TokenTexts {
+  std::function<std::string(TokenId)> bytes;    // what it adds to a text
+  std::function<std::string(TokenId)> content;  // its name, where that is nothing
+};
+TokenTexts token_texts(const Tokenizer& tokenizer);
+
 class ResponseFormat {
  public:
-  ResponseFormat(ApiRoute route, Tokenizer tokenizer, std::string model,
+  ResponseFormat(ApiRoute route, TokenTexts tokens, std::string model,
                  const SamplingRequest& request);
 
   OrderedJson whole(const std::vector<ChoiceResult>& choices, const TokenUsage& usage) const;
@@ -41,7 +49,7 @@ class ResponseFormat {
   std::string name_of(TokenId token, const std::string& bytes) const;
 
   ApiRoute route_;
-  Tokenizer tokenizer_;
+  TokenTexts tokens_;
   std::string model_, id_;
   int64_t created_;
   bool logprobs_, include_usage_;
@@ -49,6 +57,7 @@ class ResponseFormat {
 
 // "data: {...}\n\n"
 std::string sse_event(const OrderedJson& data);
+inline constexpr const char* kSseType = "text/event-stream; charset=utf-8";
 inline constexpr std::string_view kSseDone = "data: [DONE]\n\n";
 inline constexpr std::string_view kSsePing = ": ping\n\n";
 

@@ -44,9 +44,11 @@ void ChoiceTask::on_end(bool stopped) {
 
 void ChoiceTask::on_failure(const std::string& message) { sink_({choice_, {}, 0, message}); }
 
-Exchange::Exchange(ApiRoute route, const SamplingRequest& request, ResponseFormat format,
-                   std::vector<std::shared_ptr<ChoiceTask>> tasks, int64_t prompt_tokens)
-    : route_(route),
+Exchange::Exchange(Engine& engine, ApiRoute route, const SamplingRequest& request,
+                   ResponseFormat format, std::vector<std::shared_ptr<ChoiceTask>> tasks,
+                   int64_t prompt_tokens)
+    : engine_(engine),
+      route_(route),
       stream_(request.stream),
       include_usage_(request.include_usage),
       format_(std::move(format)),
@@ -55,10 +57,10 @@ Exchange::Exchange(ApiRoute route, const SamplingRequest& request, ResponseForma
       usage_{prompt_tokens, 0},
       running_(tasks_.size()) {}
 
-bool Exchange::start(Engine& engine, const ChoiceTask::Sink& sink) {
+bool Exchange::start(const ChoiceTask::Sink& sink) {
   for (const auto& task : tasks_) task->set_sink(sink);
   const std::vector<std::shared_ptr<EngineTask>> tasks(tasks_.begin(), tasks_.end());
-  return engine.submit(tasks);
+  return engine_.submit(tasks);
 }
 
 void Exchange::cancel() {

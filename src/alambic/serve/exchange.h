@@ -1,8 +1,9 @@
 // One request that the engine works on, from its first token to the last byte of its answer.
 //
-// Ownership: an Exchange shares its tasks with the engine. Thread safety: the engine thread calls
-// the sink alone; everything else is for one thread, apart from cancel(). Errors: what goes wrong
-// under way ends the exchange as an error answer or, in a stream, an error event.
+// Ownership: an Exchange looks at the engine, and shares its tasks with it. Thread safety: the
+// engine thread calls the sink alone; everything else is for one thread, apart from cancel().
+// Errors: what goes wrong under way ends the exchange as an error answer or, in a stream, an error
+// event.
 #pragma once
 
 #include <functional>
@@ -67,7 +68,7 @@ class ChoiceTask final : public EngineTask {
 
 class Exchange {
  public:
-  Exchange(ApiRoute route, const SamplingRequest& request, ResponseFormat format,
+  Exchange(Engine& engine, ApiRoute route, const SamplingRequest& request, ResponseFormat format,
            std::vector<std::shared_ptr<ChoiceTask>> tasks, int64_t prompt_tokens);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
@@ -75,7 +76,7 @@ class Exchange {
 
   bool stream() const { return stream_; }
   // Hands the work to the engine. False: it is overloaded. `sink` is called on the engine thread.
-  bool start(Engine& engine, const ChoiceTask::Sink& sink);
+  bool start(const ChoiceTask::Sink& sink);
   // Nobody waits for the rest.
   void cancel();
 
@@ -91,6 +92,7 @@ class Exchange {
  private:
   void count(const ChoiceUpdate& update);
 
+  Engine& engine_;
   ApiRoute route_;
   bool stream_, include_usage_;
   ResponseFormat format_;

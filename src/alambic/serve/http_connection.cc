@@ -21,7 +21,6 @@ net::awaitable<Service::Answer> prepare(const Service& service, ApiRoute route,
 }
 
 constexpr const char* kJson = "application/json";
-constexpr const char* kEventStream = "text/event-stream; charset=utf-8";
 constexpr const char* kTooMany = "too many connections; try again in a moment";
 constexpr const char* kQueueFull = "the queue is full; try again in a moment";
 
@@ -177,7 +176,7 @@ net::awaitable<bool> HttpConnection::answer(ApiRoute route, const std::string& b
       });
     });
   };
-  if (!exchange->start(setting_.service.engine(), sink)) {
+  if (!exchange->start(sink)) {
     const HttpReply full = error_reply(ApiError(503, kQueueFull));
     co_return co_await write(full);
   }
@@ -264,7 +263,7 @@ net::awaitable<bool> HttpConnection::whole_answer(Exchange& exchange) {
 }
 
 net::awaitable<bool> HttpConnection::stream_answer(Exchange& exchange) {
-  co_await begin(kEventStream);
+  co_await begin(kSseType);
   co_await write_piece(exchange.opening_events());
   bool probed = false;
   while (!exchange.finished()) {

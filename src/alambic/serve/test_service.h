@@ -11,6 +11,7 @@
 #include "alambic/base/rng.h"
 #include "alambic/models/transformer.h"
 #include "alambic/serve/service.h"
+#include "alambic/serve/writer.h"
 #include "alambic/text/train_bpe.h"
 
 namespace alambic {
@@ -54,7 +55,7 @@ struct SmallServer {
   Service service;
 
   explicit SmallServer(std::string key = "", ModelCard card = {})
-      : service(served(std::move(card)), std::move(key)) {}
+      : service(std::make_unique<Writer>(served(std::move(card))), std::move(key)) {}
 
   ServedModel served(ModelCard card) const {
     ServedModel served{.model = model.get(), .tokenizer = tokenizer, .card = std::move(card)};
@@ -104,7 +105,7 @@ inline HttpReply answer(Service& service, const HttpRequest& request) {
   if (auto* reply = std::get_if<HttpReply>(&handled)) return std::move(*reply);
   const auto exchange = std::get<std::shared_ptr<Exchange>>(handled);
   Mailbox mailbox;
-  if (!exchange->start(service.engine(), mailbox.sink())) return {.status = 503};
+  if (!exchange->start(mailbox.sink())) return {.status = 503};
   HttpReply reply;
   if (exchange->stream()) {
     reply.body = exchange->opening_events();
