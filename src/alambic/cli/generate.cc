@@ -93,7 +93,8 @@ OrderedJson to_json(const Job& job, const Example& example, const Generation& ge
                       {"seconds", generation.seconds},
                       {"tokens_per_forward", generation.tokens_per_forward()},
                       {"log_probability", generation.log_probability},
-                      {"stopped", generation.stopped}};
+                      {"stopped", generation.stopped},
+                      {"in_circles", generation.in_circles}};
   if (!example.id.empty()) line["id"] = example.id;
   return line;
 }
@@ -123,7 +124,8 @@ void write_json_lines(const Job& job, const std::vector<Example>& examples) {
   }
 }
 
-void remark_speed(const Job& job, const Generation& g) {
+void remark(const Job& job, const Generation& g) {
+  if (g.in_circles) print_remark("the text said the same over and over, and was cut there");
   const std::string drafts = drafts_in_words(g.drafts);
   print_remark(fmt::format("{} · {:.0f} tokens/s · {:.2f} tokens per forward ({}){}",
                            counted(static_cast<long long>(g.tokens.size()), "token"),
@@ -143,7 +145,7 @@ void stream_texts(const Job& job, const std::vector<Example>& examples) {
         });
     print_result(stream.finish() + "\n");
     throw_if_interrupted("generate", "the text above is not complete");
-    remark_speed(job, g);
+    remark(job, g);
   }
 }
 
@@ -157,7 +159,7 @@ void watch_texts(Job job, const std::vector<Example>& examples) {
     throw_if_interrupted("generate", "the text above is not complete");
     watch.sink()({g.tokens, {}, g.forwards});
     watch.finish();
-    remark_speed(job, g);
+    remark(job, g);
   }
 }
 

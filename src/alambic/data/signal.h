@@ -58,6 +58,7 @@ enum class AnswerKind {
   kGood,
   kEmpty,       // nothing, or white space
   kCut,         // written up to the limit of new tokens
+  kCircles,     // cut because it said the same over and over
   kFiltered,    // by a filter of the provider, or refused in a field of its own
   kToolCalls,   // calls of tools in the place of an answer
   kReasoning,   // thoughts without an answer behind them
@@ -67,9 +68,9 @@ enum class AnswerKind {
   kNoTemplate,  // not asked: several turns, and the model has no chat template
   kNoPrompt,    // not asked: nothing to answer
 };
-inline constexpr size_t kAnswerKinds = 11;
-// "empty", "cut", "filtered", "tool_calls", "reasoning", "too_long" …; the reverse throws
-// kCorruptData, opening with `where`.
+inline constexpr size_t kAnswerKinds = 12;
+// "empty", "cut", "circles", "filtered", "tool_calls", "reasoning", "too_long" …; the reverse
+// throws kCorruptData, opening with `where`.
 std::string_view answer_kind_name(AnswerKind kind);
 AnswerKind answer_kind_from_name(std::string_view name, std::string_view where);
 

@@ -61,8 +61,10 @@ struct GenerateOptions {
   int top_k = 0;           // 0: all
   double top_p = 1;        // applied after top_k
   uint64_t seed = 0;
-  std::vector<TokenId> stop;  // end-of-text tokens: they end the text and are not part of it
-  int vocabulary = 0;         // ids from here on are never written; 0: all that the model has
+  // End-of-text tokens: they end the text and are not part of it. Where there are some, a text that
+  // runs in circles (circles.h) is cut short; not from a closed set, nor on a canvas.
+  std::vector<TokenId> stop;
+  int vocabulary = 0;  // ids from here on are never written; 0: all that the model has
   Precision precision = Precision::kFp32;
   // Not for diffusion: write one member of this set, to its end. Where a member
   // is the beginning of another, a stop token ends it, so `stop` must name one.
@@ -108,8 +110,9 @@ struct Generation {
   // Of all that was decided, under the causal model at temperature 1. Speculative and ar
   // agree to the bit. A bidirectional model: of each token when it was written.
   double log_probability = 0;
-  bool stopped =
-      false;  // by a stop token or the end of a choice, rather than by a limit or the sink
+  bool stopped = false;  // by a stop token or the end of a choice, rather than by a limit, the sink
+                         // or the circles it ran in
+  bool in_circles = false;  // the text repeated itself over and over, and was cut (circles.h)
   std::vector<DraftCount> drafts;  // by distance, where the mode drafts
   double seconds = 0;  // in a batch: this prompt's share of each forward, so that they add up
 

@@ -142,6 +142,11 @@ void Session::append(const Choice& choice) {
   if (ends) return;
   result_.tokens.push_back(choice.token);
   pending.push_back(choice.token);
+  // Without a stop token a text has no end but its limit.
+  if (options_.constraint == nullptr && !options_.stop.empty()) {
+    result_.in_circles = circles_.closed_by(result_.tokens);
+    done_ = result_.in_circles;
+  }
   if (sink_ && !sink_(choice.token)) done_ = true;
   if (remaining() == 0) done_ = true;
 }

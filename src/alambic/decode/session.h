@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "alambic/decode/circles.h"
 #include "alambic/decode/decode.h"
 #include "alambic/decode/head_rows.h"
 #include "alambic/decode/sampler.h"
@@ -67,6 +68,7 @@ class Session {
   Generation result_;
   int limit_ = 0;
   int node_ = TokenTrie::kRoot;
+  Circles circles_;
   bool done_ = false;
 };
 

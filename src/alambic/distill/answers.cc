@@ -83,6 +83,8 @@ std::string one_kind(AnswerKind kind, int64_t count, const AnswerLimits* limits)
     case AnswerKind::kCut:
       return limits == nullptr ? fmt::format("{} cut off", count)
                                : cut("cut off at", limits->max_new_tokens, limits->new_tokens_name);
+    case AnswerKind::kCircles:
+      return fmt::format("{} in circles", count);
     case AnswerKind::kFiltered:
       return fmt::format("{} filtered", count);
     case AnswerKind::kToolCalls:
@@ -110,9 +112,9 @@ namespace {
 
 // In the order of telling.
 constexpr AnswerKind kOfNoUse[] = {
-    AnswerKind::kCut,        AnswerKind::kEmpty,   AnswerKind::kFiltered, AnswerKind::kToolCalls,
-    AnswerKind::kReasoning,  AnswerKind::kTooLong, AnswerKind::kRefused,  AnswerKind::kNotValid,
-    AnswerKind::kNoTemplate, AnswerKind::kNoPrompt};
+    AnswerKind::kCut,       AnswerKind::kCircles,    AnswerKind::kEmpty,   AnswerKind::kFiltered,
+    AnswerKind::kToolCalls, AnswerKind::kReasoning,  AnswerKind::kTooLong, AnswerKind::kRefused,
+    AnswerKind::kNotValid,  AnswerKind::kNoTemplate, AnswerKind::kNoPrompt};
 static_assert(std::size(kOfNoUse) + 1 == kAnswerKinds);
 
 }  // namespace
@@ -154,6 +156,10 @@ std::string AnswerTally::cause(const AnswerLimits& limits) const {
           "{} = {} is too small for what the teacher writes, or it does not know "
           "where to end (a model without a chat template)",
           limits.new_tokens_name, limits.max_new_tokens);
+    case AnswerKind::kCircles:
+      return "the teacher loses the thread: is it asked as it wants to be asked (chat template, "
+             "system message), and does it know this job? signals.text_temperature above 0 may "
+             "help";
     case AnswerKind::kFiltered:
       return "the provider's filter stands in front of these prompts";
     case AnswerKind::kToolCalls:

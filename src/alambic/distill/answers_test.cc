@@ -82,5 +82,14 @@ TEST(Answers, EveryKindHasANameThatIsReadBack) {
   EXPECT_THROW(answer_kind_from_name("excellent", "x"), Error);
 }
 
+TEST(Answers, CirclesAreToldApartFromALimit) {
+  AnswerTally tally;
+  tally.add(kGood, 5);
+  tally.add(AnswerKind::kCut);
+  tally.add(AnswerKind::kCircles, 4);
+  EXPECT_EQ(tally.left_out_in_words(), "1 cut off, 4 in circles");
+  EXPECT_NE(tally.warning({}).find("loses the thread"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace alambic

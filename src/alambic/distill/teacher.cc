@@ -271,6 +271,7 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests, Batch& m
     const JudgedAnswer judged =
         judge_answer(opened_by_prompt(tokenizer_, prompts[j].tokens) + row.text, cut);
     kind = judged.kind == AnswerKind::kCut && options_.keep_cut ? AnswerKind::kGood : judged.kind;
+    if (texts[j].in_circles) kind = AnswerKind::kCircles;
     if (kind != AnswerKind::kGood) continue;
     if (judged.thought && !options_.keep_reasoning) {
       ++thoughts_dropped_;
