@@ -95,6 +95,7 @@ Json to_json(const DataReport& r) {
       {"read", r.read},
       {"train", r.train},
       {"prompts", r.prompts},
+      {"teacher_rows", r.teacher_rows},
       {"validation", r.validation},
       {"test", r.test},
       {"beyond_limit", r.beyond_limit},
@@ -109,6 +110,7 @@ DataReport data_report_from_json(const Json& json, std::string_view where) {
   r.read = optional<int64_t>(json, "read", 0, where);
   r.train = optional<int64_t>(json, "train", 0, where);
   r.prompts = optional<int64_t>(json, "prompts", 0, where);
+  r.teacher_rows = optional<int64_t>(json, "teacher_rows", 0, where);
   r.validation = optional<int64_t>(json, "validation", 0, where);
   r.test = optional<int64_t>(json, "test", 0, where);
   r.beyond_limit = optional<int64_t>(json, "beyond_limit", 0, where);
@@ -131,6 +133,10 @@ std::vector<std::string> in_words(const DataReport& r) {
   std::string sum = fmt::format("data: {} row{} to learn from", r.train, plural(r.train));
   if (r.prompts > 0) {
     sum += fmt::format(", {} prompt{} for the teacher to answer", r.prompts, plural(r.prompts));
+  }
+  if (r.teacher_rows > 0) {
+    sum += fmt::format(", {} row{} that only the teacher sees", r.teacher_rows,
+                       plural(r.teacher_rows));
   }
   lines.push_back(sum + fmt::format(", {} for validation, {} to test on", r.validation, r.test));
   for (const std::string& line : r.left_out.in_words()) lines.push_back("left out: " + line);

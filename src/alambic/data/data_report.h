@@ -45,6 +45,7 @@ class LeftOutCounts {
 struct DataReport {
   int64_t read = 0;                  // rows of the training file
   int64_t train = 0, prompts = 0;    // rows learned from; prompts that the teacher answers
+  int64_t teacher_rows = 0;          // that a teacher made by the run learns, and nobody else sees
   int64_t validation = 0, test = 0;  // rows measured on
   int64_t beyond_limit = 0;          // more than the recipe wants
   LeftOutCounts left_out;            // of all that was read for training

@@ -122,6 +122,7 @@ void visit(V& v, Recipe& r) {
   v("completion_field", r.data.completion_field);
   v("prompts", r.data.prompts);
   v("limit", r.data.limit);
+  v("unlabelled", r.data.unlabelled);
   v("validation", r.data.validation);
   v("test_limit", r.data.test_limit);
   v("prompt_template", r.data.prompt_template);
@@ -129,6 +130,7 @@ void visit(V& v, Recipe& r) {
   v("max_tokens", r.data.max_tokens);
   v("seed", r.data.seed);
   v.section("teacher");
+  v("rows", r.teacher_rows);
   visit(v, r.teacher);
   visit(v, r.endpoint);
   v.section("teacher.train");

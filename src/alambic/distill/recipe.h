@@ -32,6 +32,7 @@ struct DataRecipe {
   std::string prompt_field, completion_field;
   std::string prompts;  // extra prompts without answers, for the teacher to answer (jsonl)
   int limit = 0;        // training examples at most; 0: all
+  int unlabelled = 0;  // of built-in sources: so many more prompts without answers, for the teacher
   int validation = 200, test_limit = 500;
   std::string prompt_template = "{prompt}<|answer|>";
   // Around a conversation, and a prompt as what its user says: "" that of the model that is asked
@@ -152,6 +153,9 @@ struct Recipe {
   uint64_t seed = 1;
   DataRecipe data;
   int vocabulary = 1024;  // pieces to train; unused where the teacher brings a tokenizer
+  // Of a teacher that this run makes from a built-in source: it learns from so many rows of its own
+  // that nobody else sees, and so knows more than the data say; 0: from the run's training rows.
+  int teacher_rows = 0;  // "teacher.rows"
   ModelRecipe teacher, student{.layers = 2, .ffn = 192};
   LoraRecipe lora;
   EndpointRecipe endpoint;

@@ -94,6 +94,29 @@ void check_polish(const Recipe& r, std::string_view where) {
   want(p.gold_share < 1, "polish.gold_share must be below 1");
 }
 
+// Rows that a built-in source makes up beside the labelled ones.
+void check_made_up_rows(const Recipe& r, std::string_view where) {
+  const bool files = r.data.source == "files";
+  if (files && r.data.unlabelled > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] data.unlabelled = {} is of data that alambic makes up; name a file of prompts with "
+         "data.prompts",
+         where, r.data.unlabelled);
+  }
+  if (files && r.teacher_rows > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] teacher.rows = {} is of data that alambic makes up; a teacher that knows more than "
+         "your rows is named with teacher.model or teacher.endpoint",
+         where, r.teacher_rows);
+  }
+  if (r.teacher_rows > 0 && (r.has_endpoint() || !r.teacher.model.empty())) {
+    fail(ErrorCode::kInvalidArgument,
+         "[{}] teacher.rows = {} is of a teacher that this run makes; this recipe names one, so "
+         "set teacher.rows = 0",
+         where, r.teacher_rows);
+  }
+}
+
 void check_adaptation(const Recipe& r, std::string_view where) {
   if (!r.adapts()) return;
   const auto want = [&](bool holds, const char* what) {
@@ -209,6 +232,7 @@ void check_recipe(const Recipe& r, std::string_view where) {
          "none; set alpha = 0, or another kind",
          where, r.objective.alpha);
   }
+  check_made_up_rows(r, where);
   check_polish(r, where);
   check_adaptation(r, where);
   check_provenance(r.provenance, where);

@@ -110,6 +110,15 @@ TEST(Recipe, StopsWhereTermsOrLicencesForbidTheUseUntilItSaysByNameThatItMay) {
             std::string::npos);
 }
 
+TEST(Recipe, RowsAreMadeUpForBuiltInSourcesAlone) {
+  EXPECT_EQ(message("[data]\nunlabelled = 40\n[teacher]\nrows = 60"), "");
+  const std::string files = "[data]\nsource = \"files\"\ntrain = \"a.jsonl\"\n";
+  EXPECT_NE(message(files + "unlabelled = 40").find("data.prompts"), std::string::npos);
+  EXPECT_NE(message(files + "[teacher]\nrows = 60").find("teacher.model"), std::string::npos);
+  EXPECT_NE(message("[teacher]\nrows = 60\nmodel = \"m\"").find("teacher.rows = 0"),
+            std::string::npos);
+}
+
 TEST(Recipe, AdaptersWantAModelToStandBeside) {
   EXPECT_NE(message("[student.lora]\nrank = 4").find("student.model"), std::string::npos);
 }

@@ -269,7 +269,10 @@ void plan(const Recipe& recipe, const RunData& data, const RunTokenizers& tokeni
       .name = "student", .objective = without_teacher(recipe.objective), .card = card};
   RunPlan plan{job, gold, arms, heard};
   if (!recipe.has_endpoint() && recipe.teacher.model.empty()) {
-    const TrainOptions as = train_options(recipe.teacher_train, gold.sequences, recipe.seed);
+    const std::vector<Sequence> own =
+        encode_examples(tokenizers.teacher, card, data.teacher_rows, recipe.data.max_tokens);
+    const TrainOptions as =
+        train_options(recipe.teacher_train, own.empty() ? gold.sequences : own, recipe.seed);
     plan.teacher_tokens = as.budget.steps * as.tokens_per_step;
   }
   say_plan(recipe, data, tokenizers, plan);
@@ -364,8 +367,11 @@ RunReport run_in(Recipe recipe, RunData loaded, const RunOptions& options) {
                         }));
     note_training_data(recipe, data, options.directory + "/" + job.name);
   }
-  if (!recipe.has_endpoint() && recipe.teacher.model.empty())
+  if (!data.teacher_rows.empty()) {
+    save_trained_on(options.directory + "/teacher", {}, data.teacher_rows);
+  } else if (!recipe.has_endpoint() && recipe.teacher.model.empty()) {
     note_training_data(recipe, data, options.directory + "/teacher");
+  }
   RunReport report = timed(
       "evaluation", [&] { return measure_run(recipe, data, tokenizers, models, told, options); });
   report.data = data.report;

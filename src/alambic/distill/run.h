@@ -37,8 +37,9 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options);
 
 struct RunData {
   std::vector<Example> train, validation, test;
-  std::vector<Example> prompts;  // prompts for the teacher alone
-  DataReport report;             // what became of every row
+  std::vector<Example> prompts;       // prompts for the teacher alone
+  std::vector<Example> teacher_rows;  // what a teacher that the run makes learns; empty: train
+  DataReport report;                  // what became of every row
 };
 // What happens to training rows without an answer.
 enum class Unanswered { kLeftOut, kTeacherAnswers };
@@ -55,7 +56,8 @@ void say_data(const RunData& data);
 // Notes beside a finished model what it was trained on: trained_on.h.
 void note_training_data(const Recipe& recipe, const RunData& data, const std::string& directory);
 
-// A vocabulary for the data, with the special tokens that alambic's students use.
+// A vocabulary for the data and the prompts without answers, with the special tokens that alambic's
+// students use.
 Tokenizer train_run_tokenizer(const Recipe& recipe, const RunData& data);
 
 // Trains one model on the data without a teacher (the recipe's [student] and [student.train]; alpha

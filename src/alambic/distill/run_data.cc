@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <limits>
 #include <set>
 #include <unordered_map>
 
@@ -66,6 +67,14 @@ int64_t truncate(std::vector<Example>& examples, int limit) {
   const auto beyond = static_cast<int64_t>(examples.size()) - limit;
   examples.resize(static_cast<size_t>(limit));
   return beyond;
+}
+
+// Takes the last `count` rows out of `rows`.
+std::vector<Example> take_last(std::vector<Example>& rows, int count) {
+  const auto first = rows.end() - count;
+  std::vector<Example> last(std::make_move_iterator(first), std::make_move_iterator(rows.end()));
+  rows.erase(first, rows.end());
+  return last;
 }
 
 // Rows that nobody answers, taken out of `examples`.
@@ -200,6 +209,7 @@ std::vector<Example> take_out(std::vector<Example>& examples, std::span<const Le
 void count(RunData& data) {
   data.report.train = static_cast<int64_t>(data.train.size());
   data.report.prompts = static_cast<int64_t>(data.prompts.size());
+  data.report.teacher_rows = static_cast<int64_t>(data.teacher_rows.size());
   data.report.validation = static_cast<int64_t>(data.validation.size());
   data.report.test = static_cast<int64_t>(data.test.size());
 }
@@ -209,19 +219,31 @@ void count(RunData& data) {
 RunData load_run_data(const Recipe& recipe, Unanswered unanswered) {
   const DataRecipe& d = recipe.data;
   RunData data;
-  const auto made = [&data](Splits splits) {
+  const int labelled = d.limit > 0                  ? d.limit
+                       : d.source == "support-mail" ? kSupportMails
+                                                    : kPuzzles;
+  // Labelled ones, those without labels and those of the teacher are one draw of different rows.
+  const int64_t rows = int64_t{labelled} + d.unlabelled + recipe.teacher_rows;
+  if (rows > std::numeric_limits<int>::max()) {
+    fail(ErrorCode::kInvalidArgument,
+         "[data] limit + unlabelled + teacher.rows = {}; want at most {}", rows,
+         std::numeric_limits<int>::max());
+  }
+  const auto made = [&](Splits splits) {
+    data.teacher_rows = take_last(splits.train, recipe.teacher_rows);
+    data.prompts = take_last(splits.train, d.unlabelled);
+    for (Example& prompt : data.prompts) prompt.completion.clear();
     data.train = std::move(splits.train);
     data.validation = std::move(splits.validation);
     data.test = std::move(splits.test);
-    data.report.read = static_cast<int64_t>(data.train.size());
+    data.report.read = static_cast<int64_t>(data.train.size() + data.prompts.size());
   };
   const bool files = d.source == "files";
   if (d.source == "support-mail") {
-    made(support_mail_splits(d.limit > 0 ? d.limit : kSupportMails, d.validation, d.test_limit,
-                             d.seed));
+    made(support_mail_splits(static_cast<int>(rows), d.validation, d.test_limit, d.seed));
   } else if (!files) {
-    made(puzzle_splits(d.source, d.puzzle, d.limit > 0 ? d.limit : kPuzzles, d.validation,
-                       d.test_limit, d.seed));
+    made(puzzle_splits(d.source, d.puzzle, static_cast<int>(rows), d.validation, d.test_limit,
+                       d.seed));
   } else {
     data = files_data(d, unanswered);
   }
@@ -313,6 +335,7 @@ Tokenizer train_run_tokenizer(const Recipe& recipe, const RunData& data) {
     texts.push_back(e.prompt);
     texts.push_back(e.completion);
   }
+  for (const Example& e : data.prompts) texts.push_back(e.prompt);
   BpeTrainOptions options;
   options.vocab_size = recipe.vocabulary;
   options.special_tokens = special_tokens(recipe);

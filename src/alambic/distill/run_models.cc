@@ -207,9 +207,16 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
   ModelCard card = run_card(recipe, data);
   card.provenance = {{"made by", "alambic, on the spot, as the teacher of a run"},
                      {"data", recipe.data.source}};
+  if (recipe.teacher_rows > 0) card.provenance["rows of its own"] = recipe.teacher_rows;
+  const bool own_rows = !data.teacher_rows.empty();
+  std::vector<LeftOut> too_long;  // of the run's own rows, that was said before
   const TrainingSet set{
-      encode_examples(tokenizers.teacher, card, data.train, recipe.data.max_tokens),
+      encode_examples(tokenizers.teacher, card, own_rows ? data.teacher_rows : data.train,
+                      recipe.data.max_tokens, &too_long),
       encode_examples(tokenizers.teacher, card, data.validation, recipe.data.max_tokens)};
+  LeftOutCounts left_out;
+  if (own_rows) left_out.add(too_long);
+  for (const std::string& line : left_out.in_words()) say("teacher: left out: {}\n", line);
   if (set.sequences.empty()) {
     fail(ErrorCode::kInvalidArgument, "[data] no example fits in data.max_tokens = {}",
          recipe.data.max_tokens);

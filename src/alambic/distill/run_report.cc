@@ -438,11 +438,16 @@ RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokeni
   if (recipe.has_endpoint()) {
     report.notes.push_back(
         fmt::format("the teacher is {} at {}", teacher_name(recipe), recipe.endpoint.url));
+  } else if (recipe.teacher_rows > 0) {
+    report.notes.push_back(fmt::format(
+        "the teacher was trained from scratch by this run, on {} rows of its own that neither the "
+        "student nor the control sees: it stands for a large model that knows the job; name a "
+        "real one with --set teacher.rows=0 --set teacher.model=DIRECTORY",
+        recipe.teacher_rows));
   } else if (recipe.teacher.model.empty()) {
     report.notes.emplace_back(
-        "the teacher was made on the spot by this run, from the same training data; name a real "
-        "one with "
-        "--set teacher.model=DIRECTORY");
+        "the teacher was trained from scratch by this run, on the same training rows, and knows no "
+        "more than they say; name a real one with --set teacher.model=DIRECTORY");
   }
   if (recipe.data.source == "support-mail") {
     report.notes.emplace_back(

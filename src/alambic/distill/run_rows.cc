@@ -11,7 +11,7 @@ namespace {
 // Of everything in the rows that training or the teacher reads, in order.
 std::string checksum(const RunData& data) {
   std::string all;
-  for (const std::vector<Example>* rows : {&data.train, &data.prompts}) {
+  for (const std::vector<Example>* rows : {&data.train, &data.prompts, &data.teacher_rows}) {
     for (const Example& e : *rows)
       all += dump_json(OrderedJson{e.prompt, e.completion, e.messages, e.tools}) + "\n";
     all += "\n";
