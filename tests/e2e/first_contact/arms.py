@@ -96,7 +96,8 @@ class Arms(Dialogue):
             self.assertFalse((self.path / "deaf" / "teacher" / "model.safetensors").exists())
 
     def test_prompts_without_answers_stand_beside_rows_with_them(self):
-        report, said = self.report("both", f"data.prompts={self.prompts}", "objective.alpha=0.5", "signals.cut=keep")
+        report, said = self.report("both", f"data.prompts={self.prompts}", "objective.alpha=0.5", "signals.cut=keep",
+                                   "signals.max_new_tokens=40")
         run = self.path / "both"
         self.assertIn("80 prompts for the teacher to answer", said)
         # Answers here, answers and probabilities there: three trainings, none like the others.
