@@ -1,6 +1,6 @@
 # Whole dialogues with the built program.
 if(TARGET alambic)
-  foreach(dialogue decoding endpoint simple_baseline serve openai_client faces bench students resume quickstart real_model quantize gguf adapters memory puzzles)
+  foreach(dialogue decoding endpoint on_policy simple_baseline serve openai_client faces bench students resume quickstart real_model quantize gguf adapters memory puzzles)
     set(python ${Python3_EXECUTABLE})
     if(dialogue STREQUAL openai_client)
       set(python ${ALAMBIC_ORACLE_PYTHON})

@@ -16,6 +16,7 @@ from program import Dialogue, alambic, tiny_recipe, write
 
 STEPS = 40
 KILLS = 8
+ON_POLICY = "[objective]\non_policy = 0.4\non_policy_texts = 16\n"
 POLISH = "[polish]\nsteps = 10\nprompts = 100\nmax_new_tokens = 40\n"
 
 
@@ -26,7 +27,7 @@ def fingerprint(run):
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     return {
         "weights": {name: hashlib.sha256((run / name / "model.safetensors").read_bytes()).hexdigest()
-                    for name in ("teacher", "student", "control")},
+                    for name in ("teacher", "student", "control", "on_policy")},
         "signals": signals,
         "samples": report["samples"],
         "scores": {name: (report[name]["score"], report[name]["interval"]) for name in ("teacher", "student", "control")},
@@ -39,7 +40,7 @@ class Resume(Dialogue):
         cls.folder = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.folder.cleanup)
         cls.path = pathlib.Path(cls.folder.name)
-        cls.recipe = write(cls.path / "tiny.toml", tiny_recipe(STEPS) + POLISH)
+        cls.recipe = write(cls.path / "tiny.toml", tiny_recipe(STEPS).replace("[objective]\n", ON_POLICY) + POLISH)
         start = time.monotonic()
         done = alambic("distill", cls.recipe, "--run-dir", cls.path / "whole")
         cls.seconds = time.monotonic() - start
@@ -130,7 +131,7 @@ class Resume(Dialogue):
 
     def test_training_alone_uses_stored_signals_and_can_be_killed(self):
         signals = self.path / "whole" / "signals.sqlite"
-        arguments = ["train", self.recipe, "--signals", signals]
+        arguments = ["train", self.recipe, "--signals", signals, "--set", "objective.on_policy=0"]
         self.succeeds(*arguments, "--out", self.path / "once")
         child = subprocess.Popen([program.PROGRAM, *map(str, arguments), "--out", str(self.path / "twice")],
                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

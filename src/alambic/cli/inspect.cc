@@ -365,7 +365,7 @@ OrderedJson inspect_linear(const std::string& directory) {
 OrderedJson inspect_run(const std::string& directory, int rows) {
   OrderedJson result = {{"what", "run"}, {"path", directory}};
   result["finished"] = file_exists(directory + "/report.json");
-  for (const char* name : {"teacher", "student", "control"}) {
+  for (const char* name : {"teacher", "student", "control", "on_policy"}) {
     const std::string model = directory + "/" + name;
     const bool complete =
         file_exists(model + "/config.json") && file_exists(model + "/model.safetensors");

@@ -78,19 +78,24 @@ std::optional<TokenSignal> ByteAlignment::signal_at(const SignalRow& row, size_t
 std::optional<Sequence> ByteAlignment::sequence(const SignalRow& row, const ModelCard& card,
                                                 int max_tokens) {
   auto s = encode_example(student_.tokenizer(), card, {row.prompt, row.text, ""}, max_tokens);
-  if (!s) return std::nullopt;
+  if (s) add_signals(row, /*ends=*/true, *s);
+  return s;
+}
+
+void ByteAlignment::add_signals(const SignalRow& row, bool ends, Sequence& sequence) {
   const std::span<const TokenId> own =
-      std::span(s->tokens).subspan(static_cast<size_t>(s->prompt_tokens));
+      std::span(sequence.tokens).subspan(static_cast<size_t>(sequence.prompt_tokens));
   tokens_ += static_cast<int64_t>(own.size());
-  if (row.signals.empty()) return s;
+  if (row.signals.empty() || own.empty()) return;
   const std::span<const TokenId> teachers =
       std::span(row.tokens).subspan(static_cast<size_t>(row.prompt_tokens));
   const bool ended = !teachers.empty() && teachers.back() == teacher_.eos();
+  const size_t written = own.size() - (ends ? 1 : 0);
   const std::vector<size_t> own_ends =
-      token_ends(student_.tokenizer(), own.first(own.size() - 1), row.text);
+      token_ends(student_.tokenizer(), own.first(written), row.text);
   const std::vector<size_t> teacher_ends =
       token_ends(teacher_, teachers.first(teachers.size() - (ended ? 1 : 0)), row.text);
-  s->signals.resize(own.size());
+  sequence.signals.resize(own.size());
   size_t t = 0;  // the teacher's token that begins at or behind where the student's does
   for (size_t i = 0; i < own_ends.size(); ++i) {
     const size_t begin = i == 0 ? 0 : own_ends[i - 1], end = own_ends[i];
@@ -101,21 +106,20 @@ std::optional<Sequence> ByteAlignment::sequence(const SignalRow& row, const Mode
     const auto at = static_cast<size_t>(last - teacher_ends.begin());
     if (last == teacher_ends.end() || (*last != end && at > t)) continue;
     if (auto signal = signal_at(row, t, *last == end ? at : t, own[i])) {
-      s->signals[i] = std::move(*signal);
+      sequence.signals[i] = std::move(*signal);
       ++signals_;
     }
   }
-  const auto spells_all = [&](const std::vector<size_t>& ends, size_t tokens) {
-    return ends.size() == tokens && (ends.empty() ? 0 : ends.back()) == row.text.size();
+  const auto spells_all = [&](const std::vector<size_t>& ended_at, size_t tokens) {
+    return ended_at.size() == tokens && (ended_at.empty() ? 0 : ended_at.back()) == row.text.size();
   };
-  if (ended && spells_all(own_ends, own.size() - 1) &&
+  if (ends && ended && spells_all(own_ends, written) &&
       spells_all(teacher_ends, teachers.size() - 1)) {
     if (auto signal = signal_at(row, teachers.size() - 1, teachers.size() - 1, own.back())) {
-      s->signals.back() = std::move(*signal);
+      sequence.signals.back() = std::move(*signal);
       ++signals_;
     }
   }
-  return s;
 }
 
 double ByteAlignment::share() const {

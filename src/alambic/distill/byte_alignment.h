@@ -28,6 +28,9 @@ class ByteAlignment {
   // The row as the student reads it: its own prompt, text and end. Nothing if that is longer than
   // `max_tokens`.
   std::optional<Sequence> sequence(const SignalRow& row, const ModelCard& card, int max_tokens);
+  // Gives a sequence in the student's tokens, whose answer is the row's text, and its end where it
+  // `ends`, the signals of the row.
+  void add_signals(const SignalRow& row, bool ends, Sequence& sequence);
   // Of all tokens after prompts so far, those that got a signal, in [0, 1].
   double share() const;
 

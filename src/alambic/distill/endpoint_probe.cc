@@ -23,7 +23,7 @@ class Probe {
     const bool only_scores = needs.scores && !needs.texts;
     if (!only_scores) find_route();
     if (options_.kind == SignalKind::kTopK && needs.texts) find_alternatives();
-    if (needs.scores) find_scoring();
+    if (needs.scores) find_scoring(needs.instead);
     return profile_;
   }
 
@@ -141,9 +141,9 @@ class Probe {
   }
 
   // How many alternatives an answer really gives.
-  static int alternatives(const EndpointReply& reply) {
+  static int alternatives(const std::vector<EndpointToken>& tokens) {
     size_t most = 0;
-    for (const EndpointToken& token : reply.tokens) most = std::max(most, token.top.size());
+    for (const EndpointToken& token : tokens) most = std::max(most, token.top.size());
     return static_cast<int>(most);
   }
 
@@ -157,7 +157,7 @@ class Probe {
       if (verdict.outcome == Outcome::kHopeless) fail(ErrorCode::kIo, "{}", verdict.reason);
       if (verdict.outcome != Outcome::kGood) continue;
       profile_.sampled = !verdict.reply.tokens.empty();
-      profile_.top = std::min(wanted, alternatives(verdict.reply));
+      profile_.top = std::min(wanted, alternatives(verdict.reply.tokens));
       break;  // what it ignores at one number it ignores at all
     }
     if (profile_.top >= options_.count) return;
@@ -174,26 +174,43 @@ class Probe {
                           : "no log-probabilities");
   }
 
-  void find_scoring() {
+  // How the reply to score_call() scored kHello; nothing where it did not.
+  static int scored_alternatives(const EndpointReply& reply) {
+    if (reply.given.empty()) return reply.text.starts_with(kHello) ? alternatives(reply.tokens) : 0;
+    std::string spelled;
+    for (const EndpointToken& token : reply.given) spelled += token.chosen.bytes;
+    // Its first token has a score only where a beginning-of-text token stands before it.
+    const bool whole = spelled.ends_with(kHello);
+    const bool but_the_first = !spelled.empty() && std::string_view(kHello).ends_with(spelled);
+    return whole || but_the_first ? alternatives(reply.given) : 0;
+  }
+
+  void find_scoring(const std::string& instead) {
     std::string reason;
-    for (const int tokens : {0, 1}) {
-      profile_.echo_tokens = tokens;
+    struct Way {
+      int tokens;
+      bool apart;
+    };
+    for (const Way way : {Way{0, false}, Way{1, false}, Way{1, true}}) {
+      profile_.echo_tokens = way.tokens;
+      profile_.scores_prompts = way.apart;
       const Verdict verdict =
           ask(EndpointApi::kCompletions, score_call(options_, profile_, kHello, options_.count));
-      if (verdict.outcome == Outcome::kGood && alternatives(verdict.reply) >= options_.count &&
-          verdict.reply.text.starts_with(kHello)) {
+      const bool good = verdict.outcome == Outcome::kGood;
+      const int given = good ? scored_alternatives(verdict.reply) : 0;
+      if (good && given >= options_.count) {
         profile_.fingerprint = verdict.reply.fingerprint;
         return;
       }
-      reason = verdict.outcome == Outcome::kGood
-                   ? fmt::format("[{}] gives {} log-probabilities a token there", where(),
-                                 alternatives(verdict.reply))
-                   : verdict.reason;
+      if (good || reason.empty()) {
+        reason = good ? fmt::format("[{}] gives {} log-probabilities a token there", where(), given)
+                      : verdict.reason;
+      }
     }
     fail(ErrorCode::kInvalidArgument,
-         "[{}] {} does not score given texts with {} alternatives (/completions with echo): {}; "
-         "want signals.texts = \"teacher\", or signals.kind = \"text\"",
-         where(), profile_.model, options_.count, reason);
+         "[{}] {} does not score given texts with {} alternatives (/completions with echo or "
+         "prompt_logprobs): {}; want {}",
+         where(), profile_.model, options_.count, reason, instead);
   }
 
   HttpClient& client_;

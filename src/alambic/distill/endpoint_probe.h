@@ -12,6 +12,8 @@ namespace alambic {
 struct EndpointNeeds {
   bool texts = true;    // that it writes
   bool scores = false;  // of given texts
+  // What to change where it does not score.
+  std::string instead = "signals.texts = \"teacher\", or signals.kind = \"text\"";
 };
 
 // `spent` grows by what the questions cost.

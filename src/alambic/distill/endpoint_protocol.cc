@@ -112,13 +112,17 @@ HttpCall text_call(const EndpointOptions& options, const EndpointProfile& profil
 
 HttpCall score_call(const EndpointOptions& options, const EndpointProfile& profile,
                     const std::string& text, int top) {
-  const Json body = {{"model", profile.model},
-                     {"prompt", text},
-                     {"echo", true},
-                     {"logprobs", top},
-                     {"temperature", 0},
-                     {"stream", false},
-                     {"max_tokens", std::max(0, profile.echo_tokens)}};
+  Json body = {{"model", profile.model},
+               {"prompt", text},
+               {"temperature", 0},
+               {"stream", false},
+               {"max_tokens", std::max(0, profile.echo_tokens)}};
+  if (profile.scores_prompts) {
+    body["prompt_logprobs"] = top;
+  } else {
+    body["echo"] = true;
+    body["logprobs"] = top;
+  }
   return {url_of(options, "/completions"), dump_json(body)};
 }
 

@@ -55,6 +55,7 @@ struct EndpointProfile {
   bool sampled = false;  // log-probabilities of what it writes
   int top = 0;           // log-probabilities of so many alternatives
   int echo_tokens = -1;  // it scores a given text, writing so many tokens behind it; -1: it cannot
+  bool scores_prompts = false;  // not by echo: "prompt_logprobs" (vLLM)
   std::string fingerprint;
 
   std::string summary() const;

@@ -157,6 +157,34 @@ std::vector<EndpointToken> completion_tokens(const Json& lists, std::string_view
   return tokens;
 }
 
+// As vLLM scores a prompt: for each of its tokens the alternatives by their ids, the token itself
+// in front; null for a token that nothing predicts.
+std::vector<EndpointToken> tokens_of_prompt(std::string_view body, std::string_view where) {
+  // Once more, in the order that the body has.
+  const OrderedJson object = OrderedJson::parse(body, nullptr, false);
+  const OrderedJson::json_pointer place("/choices/0/prompt_logprobs");
+  std::vector<EndpointToken> tokens;
+  if (!object.contains(place)) return tokens;
+  for (const OrderedJson& entry : object.at(place)) {
+    if (entry.is_null()) continue;
+    if (!entry.is_object() || entry.empty() || entry.size() > kMaxAlternatives) {
+      fail(ErrorCode::kCorruptData, "[{}] \"prompt_logprobs\" holds what is no token", where);
+    }
+    EndpointToken& token = tokens.emplace_back();
+    for (const auto& [id, other] : entry.items()) {
+      const Json alternative = other;
+      const Json* log_probability = member(alternative, "logprob");
+      if (log_probability == nullptr) {
+        fail(ErrorCode::kCorruptData, "[{}] token {} has no log-probability", where, shown(id));
+      }
+      token.top.push_back(
+          from_name(text_or_empty(alternative, "decoded_token"), number(*log_probability, where)));
+    }
+    token.chosen = token.top.front();
+  }
+  return tokens;
+}
+
 // What a message holds, in either form of its content.
 struct Content {
   std::string text, reasoning, refusal;
@@ -291,6 +319,9 @@ EndpointReply parse_endpoint_reply(EndpointApi api, std::string_view body, std::
     }
     if (text != nullptr) content.text = text->get<std::string>();
     if (logprobs != nullptr) reply.tokens = completion_tokens(*logprobs, where);
+    if (const Json* scored = member(choice, "prompt_logprobs");
+        scored != nullptr && scored->is_array())
+      reply.given = tokens_of_prompt(body, where);
   } else {
     const Json* message = member(choice, "message");
     if (!choice.contains("message") || (message != nullptr && !message->is_object())) {

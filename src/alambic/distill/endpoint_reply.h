@@ -36,6 +36,7 @@ struct EndpointReply {
   std::string reasoning;              // empty: none was given
   std::string finish;                 // "stop", "length", ...
   std::vector<EndpointToken> tokens;  // of everything that was written, if they were given
+  std::vector<EndpointToken> given;   // of the prompt, where it is scored apart (prompt_logprobs)
   int64_t prompt_tokens = 0, completion_tokens = 0;  // 0: not reported
   std::string model, fingerprint;
 };

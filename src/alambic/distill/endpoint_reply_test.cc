@@ -114,6 +114,23 @@ TEST(EndpointReply, ContentMayComeInParts) {
   EXPECT_EQ(reply.kind, AnswerKind::kGood);
 }
 
+TEST(EndpointReply, APromptThatIsScoredApartKeepsTheOrderOfItsTokens) {
+  const EndpointReply reply =
+      parse_endpoint_reply(kCompletions,
+                           R"({"choices":[{"text":" x","prompt_logprobs":[null,
+        {"9":{"logprob":-3,"rank":7,"decoded_token":"lo"},
+         "2":{"logprob":-0.5,"rank":1,"decoded_token":"la"}},
+        {"4":{"logprob":-1,"decoded_token":"�"}}]}]})",
+                           "host");
+  ASSERT_EQ(reply.given.size(), 2U);
+  EXPECT_EQ(reply.given[0].chosen.bytes, "lo");
+  EXPECT_EQ(reply.given[0].chosen.log_probability, -3);
+  ASSERT_EQ(reply.given[0].top.size(), 2U);
+  EXPECT_EQ(reply.given[0].top[1].bytes, "la");
+  EXPECT_FALSE(reply.given[1].chosen.known);
+  EXPECT_TRUE(reply.tokens.empty());
+}
+
 TEST(EndpointReply, WhatIsNoAnswerIsOneClearLine) {
   EXPECT_NE(message(kChat, "<html>\n<body>").find("HTML"), std::string::npos);
   EXPECT_EQ(message(kChat, "<html>\n<body>").find('\n'), std::string::npos);
@@ -132,7 +149,12 @@ TEST(EndpointReply, WhatIsNoAnswerIsOneClearLine) {
       const char* body :
       {R"({"choices":[{"text":7}]})", R"({"choices":[{"text":"a","logprobs":{"tokens":"a"}}]})",
        R"({"choices":[{"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[]}}]})",
-       R"({"choices":[{"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[0],"top_logprobs":[7]}}]})"}) {
+       R"({"choices":[{"text":"a","logprobs":{"tokens":["a"],"token_logprobs":[0],"top_logprobs":[7]}}]})",
+       R"({"choices":[{"text":"a","prompt_logprobs":[7]}]})",
+       R"({"choices":[{"text":"a","prompt_logprobs":[{}]}]})",
+       R"({"choices":[{"text":"a","prompt_logprobs":[{"1":{"decoded_token":"a"}}]}]})",
+       R"({"choices":[{"text":"a","prompt_logprobs":[{"1":{"logprob":"a"}}]}]})",
+       R"({"choices":[{"text":"a","prompt_logprobs":[{"1":7}]}]})"}) {
     EXPECT_TRUE(message(kCompletions, body).starts_with("[host] ")) << body;
   }
 }

@@ -391,10 +391,12 @@ class Gathering {
 
   SignalRow scored_row(const SignalRequest& request, const EndpointReply& reply) {
     SignalRow row = given_row(request);
-    std::span<const EndpointToken> written = reply.tokens;
-    const auto beyond = static_cast<size_t>(std::max(0, teacher_.profile_->echo_tokens));
-    if (written.size() <= beyond) return row;
-    written = written.first(written.size() - beyond);
+    std::span<const EndpointToken> written = reply.given;
+    if (!teacher_.profile_->scores_prompts) {
+      const auto beyond = static_cast<size_t>(std::max(0, teacher_.profile_->echo_tokens));
+      if (reply.tokens.size() <= beyond) return row;
+      written = std::span(reply.tokens).first(reply.tokens.size() - beyond);
+    }
     const std::string& text = request.data->completion;
     MatchedAnswer matched = match_answer(teacher_.vocabulary_, text, text, written, options_.count);
     add_signals(std::move(matched), row);
@@ -456,9 +458,10 @@ class Gathering {
   void finish() {
     if (options_.kind == SignalKind::kTopK && answer_tokens_ > 0) {
       constexpr double kPercent = 100;
-      say("endpoint: probabilities for {:.1f} % of {} tokens\n",
+      sink_.remark(fmt::format(
+          "the endpoint's probabilities reach {:.1f} % of {} tokens",
           kPercent * static_cast<double>(matched_) / static_cast<double>(answer_tokens_),
-          answer_tokens_);
+          answer_tokens_));
     }
     if (refused_ > 0) {
       sink_.remark(fmt::format("the endpoint refused {} questions; the first: {}", refused_,

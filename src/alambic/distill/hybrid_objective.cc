@@ -20,6 +20,11 @@ const TokenSignal* signal_of(const ScoredRow& row) {
   return signal.ids.empty() ? nullptr : &signal;
 }
 
+// A teacher has marked what the model wrote.
+bool is_marked(const ScoredRow& row) {
+  return row.kind == RowKind::kClean && !row.sequence->signals.empty();
+}
+
 SparseTeacher sparse_teacher(const std::vector<ScoredRow>& scored) {
   SparseTeacher teacher;
   teacher.offsets.push_back(0);
@@ -83,13 +88,14 @@ class PartSums {
       prediction.cross_entropy.add(loss.cross_entropy[i]);
       prediction.correct.add(loss.correct[i] ? 1 : 0);
       if (!targets.teacher_weights.empty() && targets.teacher_weights[i] != 0)
-        (clean ? kl_ : own ? own_divergence_ : draft_kl_).add(scale * loss.divergence[i]);
+        divergence_of(clean, own).add(scale * loss.divergence[i]);
       if (!targets.certainty_weights.empty() && targets.certainty_weights[i] != 0)
         certainty_.add(loss.certainty[i]);
     }
   }
   std::vector<LossPart> parts() const {
-    std::vector<LossPart> list{kl_.part, draft_kl_.part, own_divergence_.part, certainty_.part};
+    std::vector<LossPart> list{kl_.part, draft_kl_.part, on_policy_.part, own_divergence_.part,
+                               certainty_.part};
     for (const Prediction* p : {&ar_, &own_ar_, &draft_, &own_draft_, &edit_}) {
       list.push_back(p->cross_entropy.part);
       list.push_back(p->correct.part);
@@ -109,6 +115,10 @@ class PartSums {
     Sum cross_entropy, correct;
   };
 
+  Sum& divergence_of(bool clean, bool own) {
+    if (clean) return own ? on_policy_ : kl_;
+    return own ? own_divergence_ : draft_kl_;
+  }
   Prediction& prediction_of(const ScoredRow& row) {
     const bool own = row.sequence->own;
     if (row.kind == RowKind::kClean) return own ? own_ar_ : ar_;
@@ -119,7 +129,7 @@ class PartSums {
   Prediction ar_{{{"ar"}}, {{"ar_accuracy"}}}, own_ar_{{{"own_ar"}}, {{"own_ar_accuracy"}}};
   Prediction draft_{{{"draft"}}, {{"draft_accuracy"}}}, own_draft_{{{"own"}}, {{"own_accuracy"}}};
   Prediction edit_{{{"edit"}}, {{"edit_accuracy"}}};
-  Sum kl_{{"kl"}}, draft_kl_{{"draft_kl"}};
+  Sum kl_{{"kl"}}, draft_kl_{{"draft_kl"}}, on_policy_{{"on_policy"}};
   Sum own_divergence_{{"own_divergence"}}, certainty_{{"certainty"}};
 };
 
@@ -186,6 +196,21 @@ HeadTargets HybridObjective::own_targets(std::span<const ScoredRow> rows, TokenI
   return targets;
 }
 
+HeadTargets HybridObjective::marked_targets(std::span<const ScoredRow> rows, TokenId mask) const {
+  HeadTargets targets;
+  for (const ScoredRow& row : rows) {
+    targets.labels.push_back(row.sequence->tokens[static_cast<size_t>(row.target)]);
+    targets.label_weights.push_back(0);
+    targets.teacher_weights.push_back(signal_of(row) != nullptr ? row.weight : 0);
+  }
+  targets.divergence = options_.on_policy_divergence;
+  targets.beta = static_cast<float>(options_.beta);
+  targets.temperature = static_cast<float>(options_.temperature);
+  targets.excluded = mask;
+  targets.tokenless = tokenless_.student;
+  return targets;
+}
+
 Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode,
                                Rng& rng) const {
   if (options_.draft_weight > 0 && model.config().mask < 0) {
@@ -198,8 +223,9 @@ Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, c
                   .dropout = mode.dropout,
                   .dropout_seed = rng.next()};
   const Tensor hidden = model.hidden(layout.tokens, forward);
-  std::vector<ScoredRow> given, own;
-  for (const ScoredRow& row : layout.scored) (row.sequence->own ? own : given).push_back(row);
+  std::vector<ScoredRow> given, own, marked;
+  for (const ScoredRow& row : layout.scored)
+    (!row.sequence->own ? given : is_marked(row) ? marked : own).push_back(row);
   Loss loss;
   loss.rows = static_cast<int64_t>(layout.tokens.size());
   PartSums parts;
@@ -212,7 +238,7 @@ Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, c
     parts.add(rows, head, targets);
     loss.sum = loss.sum.defined() ? add(loss.sum, head.sum) : head.sum;
   };
-  if (!given.empty() || own.empty()) {
+  if (!given.empty() || layout.scored.empty()) {
     HeadTargets targets = given_targets(given, model.config().mask);
     SparseTeacher sparse;
     DenseTeacher dense;
@@ -231,6 +257,12 @@ Loss HybridObjective::evaluate(const LanguageModel& model, const Batch& batch, c
     const DenseTeacher causal = causal_half(model, hidden, own, mode.precision);
     targets.dense = &causal;
     score(own, targets);
+  }
+  if (!marked.empty()) {
+    HeadTargets targets = marked_targets(marked, model.config().mask);
+    const SparseTeacher sparse = sparse_teacher(marked);
+    targets.sparse = &sparse;
+    score(marked, targets);
   }
   loss.parts = parts.parts();
   // The first token of a text has nothing to its left that the causal half could predict it from.

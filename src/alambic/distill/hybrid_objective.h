@@ -20,7 +20,8 @@
 //
 // On texts that the model wrote itself (Sequence::own) drafts learn the distribution of the clean
 // rows of the same forward, masks learn the token and to be certain of it, and the causal half is
-// held to what it wrote (docs/adr/0014-drafts.md).
+// held to what it wrote (docs/adr/0014-drafts.md). Where such a text has signals, the causal half
+// learns these in the place of what it wrote (on-policy distillation, docs/adr/0020-on-policy.md).
 #pragma once
 
 #include <span>
@@ -60,6 +61,7 @@ struct HybridOptions {
   double beta = 0.5;  // of the JSD
   double temperature = 1;
   OwnOptions own;
+  Divergence on_policy_divergence = Divergence::kReverseKl;  // to what a teacher says of own texts
 };
 
 // Ids of a model's head that no token stands for (vocabularies.h). They have probability 0.
@@ -81,6 +83,7 @@ class HybridObjective final : public Objective {
  private:
   HeadTargets given_targets(std::span<const ScoredRow> rows, TokenId mask) const;
   HeadTargets own_targets(std::span<const ScoredRow> rows, TokenId mask) const;
+  HeadTargets marked_targets(std::span<const ScoredRow> rows, TokenId mask) const;
 
   HybridOptions options_;
   const LanguageModel* teacher_;

@@ -247,6 +247,47 @@ TEST(HybridObjective, GivenTextsCountTheSameBesideOwnOnes) {
   EXPECT_NEAR(part(alone, "draft"), part(mixed, "draft"), 1e-6);
 }
 
+// What a teacher says of a text that the model wrote takes the place of what it wrote.
+TEST(HybridObjective, OfMarkedTextsTheCausalHalfLearnsTheMarksAndNothingElse) {
+  const auto model = random_model(1);
+  std::vector<Sequence> data{documents()[0]};
+  Sequence& s = data[0];
+  s.own = true;
+  s.signals.resize(s.tokens.size() - static_cast<size_t>(s.prompt_tokens));
+  s.learned.resize(s.signals.size());
+  s.signals[2] = {{4, 7, 11}, {0.5F, 0.2F, 0.1F}, 0.2F};
+  s.learned[2] = true;
+  const auto target = static_cast<size_t>(s.prompt_tokens) + 2;
+  Forward forward{{{static_cast<int>(s.tokens.size()), 0}}};
+  std::vector<double> q(29);
+  {
+    const NoGrad no_grad;
+    Tensor logits = model->logits(model->hidden(s.tokens, forward), Precision::kFp32);
+    const float* row = logits.row(static_cast<int64_t>(target) - 1);
+    double sum = 0;
+    for (size_t j = 0; j < q.size(); ++j) sum += q[j] = std::exp(double{row[j]});
+    for (double& x : q) x /= sum;
+  }
+  const double tail = 1 - q[4] - q[7] - q[11];
+  const double reverse = q[4] * std::log(q[4] / 0.5) + q[7] * std::log(q[7] / 0.2) +
+                         q[11] * std::log(q[11] / 0.1) + tail * std::log(tail / 0.2);
+  Rng rng(1);
+  const Loss loss = HybridObjective({}).evaluate(*model, batch_of(data), kExact, rng);
+  EXPECT_NEAR(loss.sum.data()[0], reverse, 1e-4 * reverse);
+  EXPECT_NEAR(part(loss, "on_policy"), reverse, 1e-4 * reverse);
+  EXPECT_EQ(loss.count, 1);
+  const Loss jsd = HybridObjective({.on_policy_divergence = Divergence::kJsd})
+                       .evaluate(*model, batch_of(data), kExact, rng);
+  EXPECT_LT(jsd.sum.data()[0], loss.sum.data()[0]);
+  EXPECT_GT(jsd.sum.data()[0], 0);
+  // Beside given texts and texts of its own without marks, each learns its own.
+  std::vector<Sequence> others = documents();
+  others[1].own = true;
+  const Loss both = HybridObjective({}).evaluate(*model, {&others[0], &others[1]}, kExact, rng);
+  const Loss all = HybridObjective({}).evaluate(*model, {&others[0], &s, &others[1]}, kExact, rng);
+  EXPECT_NEAR(all.sum.data()[0], both.sum.data()[0] + loss.sum.data()[0], 1e-4 * all.sum.data()[0]);
+}
+
 TEST(HybridObjective, LossOfABlockDoesNotMoveWithTokensToItsRight) {
   const auto model = random_model(1);
   std::vector<Sequence> data{documents().back()};

@@ -166,6 +166,11 @@ void visit(V& v, Recipe& r) {
   v("divergence", r.objective.divergence);
   v("beta", r.objective.beta);
   v("temperature", r.objective.temperature);
+  v("on_policy", r.on_policy.share);
+  v("on_policy_divergence", r.objective.on_policy_divergence);
+  v("on_policy_temperature", r.on_policy.text_temperature);
+  v("on_policy_texts", r.on_policy.texts);
+  v("on_policy_uses", r.on_policy.uses);
   v("time_weight", r.masked.time_weight);
   v("focal", r.masked.focal);
   v.section("polish");

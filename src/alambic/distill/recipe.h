@@ -108,6 +108,15 @@ struct PolishRecipe {
   double hold = 1;       // weight of the causal half's cross-entropy on what it wrote
 };
 
+// The last steps of a student, on texts that it writes itself and its teacher marks: on_policy.h.
+// In the keys of [objective], as "on_policy", "on_policy_texts" and so on.
+struct OnPolicyRecipe {
+  double share = 0;             // of the steps; 0: none
+  int texts = 64;               // that the student writes at once
+  double uses = 2;              // how often each of them is read, about
+  double text_temperature = 1;  // "on_policy_temperature": of what the student writes; 0: greedy
+};
+
 struct SignalRecipe {
   // text, draws, topk, or memory: the teacher runs beside the student, nothing is stored. auto: the
   // most that this teacher can give: draws of one with the student's tokens, else texts.
@@ -162,6 +171,7 @@ struct Recipe {
   TrainRecipe teacher_train, student_train;
   SignalRecipe signals;
   HybridOptions objective{.alpha = kAutoAlpha};  // auto: 0.5 where there are probabilities
+  OnPolicyRecipe on_policy;
   PolishRecipe polish;
   MaskedOptions masked;  // of a bidirectional student, among the keys of [objective]
   // Of a student made by this run: "causal", or "all": every row sees every row, and it learns by

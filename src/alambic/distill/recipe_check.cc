@@ -117,6 +117,32 @@ void check_made_up_rows(const Recipe& r, std::string_view where) {
   }
 }
 
+void check_on_policy(const Recipe& r, std::string_view where) {
+  const OnPolicyRecipe& o = r.on_policy;
+  const auto want = [&](bool holds, const std::string& what) {
+    if (!holds) fail(ErrorCode::kInvalidArgument, "[{}] objective.on_policy{}", where, what);
+  };
+  want(o.share >= 0 && o.share <= 1,
+       fmt::format(" = {}; want a share of the steps, 0 to 1", o.share));
+  want(r.objective.on_policy_divergence == Divergence::kReverseKl ||
+           r.objective.on_policy_divergence == Divergence::kJsd,
+       "_divergence: want reverse_kl or jsd");
+  want(o.text_temperature == 0 || (o.text_temperature >= 0.001 && o.text_temperature <= 100),
+       fmt::format("_temperature = {}; want 0 (greedy), or 0.001 to 100", o.text_temperature));
+  constexpr int kMostTexts = 100000;
+  want(o.texts >= 1 && o.texts <= kMostTexts,
+       fmt::format("_texts = {}; want 1 to {}", o.texts, kMostTexts));
+  want(o.uses > 0 && o.uses <= 1000, fmt::format("_uses = {}; want above 0, at most 1000", o.uses));
+  if (o.share == 0) return;
+  want(r.attention == "causal" && r.objective.ar_weight > 0,
+       " is of students that write from left to right; want student.attention = \"causal\" and "
+       "objective.ar_weight above 0, or on_policy = 0");
+  want(!r.has_endpoint() || r.objective.temperature == 1,
+       fmt::format(" learns the log-probabilities of an endpoint, which are of temperature 1; want "
+                   "objective.temperature = 1, got {}",
+                   r.objective.temperature));
+}
+
 void check_adaptation(const Recipe& r, std::string_view where) {
   if (!r.adapts()) return;
   const auto want = [&](bool holds, const char* what) {
@@ -234,6 +260,7 @@ void check_recipe(const Recipe& r, std::string_view where) {
   }
   check_made_up_rows(r, where);
   check_polish(r, where);
+  check_on_policy(r, where);
   check_adaptation(r, where);
   check_provenance(r.provenance, where);
   HybridOptions objective = r.objective;

@@ -146,6 +146,35 @@ TEST(Recipe, PolishingWantsDraftsAndWholeWeights) {
       std::string::npos);
 }
 
+TEST(Recipe, OnPolicyStepsAreReadWrittenAndChecked) {
+  const Recipe recipe =
+      parse_recipe("[objective]\non_policy = 0.3\non_policy_divergence = \"jsd\"\n", "r",
+                   {"objective.on_policy_texts=5"});
+  EXPECT_EQ(recipe.on_policy.share, 0.3);
+  EXPECT_EQ(recipe.on_policy.texts, 5);
+  EXPECT_EQ(recipe.objective.on_policy_divergence, Divergence::kJsd);
+  EXPECT_EQ(recipe_to_toml(parse_recipe(recipe_to_toml(recipe), "again", {})),
+            recipe_to_toml(recipe));
+  EXPECT_NE(message("", {"objective.on_policy=1.5"}).find("objective.on_policy = 1.5"),
+            std::string::npos);
+  for (const char* setting : {"on_policy_divergence=\"forward_kl\"", "on_policy_temperature=-1",
+                              "on_policy_texts=0", "on_policy_uses=0.0"}) {
+    const std::string key = std::string(setting).substr(0, std::string(setting).find('='));
+    EXPECT_NE(message("", {fmt::format("objective.{}", setting)}).find(key), std::string::npos);
+  }
+  EXPECT_NE(message("", {"objective.on_policy=0.5", "objective.ar_weight=0",
+                         "objective.draft_weight=1.0"})
+                .find("ar_weight"),
+            std::string::npos);
+  EXPECT_NE(message("", {"objective.on_policy=0.5", "student.attention=all", "signals.kind=text"})
+                .find("left to right"),
+            std::string::npos);
+  EXPECT_NE(message("[teacher]\nendpoint = \"http://x/v1\"\n",
+                    {"objective.on_policy=0.5", "objective.temperature=2.0"})
+                .find("objective.temperature"),
+            std::string::npos);
+}
+
 TEST(Recipe, AdaptingAModelChangesTheDefaultsToWhatKeepsItsCausalHalf) {
   const Recipe recipe =
       parse_recipe("", "r.toml", {"student.init=adapt", "student.model=models/m"});

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -342,15 +343,20 @@ RunReport run_in(Recipe recipe, RunData loaded, const RunOptions& options) {
   // A teacher that was taught to talk ends answers with tokens of its own, as its template does.
   std::vector<TokenId> ends;
   if (models.teacher.model && tokenizers.same) ends = models.teacher.model->config().eos;
+  OnPolicyTask own;
+  if (std::find(arms.begin(), arms.end(), Arm::kOnPolicy) != arms.end()) {
+    own = on_policy_task(recipe, data, models.teacher, tokenizers, card, taught.sequences, options);
+  }
   for (const Arm arm : arms) {
-    const bool teaches = arm == Arm::kStudent || arm == Arm::kTexts;
-    StudentJob job{
-        .name = name_of(arm),
-        .objective = arm == Arm::kStudent ? recipe.objective : without_teacher(recipe.objective),
-        .budget = budget,
-        .card = card,
-        .ends = ends};
-    if (arm == Arm::kStudent && recipe.signals.kind == "memory") {
+    const bool speaks = arm == Arm::kStudent || arm == Arm::kOnPolicy;
+    const bool teaches = speaks || arm == Arm::kTexts;
+    StudentJob job{.name = name_of(arm),
+                   .objective = speaks ? recipe.objective : without_teacher(recipe.objective),
+                   .budget = budget,
+                   .card = card,
+                   .ends = ends};
+    if (arm == Arm::kOnPolicy) job.on_policy = &own;
+    if (speaks && recipe.signals.kind == "memory") {
       job.speaker = models.teacher.model.get();
       job.speaker_tokens = tokenizers.teacher;
     }
@@ -378,6 +384,9 @@ RunReport run_in(Recipe recipe, RunData loaded, const RunOptions& options) {
   report.notes.insert(report.notes.end(), asking.begin(), asking.end());
   for (const std::string& line : unread.in_words())
     report.notes.push_back("of the teacher's rows, left out: " + line);
+  for (const auto& [arm, model] : models.arms) {
+    if (model.on_policy) report.notes.push_back(in_words(*model.on_policy));
+  }
   report.seconds = total.seconds();
   report.phases = phases;
   if (!tokenizers.same && recipe.signals.kind != "text") {
@@ -406,6 +415,8 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
   check_named_student(recipe);
   check_named_teacher(recipe);
   check_nothing_read_there(recipe, "", options);
+  // What was found once is not asked again.
+  if (!options.resume) check_on_policy_teacher(recipe);
   RunData data = [&] {
     const Heartbeat beat("data");
     return load_run_data(recipe, Unanswered::kTeacherAnswers);
@@ -419,6 +430,12 @@ RunReport run_distillation(const Recipe& recipe, const RunOptions& options) {
 DataReport run_training(const Recipe& recipe, const std::string& signals,
                         const RunOptions& options) {
   const Heartbeat beat("train");
+  if (recipe.on_policy.share > 0) {
+    fail(ErrorCode::kInvalidArgument,
+         "[objective] on_policy = {} wants a teacher that marks what the student writes, and "
+         "alambic train has none; use alambic distill, or set objective.on_policy = 0",
+         recipe.on_policy.share);
+  }
   check_directory(kTrainingDirectory, training_record(recipe, signals), options);
   check_named_student(recipe);
   check_nothing_read_there(recipe, signals, options);

@@ -17,10 +17,11 @@ struct ArmName {
   Arm arm;
   const char* name;
 };
-constexpr std::array<ArmName, 4> kArms{{{Arm::kControl, "control"},
+constexpr std::array<ArmName, 5> kArms{{{Arm::kControl, "control"},
                                         {Arm::kStart, "start"},
                                         {Arm::kTexts, "texts"},
-                                        {Arm::kStudent, "student"}}};
+                                        {Arm::kStudent, "student"},
+                                        {Arm::kOnPolicy, "on_policy"}}};
 
 bool are_plain_texts(const RunData& data) {
   return std::all_of(data.train.begin(), data.train.end(),
@@ -58,8 +59,9 @@ double usual_alpha(const Recipe& recipe) {
 Recipe settled(const Recipe& recipe, const RunData& data, bool same_tokens) {
   Recipe r = recipe;
   if (r.signals.kind == "auto") r.signals.kind = usual_kind(r, same_tokens);
-  if (r.signals.kind == "topk" && !same_tokens && r.signals.align.empty())
-    r.signals.align = "bytes";
+  const bool said_of_tokens =
+      r.signals.kind == "topk" || (r.signals.kind == "text" && r.on_policy.share > 0);
+  if (said_of_tokens && !same_tokens && r.signals.align.empty()) r.signals.align = "bytes";
   if (r.objective.alpha == kAutoAlpha) r.objective.alpha = usual_alpha(r);
   // Prompts are answered whatever is said of the rows that have answers.
   const bool answers_wanted =
@@ -95,6 +97,7 @@ std::vector<Arm> arms_of(const Recipe& recipe, Heard heard, std::span<const std:
   if (recipe.student.init == "teacher") arms.push_back(Arm::kStart);
   if (heard.texts && heard.probabilities && chosen(Arm::kTexts)) arms.push_back(Arm::kTexts);
   arms.push_back(Arm::kStudent);
+  if (recipe.on_policy.share > 0 && chosen(Arm::kOnPolicy)) arms.push_back(Arm::kOnPolicy);
   return arms;
 }
 

@@ -23,8 +23,8 @@ constexpr std::string_view kProducts[] = {
     "training_rows.json", "tokenizer.json", "signals.sqlite",     "signals.sqlite-wal",
     "signals.sqlite-shm", "answers.sqlite", "answers.sqlite-wal", "answers.sqlite-shm",
     "report.json",        "report.html",    "recipe.toml",        "partial.txt"};
-constexpr std::string_view kModels[] = {"teacher", "student", "control",
-                                        "start",   "texts",   "baseline"};
+constexpr std::string_view kModels[] = {"teacher", "student",   "control", "start",
+                                        "texts",   "on_policy", "baseline"};
 
 template <size_t N>
 bool among(const std::string_view (&names)[N], const std::string& name) {

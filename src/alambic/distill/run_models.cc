@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -56,8 +57,13 @@ RunModel load_run_model(const std::string& name, const std::string& directory) {
   LoadedModel loaded = load_model(directory);
   freeze_for_inference(*loaded.model, Precision::kFp32);
   const bool polished = file_exists(directory + kUnpolished + "/metrics.jsonl");
-  return {name, std::move(loaded.model), std::move(loaded.card), loaded.file_bytes,
-          stored_curve(polished ? directory + kUnpolished : directory)};
+  const std::string trained_in = polished ? directory + kUnpolished : directory;
+  return {name,
+          std::move(loaded.model),
+          std::move(loaded.card),
+          loaded.file_bytes,
+          stored_curve(trained_in),
+          read_on_policy_cost(trained_in)};
 }
 
 // Makes the model that training starts from; may note in the card where it comes from.
@@ -275,6 +281,34 @@ Trainee trainee(const StudentJob& job, const Recipe& recipe, const Tokenizer& to
   return made;
 }
 
+// Makes the last steps of a training on-policy ones; they look at `own`.
+void learn_own_texts(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
+                     const Tokenizer& tokenizer, const RunOptions& options,
+                     const std::string& directory, std::optional<OnPolicy>& own,
+                     TrainOptions& train_as) {
+  const OnPolicyRecipe& o = recipe.on_policy;
+  const int64_t steps = train_as.budget.steps;
+  const int64_t on_policy = std::llround(o.share * static_cast<double>(steps));
+  if (on_policy == 0 || is_trained(directory)) return;
+  if (!options.resume) remove_on_policy_files(directory);  // of a run that somebody gave up
+  const OnPolicyOptions texts{.texts = o.texts,
+                              .uses = o.uses,
+                              .max_new_tokens = recipe.signals.max_new_tokens,
+                              .max_tokens = recipe.data.max_tokens,
+                              .temperature = o.text_temperature,
+                              .seed = recipe.seed,
+                              .precision = train_as.precision};
+  own.emplace(texts, job.on_policy->prompts, *job.on_policy->marker, tokenizer, directory);
+  train_as.rounds =
+      Rounds{.first = steps - on_policy,
+             .steps = OnPolicy::steps_of_round(texts, set.sequences, train_as.tokens_per_step),
+             .texts = [&own](int64_t round, bool begins, const LanguageModel& model) {
+               return own->round(round, begins, model);
+             }};
+  say("{}: of {} steps the last {} learn what it writes itself, {} texts for {} steps\n", job.name,
+      steps, on_policy, o.texts, train_as.rounds->steps);
+}
+
 // Trains the student of a job into `directory`.
 RunModel trained_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                          const Tokenizer& tokenizer, const RunOptions& options,
@@ -283,6 +317,9 @@ RunModel trained_student(const StudentJob& job, const Recipe& recipe, const Trai
       train_options(recipe.student_train, set.sequences, recipe.seed, job.budget);
   train_as.resume = options.resume;
   train_as.fingerprint = fingerprint(recipe, job.name, set);
+  std::optional<OnPolicy> own;
+  if (job.on_policy != nullptr)
+    learn_own_texts(job, recipe, set, tokenizer, options, directory, own, train_as);
   const Trainee made = trainee(job, recipe, tokenizer);
   return train_or_load(job.name, made.start, job.card, *made.objective, set, train_as, tokenizer,
                        directory, recipe.student.model);

@@ -12,6 +12,8 @@
 
 #include "alambic/data/contamination.h"
 #include "alambic/data/left_out.h"
+#include "alambic/distill/endpoint_protocol.h"
+#include "alambic/distill/on_policy.h"
 #include "alambic/distill/run.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/train/trainer.h"
@@ -24,7 +26,8 @@ struct RunModel {
   std::unique_ptr<Transformer> model;  // null for a teacher behind an endpoint
   ModelCard card;
   int64_t bytes = 0;
-  std::vector<CurvePoint> curve;  // empty where it was not trained here
+  std::vector<CurvePoint> curve;                         // empty where it was not trained here
+  std::optional<OnPolicyCost> on_policy = std::nullopt;  // of a student that wrote texts of its own
 };
 
 struct RunTokenizers {
@@ -65,6 +68,19 @@ struct TrainingSet {
 // perplexity, and for models that are adapted or fill in canvases. Both must outlive it.
 std::function<double(const LanguageModel& model, const ModelCard& card)> validation_score(
     const Recipe& recipe, const RunData& data, const Tokenizer& tokenizer);
+// What a student that learns on-policy is asked, and who marks what it writes.
+struct OnPolicyTask {
+  std::vector<OnPolicyPrompt> prompts;
+  std::unique_ptr<Marker> marker;
+};
+// Refuses, before any work, a recipe whose student or teacher cannot do what objective.on_policy
+// wants. An endpoint is asked for it.
+void check_on_policy_teacher(const Recipe& recipe);
+// `card`: how the student is asked; `sequences`: what it learns off-policy. The teacher must
+// outlive it.
+OnPolicyTask on_policy_task(const Recipe& recipe, const RunData& data, const RunModel& teacher,
+                            const RunTokenizers& tokenizers, const ModelCard& card,
+                            std::span<const Sequence> sequences, const RunOptions& options);
 // What to train a student as.
 struct StudentJob {
   std::string name;
@@ -75,6 +91,7 @@ struct StudentJob {
   std::optional<Budget> budget = std::nullopt;  // none: as the recipe says
   ModelCard card;
   std::vector<TokenId> ends = {};  // where its texts end, beside its tokenizer's end-of-text token
+  const OnPolicyTask* on_policy = nullptr;  // for objective.on_policy; null: no step is on-policy
 };
 // Trains a hybrid model of the recipe's [student] shape into DIRECTORY/NAME, or loads what an
 // earlier attempt finished there.
@@ -84,6 +101,8 @@ RunModel make_student(const StudentJob& job, const Recipe& recipe, const Trainin
 // Tokens read per second in training it, from a few steps on a copy that is thrown away.
 double training_speed(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                       const Tokenizer& tokenizer);
+// How a recipe asks its endpoint, for texts or for probabilities.
+EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind);
 
 struct SignalSequences {
   std::vector<Sequence> sequences;
@@ -124,6 +143,7 @@ enum class Arm {
   kStart,    // the same from the student's first weights, where those are the teacher's
   kTexts,    // the texts that the student learns, the teacher's among them, without probabilities
   kStudent,
+  kOnPolicy,  // the student, whose last steps learn what it writes itself and the teacher marks
 };
 // Of a model directory, and in report.json.
 const char* name_of(Arm arm);

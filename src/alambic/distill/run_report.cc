@@ -222,6 +222,8 @@ class Measurement {
                        : heard_.probabilities ? "answers and probabilities"
                                               : "answers";
     report_.gap_parts.push_back({rest, share(*before, student)});
+    if (const auto own = results_.find(Arm::kOnPolicy); own != results_.end())
+      report_.gap_parts.push_back({name_of(Arm::kOnPolicy), share(student, own->second.evidence)});
     if (!report_.gap.value) report_.gap_parts.clear();
   }
 

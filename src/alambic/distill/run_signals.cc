@@ -16,11 +16,9 @@
 #include "alambic/distill/endpoint_teacher.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/distill/vocabularies.h"
-#include "alambic/models/mask_token.h"
 #include "alambic/models/model_files.h"
 
 namespace alambic {
-namespace {
 
 EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind) {
   const EndpointRecipe& e = recipe.endpoint;
@@ -48,6 +46,8 @@ EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind) {
   o.seed = recipe.seed;
   return o;
 }
+
+namespace {
 
 AnswerLimits answer_limits(const Recipe& recipe) {
   return {.max_new_tokens = recipe.signals.max_new_tokens, .max_tokens = recipe.data.max_tokens};
@@ -122,36 +122,6 @@ std::vector<bool> learned_tokens(const SignalRow& row, const SignalHeader& heade
   return learned;
 }
 
-// What a signal says of tokens that the student has: the others, MASK among them, are no
-// alternatives for it, as in memory. Empty where nothing is left.
-void keep_tokens(TokenSignal& signal, const std::vector<bool>& has_token) {
-  TokenSignal kept;
-  double sum = signal.tail;
-  for (size_t i = 0; i < signal.ids.size(); ++i) {
-    const auto id = static_cast<size_t>(signal.ids[i]);
-    if (id >= has_token.size() || !has_token[id]) continue;
-    kept.ids.push_back(signal.ids[i]);
-    kept.probabilities.push_back(signal.probabilities[i]);
-    sum += double{signal.probabilities[i]};
-  }
-  if (kept.ids.size() == signal.ids.size()) return;
-  if (kept.ids.empty() || sum <= 0) {
-    signal = {};
-    return;
-  }
-  for (float& p : kept.probabilities) p = static_cast<float>(p / sum);
-  kept.tail = static_cast<float>(signal.tail / sum);
-  signal = std::move(kept);
-}
-
-std::vector<bool> tokens_of(const Tokenizer& tokenizer) {
-  std::vector<bool> has(static_cast<size_t>(tokenizer.vocab_size()), true);
-  for (const TokenId id : rows_without_token(tokenizer, tokenizer.vocab_size()))
-    has[static_cast<size_t>(id)] = false;
-  if (const auto mask = tokenizer.find(kMaskToken)) has[static_cast<size_t>(*mask)] = false;
-  return has;
-}
-
 // A row as a student reads it that has the teacher's tokens.
 Sequence same_sequence(const SignalRow& row, const std::vector<bool>& has_token,
                        std::vector<bool> learned, const std::string& path) {
@@ -222,7 +192,7 @@ SignalSequences read_signal_sequences(const std::string& path, const ModelCard& 
   std::optional<ByteAlignment> alignment;
   if (!tokenizers.same) alignment.emplace(tokenizers.teacher, tokenizers.student);
   const ConversationMap conversations = conversations_of(examples, !card.chat_template.empty());
-  const std::vector<bool> has_token = tokens_of(tokenizers.student);
+  const std::vector<bool> has_token = writable_tokens(tokenizers.student);
   const SignalStore store = SignalStore::open(path);
   store.for_each([&](const SignalRow& row) {
     if (is_held_out(row, path, held_out, result.left_out)) return;

@@ -104,7 +104,7 @@ TokenSignal draw_signal(std::span<const float> logits, double temperature, int d
   return signal;
 }
 
-TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k) {
+TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k, TokenId always) {
   thread_local std::vector<float> weights;
   const double sum = exponentials(logits, temperature, weights);
   std::vector<TokenId> order(weights.size());
@@ -115,6 +115,8 @@ TokenSignal top_k_signal(std::span<const float> logits, double temperature, int 
                       return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
                     });
   order.resize(keep);
+  if (always >= 0 && std::find(order.begin(), order.end(), always) == order.end())
+    order.back() = always;
   std::sort(order.begin(), order.end());
   TokenSignal signal;
   double covered = 0;
@@ -215,7 +217,8 @@ LocalTeacher::Batch LocalTeacher::batch(std::span<const SignalRequest> requests)
     made.learned[i] = std::move(s.learned);
   }
   write_texts(requests, made);
-  if (options_.kind != SignalKind::kText) add_probabilities(made.rows, made.learned);
+  if (options_.kind != SignalKind::kText)
+    add_token_signals(model_, tokenizer_, options_, made.rows, made.learned);
   return made;
 }
 
@@ -290,11 +293,12 @@ void LocalTeacher::write_texts(std::span<const SignalRequest> requests, Batch& m
   }
 }
 
-void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows,
-                                     const std::vector<std::vector<bool>>& learned) const {
+void add_token_signals(const LanguageModel& model, const Tokenizer& tokenizer,
+                       const LocalTeacherOptions& options, std::span<SignalRow> rows,
+                       std::span<const std::vector<bool>> learned, OwnTokens own) {
   const NoGrad no_grad;
   std::vector<TokenId> tokens;
-  Forward forward{.groups = {}, .precision = options_.precision};
+  Forward forward{.groups = {}, .precision = options.precision};
   struct Place {
     SignalRow* row;
     int target;
@@ -308,7 +312,9 @@ void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows,
     row.signals.resize(static_cast<size_t>(size - row.prompt_tokens));
     for (int t = row.prompt_tokens; t < size; ++t) {
       // What a user says later in a conversation is nobody's answer.
-      if (!learned[i].empty() && !learned[i][static_cast<size_t>(t - row.prompt_tokens)]) continue;
+      if (!learned.empty() && !learned[i].empty() &&
+          !learned[i][static_cast<size_t>(t - row.prompt_tokens)])
+        continue;
       index.push_back(static_cast<int64_t>(tokens.size()) + t - 1);
       places.push_back({&row, t});
     }
@@ -316,28 +322,31 @@ void LocalTeacher::add_probabilities(std::vector<SignalRow>& rows,
     forward.groups.push_back({.rows = size, .position = 0});
   }
   if (places.empty()) return;
-  const Tensor hidden = model_.hidden(tokens, forward);
+  const Tensor hidden = model.hidden(tokens, forward);
   constexpr size_t kRows = 256;  // logits of so many rows at a time
-  const int vocab = std::min(model_.config().vocab_size, tokenizer_.vocab_size());
+  const int vocab = std::min(model.config().vocab_size, tokenizer.vocab_size());
   // What no token stands for is no alternative, and no text holds MASK.
-  std::vector<TokenId> silent = rows_without_token(tokenizer_, vocab);
-  if (const TokenId mask = model_.config().mask; mask >= 0 && mask < vocab) silent.push_back(mask);
+  std::vector<TokenId> silent = rows_without_token(tokenizer, vocab);
+  if (const TokenId mask = model.config().mask; mask >= 0 && mask < vocab) silent.push_back(mask);
   for (size_t first = 0; first < index.size(); first += kRows) {
     const size_t last = std::min(index.size(), first + kRows);
-    Tensor logits = model_.logits(
-        gather_rows(hidden, std::span(index).subspan(first, last - first)), options_.precision);
+    Tensor logits = model.logits(gather_rows(hidden, std::span(index).subspan(first, last - first)),
+                                 options.precision);
     parallel_rows(static_cast<int64_t>(last - first), 4, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const Place& place = places[first + static_cast<size_t>(r)];
         for (const TokenId id : silent) logits.row(r)[id] = -std::numeric_limits<float>::infinity();
         const std::span<const float> row(logits.row(r), static_cast<size_t>(vocab));
-        Rng rng = Rng(options_.seed, static_cast<uint64_t>(place.row->example))
+        Rng rng = Rng(options.seed, static_cast<uint64_t>(place.row->example))
                       .fork(static_cast<uint64_t>(place.row->sample))
                       .fork(static_cast<uint64_t>(place.target));
         place.row->signals[static_cast<size_t>(place.target - place.row->prompt_tokens)] =
-            options_.kind == SignalKind::kDraws
-                ? draw_signal(row, options_.temperature, options_.count, rng)
-                : top_k_signal(row, options_.temperature, options_.count);
+            options.kind == SignalKind::kDraws
+                ? draw_signal(row, options.temperature, options.count, rng)
+                : top_k_signal(row, options.temperature, options.count,
+                               own == OwnTokens::kListed
+                                   ? place.row->tokens[static_cast<size_t>(place.target)]
+                                   : -1);
       }
     });
   }

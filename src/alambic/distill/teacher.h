@@ -92,9 +92,6 @@ class LocalTeacher final : public Teacher {
   struct Batch;
   Batch batch(std::span<const SignalRequest> requests);
   void write_texts(std::span<const SignalRequest> requests, Batch& made);
-  // `learned`: of each row the tokens behind its prompt that are an answer's, empty for all.
-  void add_probabilities(std::vector<SignalRow>& rows,
-                         const std::vector<std::vector<bool>>& learned) const;
 
   const LanguageModel& model_;
   Tokenizer tokenizer_;
@@ -110,8 +107,20 @@ std::string thoughts_dropped_in_words(int64_t count);
 // Sums up `logits` at a temperature as `draws` independent draws, with probabilities counts /
 // draws.
 TokenSignal draw_signal(std::span<const float> logits, double temperature, int draws, Rng& rng);
-// The k largest probabilities and the tail.
-TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k);
+// The k largest probabilities and the tail. `always` is listed too, as the last where it is not
+// among the largest; -1: no such token.
+TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k,
+                         TokenId always = -1);
+
+// Gives every row that has tokens its signals, in one forward of `model`, a causal one, frozen for
+// inference, of these tokens. `learned`: of each row the tokens behind its prompt that are an
+// answer's, empty for all; the others get empty signals. Of top-k a row's own tokens are listed
+// where `own` says so.
+enum class OwnTokens { kAsTheyRank, kListed };
+void add_token_signals(const LanguageModel& model, const Tokenizer& tokenizer,
+                       const LocalTeacherOptions& options, std::span<SignalRow> rows,
+                       std::span<const std::vector<bool>> learned,
+                       OwnTokens own = OwnTokens::kAsTheyRank);
 
 // What came of a gathering, what was stored before it included.
 struct Gathered {

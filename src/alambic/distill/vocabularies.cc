@@ -6,6 +6,7 @@
 #include <span>
 
 #include "alambic/base/json.h"
+#include "alambic/decode/prompting.h"
 #include "alambic/distill/byte_match.h"
 
 namespace alambic {
@@ -76,6 +77,34 @@ std::vector<TokenId> rows_without_token(const Tokenizer& tokenizer, int rows) {
     if (tokenizer.token_content(id).empty()) ids.push_back(id);
   }
   return ids;
+}
+
+std::vector<bool> writable_tokens(const Tokenizer& tokenizer) {
+  std::vector<bool> has(static_cast<size_t>(tokenizer.vocab_size()), true);
+  for (const TokenId id : rows_without_token(tokenizer, tokenizer.vocab_size()))
+    has[static_cast<size_t>(id)] = false;
+  if (const auto mask = tokenizer.find(kMaskToken)) has[static_cast<size_t>(*mask)] = false;
+  return has;
+}
+
+void keep_tokens(TokenSignal& signal, const std::vector<bool>& has_token) {
+  TokenSignal kept;
+  double sum = signal.tail;
+  for (size_t i = 0; i < signal.ids.size(); ++i) {
+    const auto id = static_cast<size_t>(signal.ids[i]);
+    if (id >= has_token.size() || !has_token[id]) continue;
+    kept.ids.push_back(signal.ids[i]);
+    kept.probabilities.push_back(signal.probabilities[i]);
+    sum += double{signal.probabilities[i]};
+  }
+  if (kept.ids.size() == signal.ids.size()) return;
+  if (kept.ids.empty() || sum <= 0) {
+    signal = {};
+    return;
+  }
+  for (float& p : kept.probabilities) p = static_cast<float>(p / sum);
+  kept.tail = static_cast<float>(signal.tail / sum);
+  signal = std::move(kept);
 }
 
 }  // namespace alambic

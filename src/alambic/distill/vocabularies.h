@@ -24,4 +24,10 @@ std::string first_token_difference(const SignalRow& row, const Tokenizer& tokeni
 // Ids below `rows` that stand for no token: padding of a head, and holes in a vocabulary.
 std::vector<TokenId> rows_without_token(const Tokenizer& tokenizer, int rows);
 
+// For each id, whether a text can hold it: a token stands for it, and it is not MASK.
+std::vector<bool> writable_tokens(const Tokenizer& tokenizer);
+// What a signal says of tokens that the student has: the others, MASK among them, are no
+// alternatives for it, as in memory. Empty where nothing is left.
+void keep_tokens(TokenSignal& signal, const std::vector<bool>& has_token);
+
 }  // namespace alambic

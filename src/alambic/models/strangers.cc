@@ -41,6 +41,10 @@ constexpr std::string_view kNames[] = {"README.md",
                                        "own_texts.sqlite",
                                        "own_texts.sqlite-wal",
                                        "own_texts.sqlite-shm",
+                                       "on_policy.json",
+                                       "on_policy.sqlite",
+                                       "on_policy.sqlite-wal",
+                                       "on_policy.sqlite-shm",
                                        "partial.txt"};
 
 bool is_of_a_model(const std::string& name) {

@@ -90,6 +90,63 @@ class Metrics {
   std::vector<CurvePoint> curve_;
 };
 
+// The documents of the next step: from the data, or from the texts of the round that it is of.
+class Documents {
+ public:
+  Documents(LanguageModel& model, std::span<const Sequence> data, const TrainOptions& options)
+      : model_(model), options_(options), data_(data, options.seed) {}
+
+  // Goes on at a checkpoint.
+  void restore(const TrainPosition& position) {
+    if (!of_round(position.step)) data_.restore(position.epoch, position.document);
+  }
+  // Makes ready for the step that is next; `store` keeps a checkpoint of that position.
+  template <class Store>
+  void prepare(const TrainPosition& position, const Store& store) {
+    if (!of_round(position.step)) return;
+    const int64_t into = position.step - options_.rounds->first;
+    const int64_t round = into / options_.rounds->steps;
+    if (round == round_) return;
+    const Stopwatch watch;
+    const bool begins = into % options_.rounds->steps == 0;
+    if (begins) store();
+    freeze_for_inference(model_, options_.precision);
+    texts_ = options_.rounds->texts(round, begins, model_);
+    set_trainable(model_, true);
+    texts_sampler_.emplace(texts_, Rng(options_.seed, kRoundStream).fork(as_stream(round)).next());
+    if (!begins) texts_sampler_->restore(position.epoch, position.document);
+    round_ = round;
+    seconds_ += watch.seconds();
+  }
+  Batch next(int64_t tokens) { return sampler().next(tokens); }
+  void write_to(TrainPosition& position) {
+    position.epoch = sampler().epoch();
+    position.document = sampler().position();
+  }
+  void write_to(Json& line) {
+    if (round_ < 0) {
+      line["epoch"] = data_.epochs();
+    } else {
+      line["round"] = round_;
+    }
+  }
+  double seconds() const { return seconds_; }  // that the texts of rounds took
+
+ private:
+  static constexpr uint64_t kRoundStream = 0x40d5;
+  static uint64_t as_stream(int64_t round) { return static_cast<uint64_t>(round); }
+  bool of_round(int64_t step) const { return options_.rounds && step >= options_.rounds->first; }
+  StepSampler& sampler() { return texts_sampler_ ? *texts_sampler_ : data_; }
+
+  LanguageModel& model_;
+  const TrainOptions& options_;
+  StepSampler data_;
+  int64_t round_ = -1;
+  std::vector<Sequence> texts_;
+  std::optional<StepSampler> texts_sampler_;
+  double seconds_ = 0;
+};
+
 }  // namespace
 
 double training_flops(const ModelConfig& config, int64_t rows) {
@@ -122,7 +179,7 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
                   std::span<const Sequence> validation, const TrainOptions& options) {
   set_trainable(model, true);
   AdamWOptimizer optimizer(model, options.adamw);
-  StepSampler sampler(data, options.seed);
+  Documents source(model, data, options);
   if (std::none_of(data.begin(), data.end(), [](const auto& s) { return s.learned_tokens() > 0; }))
     fail(ErrorCode::kInvalidArgument, "[{}] none of {} documents has a token to learn",
          options.label, data.size());
@@ -139,7 +196,7 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
     make_directories(options.directory);
     if (options.resume && file_exists(checkpoint)) {
       position = load_checkpoint(checkpoint, optimizer, options.fingerprint);
-      sampler.restore(position.epoch, position.document);
+      source.restore(position);
     }
   }
   Metrics metrics(options.directory, position.step);
@@ -161,7 +218,8 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
   };
   while (position.step < budget.steps) {
     const bool last = position.step + 1 == budget.steps;
-    const Batch documents = sampler.next(
+    source.prepare(position, store);
+    const Batch documents = source.next(
         last && budget.last_step_tokens > 0 ? budget.last_step_tokens : options.tokens_per_step);
     const Rng of_step(options.seed, static_cast<uint64_t>(position.step) + 0x7a11);
     const double done = static_cast<double>(position.step) / static_cast<double>(budget.steps);
@@ -182,8 +240,7 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
     const double lr = options.lr * schedule.factor(position.step);
     const double norm = optimizer.step(lr, std::max(1.0, count));
     ++position.step;
-    position.epoch = sampler.epoch();
-    position.document = sampler.position();
+    source.write_to(position);
     if (std::isfinite(norm) && std::isfinite(sum)) {
       skipped_in_a_row = 0;
       window_loss += sum;
@@ -196,7 +253,7 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
     }
 
     const double seconds = watch.seconds();
-    const double training = seconds - validating;
+    const double training = seconds - validating - source.seconds();
     const double speed = static_cast<double>(position.tokens - first_tokens) / training;
     const double fraction = training_flops(model.config(), rows) / training / peak;
     const bool validate =
@@ -223,12 +280,12 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
       Json line = {{"step", position.step},
                    {"tokens", position.tokens},
                    {"learned_tokens", position.learned},
-                   {"epoch", sampler.epochs()},
                    {"lr", lr},
                    {"grad_norm", norm},
                    {"tokens_read_per_s", speed},
                    {"peak_fraction", fraction},
                    {"seconds", seconds_before + seconds}};
+      source.write_to(line);
       if (std::isfinite(loss)) line["loss"] = loss;
       if (validate) line["validation"] = held_out;
       if (std::isfinite(score)) line["score"] = score;
@@ -263,8 +320,9 @@ TrainResult train(LanguageModel& model, const Objective& objective, std::span<co
   result.rows = rows;
   result.seconds = seconds_before + seconds;
   const auto new_tokens = static_cast<double>(position.tokens - first_tokens);
-  result.tokens_per_s = new_tokens > 0 ? new_tokens / (seconds - validating) : 0;
-  result.peak_fraction = training_flops(model.config(), rows) / (seconds - validating) / peak;
+  const double training = seconds - validating - source.seconds();
+  result.tokens_per_s = new_tokens > 0 ? new_tokens / training : 0;
+  result.peak_fraction = training_flops(model.config(), rows) / training / peak;
   result.skipped = skipped;
   return result;
 }

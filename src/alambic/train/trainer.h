@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <limits>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +18,17 @@
 #include "alambic/train/schedule.h"
 
 namespace alambic {
+
+// Texts that the model in training brings forth itself: from step `first` on, a round of `steps`
+// steps learns the texts that are asked for when it begins.
+struct Rounds {
+  int64_t first = 0, steps = 1;
+  // The texts of a round, which may depend on the model, frozen as it stands. `begins` is false
+  // where a training goes on inside of the round: they must be those that it began with. Whenever a
+  // round begins, a checkpoint of that very step was stored before.
+  std::function<std::vector<Sequence>(int64_t round, bool begins, const LanguageModel& model)>
+      texts;
+};
 
 struct TrainOptions {
   std::string label = "train";  // on the progress line
@@ -46,6 +58,7 @@ struct TrainOptions {
   std::function<double(const LanguageModel& model)> score;
   // What must match for a checkpoint to be resumed, the data included: fingerprint.h.
   std::string fingerprint;
+  std::optional<Rounds> rounds = std::nullopt;
 };
 
 struct CurvePoint {
@@ -60,7 +73,7 @@ struct TrainResult {
   int64_t learned = 0;  // of them, those that the loss is taken on
   int64_t rows = 0;
   double seconds = 0;
-  double tokens_per_s = 0;   // read, without the time that validation took
+  double tokens_per_s = 0;   // read, without the time that validation and rounds' texts took
   double peak_fraction = 0;  // of the machine's measured product peak, likewise
   double final_validation = 0;
   int64_t kept_step = 0;  // the step whose weights the model ends with
@@ -71,8 +84,9 @@ struct TrainResult {
 // learned tokens, whatever its size. Throws kInterrupted after storing a checkpoint on Ctrl-C.
 //
 // metrics.jsonl, one object a line: step; tokens and learned_tokens so far; epoch, how often all
-// documents were read; lr; grad_norm before clipping; loss since the line before, and validation,
-// each per learned token; score; the objective's parts; tokens_read_per_s; peak_fraction; seconds.
+// documents were read, or the number of a round; lr; grad_norm before clipping; loss since the line
+// before, and validation, each per learned token; score; the objective's parts; tokens_read_per_s;
+// peak_fraction; seconds.
 TrainResult train(LanguageModel& model, const Objective& objective, std::span<const Sequence> data,
                   std::span<const Sequence> validation, const TrainOptions& options);
 

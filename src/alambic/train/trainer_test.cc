@@ -11,6 +11,7 @@
 
 #include "alambic/autograd/ops.h"
 #include "alambic/autograd/ops_head.h"
+#include "alambic/base/file.h"
 #include "alambic/base/thread_pool.h"
 #include "alambic/models/transformer.h"
 #include "alambic/train/checkpoint.h"
@@ -306,6 +307,67 @@ TEST(Trainer, SameSeedGivesSameWeightsForAnyThreadCount) {
   }
   EXPECT_EQ(results[0], results[1]);
   EXPECT_EQ(results[0], results[2]);
+}
+
+// Fails at one of its calls, as a program that is killed does.
+class Killed final : public Objective {
+ public:
+  explicit Killed(int good_calls) : good_calls_(good_calls) {}
+  Loss evaluate(const LanguageModel& model, const Batch& batch, const RunMode& mode,
+                Rng& rng) const override {
+    if (good_calls_-- == 0) fail(ErrorCode::kInterrupted, "[test] killed");
+    return NextToken().evaluate(model, batch, mode, rng);
+  }
+
+ private:
+  mutable int good_calls_;
+};
+
+struct RoundCall {
+  int64_t round;
+  bool begins;
+  bool operator==(const RoundCall&) const = default;
+};
+
+TEST(Trainer, RoundsBeginWithTheWeightsOfTheirFirstStepAndGoOnWithTheirTexts) {
+  const std::vector<Sequence> data = documents(9);
+  std::vector<RoundCall> calls;
+  // A round's texts are drawn with what the model then was.
+  std::vector<std::vector<Sequence>> kept(4);
+  const auto trained = [&](const std::string& directory, int good_calls, bool resume) {
+    Transformer model(tiny());
+    model.initialise(5);
+    TrainOptions o = options(11);
+    o.directory = directory;
+    o.resume = resume;
+    o.checkpoint_seconds = 0;
+    o.rounds = Rounds{
+        .first = 3, .steps = 3, .texts = [&](int64_t round, bool begins, const LanguageModel& m) {
+          calls.push_back({round, begins});
+          std::vector<Sequence>& texts = kept[static_cast<size_t>(round)];
+          if (!begins) return texts;
+          EXPECT_TRUE(file_exists(directory + "/checkpoint.safetensors"));
+          EXPECT_FALSE(m.head().requires_grad());
+          const auto weight = static_cast<uint64_t>(std::abs(m.head().data()[0]) * 1e7F);
+          texts = documents(5);
+          for (Sequence& s : texts)
+            s.tokens.push_back(static_cast<TokenId>((weight + s.tokens.size()) % 40));
+          return texts;
+        }};
+    train(model, Killed(good_calls), data, {}, o);
+    return weights_of(model);
+  };
+  const std::vector<float> whole = trained(scratch("rounds"), 1000, false);
+  EXPECT_EQ(calls, (std::vector<RoundCall>{{0, true}, {1, true}, {2, true}}));
+  for (int killed = 0; killed < 11; ++killed) {
+    const std::string directory = scratch("rounds_killed");
+    EXPECT_THROW(trained(directory, killed, false), Error);
+    calls.clear();
+    EXPECT_EQ(trained(directory, 1000, true), whole) << killed;
+    if (killed == 7) {
+      EXPECT_EQ(calls, (std::vector<RoundCall>{{1, false}, {2, true}}));
+    }
+  }
 }
 
 TEST(Checkpoint, IsRefusedForAnotherRunAndWhenDamaged) {
