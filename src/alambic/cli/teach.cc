@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -17,9 +18,11 @@
 #include "alambic/cli/verb.h"
 #include "alambic/data/conversation.h"
 #include "alambic/data/data_report.h"
+#include "alambic/data/text_encoding.h"
 #include "alambic/distill/asking.h"
 #include "alambic/distill/encoding.h"
 #include "alambic/distill/endpoint_teacher.h"
+#include "alambic/distill/labels.h"
 #include "alambic/models/model_files.h"
 
 namespace alambic {
@@ -31,6 +34,8 @@ constexpr const char* kTeachExample =
     "0.8 --out s.sqlite\n"
     "  alambic teach MODEL-NAME --endpoint https://host/v1 --api-key-env HOST_KEY --tokenizer DIR "
     "--data prompts.jsonl --texts teacher --kind text --out s.sqlite\n"
+    "  alambic teach TEACHER --data tickets.csv --texts teacher --labels refund,delivery,other "
+    "--out s.sqlite\n"
     "The same command goes on where an earlier one was stopped.";
 
 struct TeachArguments {
@@ -38,7 +43,8 @@ struct TeachArguments {
   DataSource data;
   LocalTeacherOptions teacher;
   EndpointOptions endpoint;
-  std::string tokenizer, key_variable, reasoning = "drop", cut = "drop", chat_template;
+  std::string tokenizer, key_variable, reasoning = "drop", cut = "drop", chat_template, labels;
+  Telling telling;
   int samples = 1;
   bool json = false;
 };
@@ -56,8 +62,6 @@ void bind_endpoint(CLI::App& verb, TeachArguments& o) {
       ->check(CLI::IsMember({"auto", "chat", "completions"}));
   option("--api-key-env", o.key_variable, "Environment variable that holds the key")
       ->type_name("VARIABLE");
-  option("--system", o.endpoint.system, "System message in front of every prompt")
-      ->type_name("TEXT");
   option("--concurrency", o.endpoint.concurrency, "Questions at once");
   option("--requests-per-minute", o.endpoint.requests_per_minute, "At most; 0: no limit of ours");
   option("--timeout", o.endpoint.timeout_seconds, "Seconds for one answer");
@@ -109,6 +113,16 @@ void bind(CLI::App& verb, TeachArguments& o) {
   verb.add_option("--reasoning", o.reasoning, "<think> blocks in front of answers: drop or keep")
       ->check(CLI::IsMember({"drop", "keep"}))
       ->capture_default_str();
+  verb.add_option("--labels", o.labels,
+                  "Answers are one of these: a,b,c, or a file with one on each line")
+      ->type_name("LABELS");
+  verb.add_option("--system", o.telling.system,
+                  "System message for the teacher alone; {labels} in it stands for the labels")
+      ->type_name("TEXT");
+  verb.add_option("--prompt-template", o.telling.prompt_template,
+                  "Around what the teacher is asked: a text with {prompt} in it, and {labels}")
+      ->capture_default_str()
+      ->type_name("TEXT");
   add_chat_template_option(verb, o.chat_template);
   verb.add_option("--max-length", o.teacher.max_tokens,
                   "Prompt and answer in tokens; longer ones are left out")
@@ -137,6 +151,26 @@ std::string teacher_id(const std::string& directory) {
   const auto path = std::filesystem::path(directory).lexically_normal();
   const auto name = path.has_filename() ? path.filename() : path.parent_path().filename();
   return fmt::format("{} (crc32 {:08x}, {} bytes)", name.string(), sum, size);
+}
+
+// "refund,delivery", or what the lines of a file say.
+std::vector<std::string> read_labels(const std::string& given) {
+  if (given.empty()) return {};
+  const bool file = file_exists(given);
+  const std::string text = file ? decode_text(read_file(given), "utf-8", given) : given;
+  std::vector<std::string> labels;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(file ? '\n' : ',', begin), text.size());
+    std::string label(trimmed(std::string_view(text).substr(begin, end - begin)));
+    if (!label.empty() && std::find(labels.begin(), labels.end(), label) == labels.end())
+      labels.push_back(std::move(label));
+    begin = end + 1;
+  }
+  if (labels.size() < 2 || labels.size() > kMaxLabels) {
+    fail(ErrorCode::kInvalidArgument, "[--labels] got {} different ones in {}; want 2 to {}",
+         labels.size(), given, kMaxLabels);
+  }
+  return labels;
 }
 
 // What is stored must be about the data that is given now.
@@ -193,6 +227,8 @@ struct Source {
   ModelCard card;                 // and how it is asked
   std::unique_ptr<Teacher> teacher;
   SignalHeader header;
+  Telling telling;  // what one on this machine is told
+  std::vector<std::string> labels;
 };
 
 Source local_source(const TeachArguments& o, LocalTeacherOptions options) {
@@ -202,6 +238,22 @@ Source local_source(const TeachArguments& o, LocalTeacherOptions options) {
   options.max_tokens = std::min(options.max_tokens, open.model().config().max_positions);
   ModelCard& card = source.card = open.card();
   use_chat_template(o.chat_template, o.model, card);
+  // A classifier of ours keeps to its labels; any other model is told them.
+  const bool classifier = card.task == "accuracy" && !card.labels.empty();
+  if (classifier && !options.labels.empty()) {
+    if (const std::string what = label_difference(card.labels, options.labels); !what.empty()) {
+      print_remark(
+          fmt::format("warning: the labels of the teacher [{}] are not those of --labels: "
+                      "{}; its answers are taken from those of --labels",
+                      o.model, what));
+    }
+  }
+  if (classifier && options.labels.empty() && o.texts == "teacher") options.labels = card.labels;
+  options.telling = classifier ? Telling{with_labels(o.telling.system, options.labels),
+                                         with_labels(o.telling.prompt_template, options.labels)}
+                               : with_labels_told(o.telling, options.labels);
+  source.telling = options.telling;
+  source.labels = options.labels;
   source.teacher = std::make_unique<LocalTeacher>(open.model(), open.tokenizer, card,
                                                   teacher_id(o.model), options);
   const Json& provenance = open.card().provenance;
@@ -231,6 +283,8 @@ Source endpoint_source(const TeachArguments& o, const LocalTeacherOptions& optio
   ask.max_tokens = options.max_tokens;
   ask.keep_reasoning = options.keep_reasoning;
   ask.keep_cut = options.keep_cut;
+  ask.telling = o.telling;
+  ask.labels = options.labels;
   ask.seed = options.seed;
   if (options.temperature != 1) {
     fail(ErrorCode::kInvalidArgument,
@@ -252,15 +306,19 @@ Source endpoint_source(const TeachArguments& o, const LocalTeacherOptions& optio
   return source;
 }
 
-// What a teacher's texts depend on; "" for those of the data.
-std::string how_written(const TeachArguments& o, const LocalTeacherOptions& options) {
-  if (o.texts != "teacher") return {};
-  OrderedJson sampling = {{"texts", o.texts},
-                          {"temperature", options.text_temperature},
-                          {"max_new_tokens", options.max_new_tokens}};
-  if (options.keep_cut) sampling["cut"] = "keep";
-  if (options.keep_reasoning) sampling["reasoning"] = "keep";
-  return dump_json(sampling);
+// What its answers depend on; "" for texts of the data about which it is told nothing.
+std::string how_written(const TeachArguments& o, const LocalTeacherOptions& options,
+                        const Source& source) {
+  OrderedJson sampling = OrderedJson::object();
+  if (o.texts == "teacher") {
+    sampling = {{"texts", o.texts},
+                {"temperature", options.text_temperature},
+                {"max_new_tokens", options.max_new_tokens}};
+    if (options.keep_cut) sampling["cut"] = "keep";
+    if (options.keep_reasoning) sampling["reasoning"] = "keep";
+  }
+  describe_telling(source.telling, source.labels, sampling);
+  return sampling.empty() ? "" : dump_json(sampling);
 }
 
 void act(const TeachArguments& given, const Invocation&) {
@@ -274,6 +332,11 @@ void act(const TeachArguments& given, const Invocation&) {
   options.kind = signal_kind_from_name(o.kind, "--kind");
   options.keep_reasoning = o.reasoning == "keep";
   options.keep_cut = o.cut == "keep";
+  options.labels = read_labels(o.labels);
+  if (o.telling.prompt_template.find("{prompt}") == std::string::npos) {
+    fail(ErrorCode::kInvalidArgument, "[--prompt-template] got \"{}\"; want a text with {{prompt}}",
+         o.telling.prompt_template);
+  }
   Source source = o.endpoint.url.empty() ? local_source(o, options) : endpoint_source(o, options);
   std::vector<LeftOut> unusable;
   if (source.open && o.texts != "teacher") {
@@ -301,7 +364,7 @@ void act(const TeachArguments& given, const Invocation&) {
   header.draws_or_k = options.kind == SignalKind::kText ? 0 : options.count;
   header.temperature = options.temperature;
   header.seed = options.seed;
-  if (o.endpoint.url.empty()) header.sampling = how_written(o, options);
+  if (o.endpoint.url.empty()) header.sampling = how_written(o, options, source);
   header.tokenizer =
       std::filesystem::absolute(o.tokenizer.empty() ? o.model : o.tokenizer).string();
   SignalStore store = SignalStore::create_or_resume(o.out, header);

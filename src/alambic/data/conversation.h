@@ -52,8 +52,10 @@ struct RenderedConversation {
 // learned; without markers, what each assistant turn adds to the text before it (with its
 // generation prompt), which the template must then leave alone as the conversation grows, but for
 // white space at its end. Where it does not leave it alone (Qwen3 drops what was thought earlier),
-// there is one text for each answer: of the conversation up to it, with that answer to learn.
-// `input` holds the messages, tools and variables, in which nothing becomes a special token.
+// there is one text for each answer: of the conversation up to it, with that answer to learn. Where
+// the generation prompt opens a "<think>" block, the answer goes on in it: its reasoning, the end
+// of the block and the rest are learned. `input` holds the messages, tools and variables, in which
+// nothing becomes a special token.
 std::vector<RenderedConversation> render_conversation(const ChatTemplate& chat,
                                                       const SpecialGuard& guard, ChatInput input);
 // Only the last answer of it.

@@ -7,6 +7,7 @@
 
 #include "alambic/base/error.h"
 #include "alambic/data/conversation.h"
+#include "alambic/data/reasoning.h"
 
 namespace alambic {
 namespace {
@@ -90,6 +91,7 @@ class Renderer {
     const std::string text = first(turn + 1, false).text;
     const auto span = span_of(turn, text, text);
     if (!span) {
+      if (const auto opened = through_opened_block(turn, text)) return *opened;
       fail(ErrorCode::kUnsupported,
            "[chat template] the text before turn {} changes with what it answers, so what is to be "
            "learned cannot be told; want a template that grows turn by turn or has "
@@ -100,6 +102,23 @@ class Renderer {
   }
 
  private:
+  // The same of a template whose generation prompt opens a block of reasoning that its old turns do
+  // not have (DeepSeek-R1): the answer goes on inside the block. Nothing where it is no such one.
+  std::optional<RenderedConversation> through_opened_block(size_t turn, const std::string& text) {
+    const std::string before = first(turn, true).text;
+    const size_t shared = shared_length(before, text);
+    if (trimmed(std::string_view(before).substr(shared)) != kOpenBlock) return std::nullopt;
+    const auto content = messages_[turn].find("content");
+    const std::string thoughts =
+        content != messages_[turn].end() && content->is_string()
+            ? without_reasoning(content->get_ref<const std::string&>()).reasoning
+            : std::string();
+    const size_t begin = before.size();
+    std::string whole = before + in_opened_block(thoughts, text.substr(shared));
+    const size_t end = whole.size();
+    return finished(std::move(whole), {{begin, end}});
+  }
+
   // Whether the input makes just this text; one that the template refuses makes none.
   bool same_text(const std::string& text) const {
     try {

@@ -225,6 +225,23 @@ TEST(RenderConversation, ATemplateThatRewritesOldTurnsGivesATextForEachAnswer) {
   }
 }
 
+// As DeepSeek-R1's: old turns lose what was thought, and the next one begins with thinking.
+TEST(RenderConversation, AnAnswerGoesOnInTheBlockThatItsPromptOpens) {
+  const auto chat = ChatTemplate::parse(
+      "{% for m in messages %}[{{ m.role }}]{{ m.content.split('</think>')[-1] }};{% endfor %}"
+      "{% if add_generation_prompt %}[assistant]<think>\n{% endif %}",
+      "t");
+  EXPECT_EQ(rendered(chat, json(R"([{"role": "user", "content": "u"},
+                {"role": "assistant", "content": "<think>\nso\n</think>\n\na"}])")),
+            std::vector<std::string>{"[user]u;[assistant]<think>\n<<so\n</think>\n\na;>>"});
+  EXPECT_EQ(rendered(chat, json(R"([{"role": "user", "content": "u"},
+                {"role": "assistant", "content": "a"}, {"role": "user", "content": "v"},
+                {"role": "assistant", "content": "b"}])")),
+            (std::vector<std::string>{
+                "[user]u;[assistant]<think>\n<<\n</think>\n\na;>>",
+                "[user]u;[assistant]a;[user]v;[assistant]<think>\n<<\n</think>\n\nb;>>"}));
+}
+
 TEST(RenderConversation, ATemplateThatRewritesTheQuestionIsRefused) {
   const auto chat = ChatTemplate::parse(
       "{% for m in messages %}{{ m.content if not loop.last else m.content | upper }};{% endfor %}",

@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::array<std::string_view, 3> kKindNames = {"text", "draws", "topk"};
 constexpr std::array<std::string_view, kAnswerKinds> kAnswerNames = {
-    "good",      "empty",    "cut",     "circles",   "filtered",    "tool_calls",
-    "reasoning", "too_long", "refused", "not_valid", "no_template", "no_prompt"};
+    "good",     "empty",   "cut",       "circles",     "filtered",  "tool_calls", "reasoning",
+    "too_long", "refused", "not_valid", "no_template", "no_prompt", "outside"};
 constexpr int kMaxDraws = 1 << 16;
 constexpr int kMaxVocabulary = 1 << 28;
 

@@ -67,8 +67,9 @@ enum class AnswerKind {
   kNotValid,    // its template refuses it, or nothing in it is to be learned
   kNoTemplate,  // not asked: several turns, and the model has no chat template
   kNoPrompt,    // not asked: nothing to answer
+  kOutside,     // none of the closed set of labels, or several
 };
-inline constexpr size_t kAnswerKinds = 12;
+inline constexpr size_t kAnswerKinds = 13;
 // "empty", "cut", "circles", "filtered", "tool_calls", "reasoning", "too_long" …; the reverse
 // throws kCorruptData, opening with `where`.
 std::string_view answer_kind_name(AnswerKind kind);

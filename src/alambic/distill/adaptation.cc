@@ -111,8 +111,9 @@ AdaptationReport adapt_in(const Recipe& recipe, RunData data, const Tokenizer& t
   }
   held_out.resize(std::min(held_out.size(), static_cast<size_t>(recipe.eval.speed_prompts)));
   std::vector<Example> texts = data.test;
+  const Encoder encoder(tokenizer, job.card);
   std::erase_if(texts, [&](const Example& e) {
-    return !encode_example(tokenizer, job.card, e, recipe.data.max_tokens);
+    return encode_sequences(encoder, e, recipe.data.max_tokens).sequences.empty();
   });
   RunOptions inside = options;
   const auto directory = std::filesystem::path(options.directory).lexically_normal();

@@ -6,54 +6,12 @@
 #include <numeric>
 
 namespace alambic {
-namespace {
-
-constexpr std::string_view kOpen = "<think>", kClose = "</think>";
-
-void add_reasoning(std::string_view block, std::string& reasoning) {
-  block = trimmed(block);
-  if (block.empty()) return;
-  if (!reasoning.empty()) reasoning += "\n\n";
-  reasoning += block;
-}
-
-}  // namespace
-
-std::string_view trimmed(std::string_view text) {
-  constexpr const char* kSpace = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
 
 JudgedAnswer judge_answer(std::string_view written, bool cut) {
-  JudgedAnswer judged;
-  std::string text;
-  size_t at = 0;
-  bool open = false;
-  // A closing mark comes first where the template opened the block.
-  if (const size_t close = written.find(kClose); close < written.find(kOpen)) open = true;
-  while (at <= written.size()) {
-    const size_t next = written.find(open ? kClose : kOpen, at);
-    if (next == std::string_view::npos) break;
-    judged.thought = true;
-    const std::string_view piece = written.substr(at, next - at);
-    if (open) {
-      add_reasoning(piece, judged.reasoning);
-    } else {
-      text += piece;
-    }
-    at = next + (open ? kClose : kOpen).size();
-    open = !open;
-  }
-  if (!open) text += written.substr(at);
-  // Blocks inside blocks close more often than they opened.
-  if (const size_t close = text.rfind(kClose); judged.thought && close != std::string::npos) {
-    add_reasoning(std::string_view(text).substr(0, close), judged.reasoning);
-    text.erase(0, close + kClose.size());
-  }
-  judged.text = judged.thought ? std::string(trimmed(text)) : text;
-  if (open || (judged.thought && judged.text.empty())) {
+  ReasonedText parts = without_reasoning(written);
+  JudgedAnswer judged{AnswerKind::kGood, std::move(parts.text), std::move(parts.reasoning),
+                      parts.thought};
+  if (parts.open || (judged.thought && judged.text.empty())) {
     judged.kind = AnswerKind::kReasoning;
   } else if (cut) {
     judged.kind = AnswerKind::kCut;
@@ -102,6 +60,8 @@ std::string one_kind(AnswerKind kind, int64_t count, const AnswerLimits* limits)
       return fmt::format("{} not asked: several turns and the model has no chat template", count);
     case AnswerKind::kNoPrompt:
       return fmt::format("{} not asked: no prompt", count);
+    case AnswerKind::kOutside:
+      return fmt::format("{} outside the labels", count);
   }
   return {};
 }
@@ -112,9 +72,9 @@ namespace {
 
 // In the order of telling.
 constexpr AnswerKind kOfNoUse[] = {
-    AnswerKind::kCut,       AnswerKind::kCircles,    AnswerKind::kEmpty,   AnswerKind::kFiltered,
-    AnswerKind::kToolCalls, AnswerKind::kReasoning,  AnswerKind::kTooLong, AnswerKind::kRefused,
-    AnswerKind::kNotValid,  AnswerKind::kNoTemplate, AnswerKind::kNoPrompt};
+    AnswerKind::kCut,       AnswerKind::kCircles,    AnswerKind::kEmpty,    AnswerKind::kFiltered,
+    AnswerKind::kToolCalls, AnswerKind::kReasoning,  AnswerKind::kTooLong,  AnswerKind::kRefused,
+    AnswerKind::kNotValid,  AnswerKind::kNoTemplate, AnswerKind::kNoPrompt, AnswerKind::kOutside};
 static_assert(std::size(kOfNoUse) + 1 == kAnswerKinds);
 
 }  // namespace
@@ -181,6 +141,9 @@ std::string AnswerTally::cause(const AnswerLimits& limits) const {
       return "conversations want a teacher with a chat template: name one with chat_template";
     case AnswerKind::kNoPrompt:
       return "these rows hold no prompt: name its field";
+    case AnswerKind::kOutside:
+      return "the teacher does not keep to the labels that it is told: ask a stronger one, or tell "
+             "them in words of your own, with {labels} where they stand (the system message)";
     case AnswerKind::kGood:
       break;
   }

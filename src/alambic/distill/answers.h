@@ -8,12 +8,10 @@
 #include <string>
 #include <string_view>
 
+#include "alambic/data/reasoning.h"
 #include "alambic/data/signal.h"
 
 namespace alambic {
-
-// Without white space at both ends.
-std::string_view trimmed(std::string_view text);
 
 struct JudgedAnswer {
   AnswerKind kind = AnswerKind::kGood;

@@ -4,9 +4,15 @@
 
 #include <algorithm>
 #include <deque>
+#include <utility>
+
+#include "alambic/data/reasoning.h"
+#include "alambic/distill/labels.h"
 
 namespace alambic {
 namespace {
+
+constexpr std::string_view kPromptSlot = "{prompt}";
 
 std::string role_of(const OrderedJson& message) { return message.value("role", std::string()); }
 
@@ -20,6 +26,19 @@ void put_before(const std::string& text, OrderedJson& message) {
   } else {
     content = text;
   }
+}
+
+// A template around a content of several parts.
+void wrap_parts(OrderedJson& parts, const std::string& around) {
+  const size_t slot = around.find(kPromptSlot);
+  if (slot == std::string::npos) return;
+  const auto part = [](std::string text) {
+    return OrderedJson{{"type", "text"}, {"text", std::move(text)}};
+  };
+  const std::string before = around.substr(0, slot),
+                    behind = around.substr(slot + kPromptSlot.size());
+  if (!before.empty()) parts.insert(parts.begin(), part(before));
+  if (!behind.empty()) parts.push_back(part(behind));
 }
 
 }  // namespace
@@ -49,15 +68,8 @@ std::string prompt_to_ask(const Example& example) {
   return text;
 }
 
-OrderedJson api_messages(const OrderedJson& messages, const std::string& system) {
+OrderedJson api_messages(const OrderedJson& messages) {
   OrderedJson result = messages;
-  if (!system.empty()) {
-    if (!result.empty() && role_of(result.front()) == "system") {
-      put_before(system, result.front());
-    } else {
-      result.insert(result.begin(), OrderedJson{{"role", "system"}, {"content", system}});
-    }
-  }
   int calls = 0;
   std::deque<std::string> open;  // calls that no result has named yet
   for (OrderedJson& message : result) {
@@ -106,14 +118,94 @@ std::optional<AnswerKind> cannot_ask(const Example& example, const AskedThrough&
   return std::nullopt;
 }
 
-std::vector<TokenId> encode_question(const Encoder& encoder, const Example& example) {
-  if (!example.messages.is_array()) return encoder.question(example);
+bool opens_block(const Tokenizer& tokenizer, std::span<const TokenId> prompt) {
+  constexpr size_t kLast = 8;
+  const std::string end =
+      tokenizer.decode(prompt.last(std::min(prompt.size(), kLast)), /*skip_special=*/false);
+  return trimmed(end).ends_with(kOpenBlock);
+}
+
+Example to_be_answered(const Example& example) {
+  if (!example.messages.is_array()) return example;
   // The encoder asks for the last answer; here that is the one to be written.
   Example asked = example;
   asked.prompt = prompt_to_ask(example);
   asked.messages = messages_to_ask(example);
   asked.messages.push_back(OrderedJson{{"role", "assistant"}, {"content", ""}});
-  return encoder.question(asked);
+  return asked;
+}
+
+std::vector<TokenId> encode_question(const Encoder& encoder, const Example& example) {
+  return encoder.question(to_be_answered(example));
+}
+
+Telling with_labels_told(Telling telling, std::span<const std::string> labels) {
+  if (labels.empty()) return telling;
+  const Telling given = telling;
+  telling.system = with_labels(std::move(telling.system), labels);
+  telling.prompt_template = with_labels(std::move(telling.prompt_template), labels);
+  if (telling == given)
+    telling.system += (telling.system.empty() ? "" : "\n\n") + told_labels(labels);
+  return telling;
+}
+
+void describe_telling(const Telling& telling, std::span<const std::string> labels,
+                      OrderedJson& sampling) {
+  if (!telling.system.empty()) sampling["system"] = telling.system;
+  if (telling.prompt_template != kPromptSlot) sampling["prompt_template"] = telling.prompt_template;
+  if (!labels.empty()) sampling["labels"] = labels_key(labels);
+}
+
+std::string told_text(std::string_view prompt, const Telling& telling) {
+  std::string text = telling.prompt_template;
+  if (const size_t at = text.find(kPromptSlot); at != std::string::npos)
+    text.replace(at, kPromptSlot.size(), prompt);
+  return telling.system.empty() ? text : telling.system + "\n\n" + text;
+}
+
+OrderedJson told_messages(OrderedJson messages, const Telling& telling) {
+  if (telling.empty()) return messages;
+  const Telling around{"", telling.prompt_template};
+  for (size_t i = messages.size(); i > 0; --i) {
+    OrderedJson& turn = messages[i - 1];
+    const auto content = turn.find("content");
+    if (role_of(turn) != "user" || content == turn.end()) continue;
+    if (content->is_string()) {
+      *content = told_text(content->get<std::string>(), around);
+    } else if (content->is_array()) {
+      wrap_parts(*content, telling.prompt_template);
+    }
+    break;
+  }
+  if (telling.system.empty()) return messages;
+  if (!messages.empty() && role_of(messages.front()) == "system") {
+    put_before(telling.system, messages.front());
+  } else {
+    messages.insert(messages.begin(), OrderedJson{{"role", "system"}, {"content", telling.system}});
+  }
+  return messages;
+}
+
+Example told(const Example& example, const Telling& telling, bool chat) {
+  if (telling.empty()) return example;
+  Example out = example;
+  if (!chat) {
+    out.prompt = told_text(prompt_to_ask(example), telling);
+    out.messages = nullptr;
+    return out;
+  }
+  if (!example.messages.is_array()) {
+    // As the encoder makes two turns of a pair.
+    constexpr std::string_view kSpaces = " \t";
+    out.messages = one_message(
+        std::string_view(example.prompt).substr(0, example.prompt.find_last_not_of(kSpaces) + 1));
+    std::string answer = example.completion;
+    answer.erase(0, answer.find_first_not_of(kSpaces));
+    out.messages.push_back(OrderedJson{{"role", "assistant"}, {"content", std::move(answer)}});
+  }
+  out.messages = told_messages(std::move(out.messages), telling);
+  out.last_only = true;
+  return out;
 }
 
 }  // namespace alambic

@@ -21,8 +21,8 @@ std::optional<double> listed(const TokenSignal& signal, TokenId id) {
 
 }  // namespace
 
-ByteAlignment::ByteAlignment(Tokenizer teacher, Tokenizer student)
-    : teacher_(std::move(teacher)), student_(std::move(student)) {}
+ByteAlignment::ByteAlignment(Tokenizer teacher, const Tokenizer& student)
+    : teacher_(std::move(teacher)), student_(student) {}
 
 std::optional<TokenId> ByteAlignment::first_token(TokenId teachers) {
   const auto [at, fresh] = first_tokens_.emplace(teachers, std::nullopt);
@@ -75,11 +75,12 @@ std::optional<TokenSignal> ByteAlignment::signal_at(const SignalRow& row, size_t
   return signal;
 }
 
-std::optional<Sequence> ByteAlignment::sequence(const SignalRow& row, const ModelCard& card,
+std::optional<Sequence> ByteAlignment::sequence(const SignalRow& row, const Encoder& encoder,
                                                 int max_tokens) {
-  auto s = encode_example(student_.tokenizer(), card, {row.prompt, row.text, ""}, max_tokens);
-  if (s) add_signals(row, /*ends=*/true, *s);
-  return s;
+  auto texts = encode_sequences(encoder, {row.prompt, row.text, ""}, max_tokens).sequences;
+  if (texts.empty()) return std::nullopt;
+  add_signals(row, /*ends=*/true, texts.back());
+  return std::move(texts.back());
 }
 
 void ByteAlignment::add_signals(const SignalRow& row, bool ends, Sequence& sequence) {

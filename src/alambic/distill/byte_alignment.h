@@ -15,6 +15,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "alambic/decode/encoding.h"
 #include "alambic/distill/byte_match.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/train/objective.h"
@@ -23,11 +24,11 @@ namespace alambic {
 
 class ByteAlignment {
  public:
-  ByteAlignment(Tokenizer teacher, Tokenizer student);
+  ByteAlignment(Tokenizer teacher, const Tokenizer& student);
 
-  // The row as the student reads it: its own prompt, text and end. Nothing if that is longer than
-  // `max_tokens`.
-  std::optional<Sequence> sequence(const SignalRow& row, const ModelCard& card, int max_tokens);
+  // The row as the student reads it: its own prompt, text and end. `encoder`: the student's. Nothing
+  // if that is longer than `max_tokens`.
+  std::optional<Sequence> sequence(const SignalRow& row, const Encoder& encoder, int max_tokens);
   // Gives a sequence in the student's tokens, whose answer is the row's text, and its end where it
   // `ends`, the signals of the row.
   void add_signals(const SignalRow& row, bool ends, Sequence& sequence);

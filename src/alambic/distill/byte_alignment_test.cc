@@ -69,8 +69,9 @@ TEST_F(ByteAlignmentTest, ASpecialTokenMoreMakesNoOtherVocabulary) {
 
 TEST_F(ByteAlignmentTest, BetweenEqualVocabulariesNothingChanges) {
   ByteAlignment alignment(many_, many_);
+  const Encoder encoder(many_, card_);
   const SignalRow row = row_of(many_, card_, kTexts[0]);
-  const auto s = alignment.sequence(row, card_, 1000);
+  const auto s = alignment.sequence(row, encoder, 1000);
   ASSERT_TRUE(s);
   EXPECT_EQ(s->tokens, row.tokens);
   EXPECT_EQ(s->signals, row.signals);
@@ -81,7 +82,8 @@ TEST_F(ByteAlignmentTest, BetweenEqualVocabulariesNothingChanges) {
 // of how many.
 TEST_F(ByteAlignmentTest, ALongTokensProbabilityIsTheProductOfItsParts) {
   ByteAlignment alignment(few_, many_);
-  const auto s = alignment.sequence(row_of(few_, card_, kTexts[0]), card_, 1000);
+  const Encoder encoder(many_, card_);
+  const auto s = alignment.sequence(row_of(few_, card_, kTexts[0]), encoder, 1000);
   ASSERT_TRUE(s);
   bool merged = false;
   for (size_t i = 0; i < s->signals.size(); ++i) {
@@ -101,8 +103,9 @@ TEST_F(ByteAlignmentTest, ALongTokensProbabilityIsTheProductOfItsParts) {
 // inside nothing is said.
 TEST_F(ByteAlignmentTest, InsideATokenOfTheTeacherNothingIsSaid) {
   ByteAlignment alignment(many_, few_);
+  const Encoder encoder(few_, card_);
   const SignalRow row = row_of(many_, card_, kTexts[0]);
-  const auto s = alignment.sequence(row, card_, 1000);
+  const auto s = alignment.sequence(row, encoder, 1000);
   ASSERT_TRUE(s);
   size_t said = 0;
   for (size_t i = 0; i < s->signals.size(); ++i) {
@@ -118,7 +121,8 @@ TEST_F(ByteAlignmentTest, InsideATokenOfTheTeacherNothingIsSaid) {
 
 TEST_F(ByteAlignmentTest, TheEndOfTextSpeaksForTheEndOfText) {
   ByteAlignment alignment(few_, many_);
-  const auto s = alignment.sequence(row_of(few_, card_, kTexts[1]), card_, 1000);
+  const Encoder encoder(many_, card_);
+  const auto s = alignment.sequence(row_of(few_, card_, kTexts[1]), encoder, 1000);
   ASSERT_TRUE(s);
   EXPECT_EQ(s->tokens.back(), *many_.eos());
   EXPECT_NEAR(probability_of(s->signals.back(), *many_.eos()), 0.5, 1e-6);
@@ -129,7 +133,8 @@ TEST_F(ByteAlignmentTest, WhatTheTeacherDidNotListIsNotGuessed) {
   SignalRow row = row_of(few_, card_, kTexts[0]);
   for (size_t i = 0; i < row.signals.size(); ++i) row.signals[i] = {{45}, {0.1F}, 0.9F};
   ByteAlignment alignment(few_, many_);
-  const auto s = alignment.sequence(row, card_, 1000);
+  const Encoder encoder(many_, card_);
+  const auto s = alignment.sequence(row, encoder, 1000);
   ASSERT_TRUE(s);
   for (size_t i = 0; i + 1 < s->signals.size(); ++i) {
     const TokenId own = s->tokens[static_cast<size_t>(s->prompt_tokens) + i];
@@ -140,7 +145,8 @@ TEST_F(ByteAlignmentTest, WhatTheTeacherDidNotListIsNotGuessed) {
 
 TEST_F(ByteAlignmentTest, RowsThatGrowTooLongAreLeftOut) {
   ByteAlignment alignment(many_, few_);
-  EXPECT_FALSE(alignment.sequence(row_of(many_, card_, kTexts[0]), card_, 5));
+  const Encoder encoder(few_, card_);
+  EXPECT_FALSE(alignment.sequence(row_of(many_, card_, kTexts[0]), encoder, 5));
 }
 
 }  // namespace

@@ -69,8 +69,8 @@ void validate_endpoint_options(const EndpointOptions& o) {
        std::to_string(o.concurrency), "1 to 512");
   want(o.timeout_seconds >= 0.1 && o.timeout_seconds <= 86400, "timeout",
        fmt::format("{}", o.timeout_seconds), "0.1 to 86400 seconds");
-  want(o.prompt_template.find("{prompt}") != std::string::npos, "prompt_template",
-       "\"" + o.prompt_template + "\"", "a text with {prompt} in it");
+  want(o.telling.prompt_template.find("{prompt}") != std::string::npos, "prompt_template",
+       "\"" + o.telling.prompt_template + "\"", "a text with {prompt} in it");
   want(o.max_cost == 0 || o.price_in > 0 || o.price_out > 0, "max_cost",
        fmt::format("{}", o.max_cost), "prices too: price_per_million_in, price_per_million_out");
   want(o.kind != SignalKind::kDraws, "endpoint", "signals.kind = \"draws\"",
@@ -91,12 +91,10 @@ HttpCall text_call(const EndpointOptions& options, const EndpointProfile& profil
   const bool chat = profile.api == EndpointApi::kChat;
   OrderedJson body = {{"model", profile.model}, {"stream", false}};
   if (chat) {
-    body["messages"] = api_messages(question.messages, options.system);
+    body["messages"] = api_messages(told_messages(question.messages, options.telling));
     if (!question.tools.is_null()) body["tools"] = question.tools;
   } else {
-    ModelCard card;
-    card.prompt_template = options.prompt_template;
-    body["prompt"] = apply_template(card, question.prompt);
+    body["prompt"] = told_text(question.prompt, options.telling);
   }
   body[chat && profile.newer_limit ? "max_completion_tokens" : "max_tokens"] = question.max_tokens;
   if (profile.takes_temperature) body["temperature"] = options.text_temperature;

@@ -7,23 +7,25 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "alambic/base/rng.h"
 #include "alambic/data/signal.h"
+#include "alambic/distill/asking.h"
 #include "alambic/distill/endpoint_reply.h"
 #include "alambic/distill/http_client.h"
 
 namespace alambic {
 
 struct EndpointOptions {
-  std::string url;                           // up to and without /chat/completions: https://host/v1
-  std::string model;                         // as it is served; empty: the only one there
-  std::string api = "auto";                  // chat, completions, or auto: chat where there is one
-  std::string key;                           // the key itself; empty: none
-  std::string system;                        // message in front of every chat; empty: none
-  std::string prompt_template = "{prompt}";  // around prompts, for completions
-  bool keep_reasoning = false;               // <think>…</think> in front of the stored text
-  bool keep_cut = false;  // answers that ran into a limit are rows like the others
+  std::string url;           // up to and without /chat/completions: https://host/v1
+  std::string model;         // as it is served; empty: the only one there
+  std::string api = "auto";  // chat, completions, or auto: chat where there is one
+  std::string key;           // the key itself; empty: none
+  Telling telling;           // in front of every conversation, and around what its user says last
+  std::vector<std::string> labels;  // answers are one of them, or left out; empty: any answer
+  bool keep_reasoning = false;      // <think>…</think> in front of the stored text
+  bool keep_cut = false;            // answers that ran into a limit are rows like the others
 
   int concurrency = 8;             // calls at once
   double requests_per_minute = 0;  // 0: no limit of ours

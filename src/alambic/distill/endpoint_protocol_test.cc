@@ -29,7 +29,7 @@ Outcome outcome(const HttpAnswer& a) { return judge(EndpointApi::kChat, a, "host
 
 TEST(EndpointProtocol, AChatIsAskedInTheWordsOfTheApi) {
   EndpointOptions options = usable();
-  options.system = "Be brief.";
+  options.telling = {.system = "Be brief.", .prompt_template = "Q: {prompt}"};
   options.text_temperature = 0.5;
   EndpointProfile profile;
   profile.model = "m";
@@ -37,7 +37,7 @@ TEST(EndpointProtocol, AChatIsAskedInTheWordsOfTheApi) {
   EXPECT_EQ(call.url, "http://localhost/v1/chat/completions");
   const Json body = Json::parse(call.body);
   EXPECT_EQ(body["messages"].size(), 2U);
-  EXPECT_EQ(body["messages"][1]["content"], "Hi");
+  EXPECT_EQ(body["messages"][1]["content"], "Q: Hi");
   EXPECT_EQ(body["max_tokens"], 20);
   EXPECT_EQ(body["top_logprobs"], 5);
   EXPECT_EQ(body["temperature"], 0.5);

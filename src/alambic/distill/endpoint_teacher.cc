@@ -8,12 +8,14 @@
 #include <ctime>
 #include <deque>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "alambic/base/interrupt.h"
 #include "alambic/base/say.h"
 #include "alambic/distill/asking.h"
 #include "alambic/distill/encoding.h"
+#include "alambic/distill/labels.h"
 
 namespace alambic {
 namespace {
@@ -40,8 +42,7 @@ size_t longest_body(int concurrency) {
 
 // Of what was sent, the tokens that anybody would count at least: the student's own count, or one
 // in four bytes, whichever is less; what a template adds is not in it.
-int64_t tokens_sent(const Tokenizer& tokenizer, const OrderedJson& messages,
-                    const std::string& system) {
+int64_t tokens_sent(const Tokenizer& tokenizer, const OrderedJson& messages) {
   constexpr int64_t kBytesPerToken = 4;
   int64_t tokens = 0, bytes = 0;
   const auto add = [&](const std::string& text) {
@@ -49,7 +50,6 @@ int64_t tokens_sent(const Tokenizer& tokenizer, const OrderedJson& messages,
     tokens += static_cast<int64_t>(
         tokenizer.encode(text, {.special_prefix = false, .parse_special = false}).size());
   };
-  add(system);
   for (const OrderedJson& message : messages) {
     const auto content = message.find("content");
     if (content != message.end() && content->is_string()) add(content->get<std::string>());
@@ -71,7 +71,9 @@ class Gathering {
                  .max_body = longest_body(teacher.options_.concurrency),
                  .key = teacher.options_.key}),
         spent_(sink.spent()),
-        rng_(teacher.options_.seed, 2) {}
+        rng_(teacher.options_.seed, 2) {
+    if (!options_.labels.empty()) labels_.emplace(options_.labels);
+  }
 
   void run() {
     take_what_needs_no_asking();
@@ -181,17 +183,19 @@ class Gathering {
   SignalRow given_row(const SignalRequest& request) const {
     SignalRow row = blank_row(request);
     row.text = request.data->completion;
-    if (auto s = encode_example(teacher_.vocabulary_.tokenizer(), teacher_.card_, *request.data,
-                                options_.max_tokens)) {
+    auto sequences =
+        encode_sequences(teacher_.encoder_, *request.data, options_.max_tokens).sequences;
+    if (!sequences.empty()) {
+      Sequence& s = sequences.back();
       // An endpoint scores one text behind one prompt.
-      if (wants_scores(request) && has_several_answers(s->learned)) {
+      if (wants_scores(request) && has_several_answers(s.learned)) {
         fail(ErrorCode::kUnsupported,
              "[signals] example {} is a conversation of several answers; an endpoint gives its "
              "probabilities for one: want signals.kind = \"text\", or a teacher on this machine",
              request.data->id);
       }
-      row.tokens = std::move(s->tokens);
-      row.prompt_tokens = s->prompt_tokens;
+      row.tokens = std::move(s.tokens);
+      row.prompt_tokens = s.prompt_tokens;
     }
     return row;
   }
@@ -224,16 +228,15 @@ class Gathering {
                       .top = options_.kind == SignalKind::kTopK ? options_.count : 0});
   }
   std::string scored_prompt(const SignalRequest& request) const {
-    ModelCard card;
-    card.prompt_template = options_.prompt_template;
-    return apply_template(card, request.data->prompt);
+    return told_text(request.data->prompt, options_.telling);
   }
 
   // Before a question is asked, what it will cost at most.
   void estimate(Asked& asked) const {
     constexpr int64_t kBytesPerToken = 3, kAround = 16;
     const SignalRequest& request = requests_[asked.request];
-    size_t bytes = request.data->prompt.size() + options_.system.size();
+    size_t bytes = request.data->prompt.size() + options_.telling.system.size() +
+                   options_.telling.prompt_template.size();
     if (!request.data->tools.is_null()) bytes += dump_json(request.data->tools).size();
     if (!request.write_text) bytes += request.data->completion.size();
     asked.prompt = static_cast<int64_t>(bytes) / kBytesPerToken + kAround;
@@ -376,7 +379,17 @@ class Gathering {
       leave_out(request, reply.kind);
       return;
     }
-    SignalRow row = written_row(request, reply);
+    std::optional<std::string> label;
+    if (labels_) {
+      const auto meant = labels_->meant(reply.text);
+      if (!meant) {
+        outside_.add(reply.text);
+        leave_out(request, AnswerKind::kOutside);
+        return;
+      }
+      label = labels_->labels()[*meant];
+    }
+    SignalRow row = written_row(request, reply, label.value_or(reply.text));
     const auto fits = static_cast<size_t>(options_.max_tokens);
     if (row.tokens.size() > fits) {
       if (!options_.keep_cut) {
@@ -403,14 +416,23 @@ class Gathering {
     return row;
   }
 
-  SignalRow written_row(const SignalRequest& request, const EndpointReply& reply) {
+  // `answer`: its text, or the label that it means.
+  SignalRow written_row(const SignalRequest& request, const EndpointReply& reply,
+                        const std::string& answer) {
     const ByteVocabulary& vocabulary = teacher_.vocabulary_;
     SignalRow row = blank_row(request);
     if (!reply.reasoning.empty() && !options_.keep_reasoning) ++thoughts_dropped_;
-    row.text = with_reasoning(options_.keep_reasoning ? reply.reasoning : "", reply.text);
-    MatchedAnswer matched =
-        match_answer(vocabulary, row.text, reply.text, reply.tokens, options_.count);
+    row.text = with_reasoning(options_.keep_reasoning ? reply.reasoning : "", answer);
+    // Of a label in other words nothing is known token by token.
+    const std::span<const EndpointToken> said =
+        answer == reply.text ? std::span(reply.tokens) : std::span<const EndpointToken>();
     row.tokens = prompt_of(request);
+    // Where the student's own prompt opens a block of reasoning, the answer closes it.
+    const std::string written =
+        opens_block(vocabulary.tokenizer(), row.tokens)
+            ? in_opened_block(options_.keep_reasoning ? reply.reasoning : "", answer)
+            : row.text;
+    MatchedAnswer matched = match_answer(vocabulary, written, answer, said, options_.count);
     row.prompt_tokens = static_cast<int>(row.tokens.size());
     row.tokens.insert(row.tokens.end(), matched.tokens.begin(), matched.tokens.end());
     if (reply.kind == AnswerKind::kGood) row.tokens.push_back(end_token(vocabulary.tokenizer()));
@@ -424,9 +446,9 @@ class Gathering {
     if (reported <= 0) return;  // it says nothing
     const bool chat = teacher_.profile_->api == EndpointApi::kChat;
     const OrderedJson messages =
-        chat ? messages_to_ask(*request.data) : one_message(asked_prompt(request));
-    const int64_t sent = tokens_sent(teacher_.vocabulary_.tokenizer(), messages,
-                                     chat ? options_.system : std::string());
+        chat ? told_messages(messages_to_ask(*request.data), options_.telling)
+             : one_message(told_text(asked_prompt(request), options_.telling));
+    const int64_t sent = tokens_sent(teacher_.vocabulary_.tokenizer(), messages);
     if (reported * 2 >= sent || sent - reported < kMissing) return;
     if (++short_prompts_ > 1) return;
     short_prompt_ = fmt::format(
@@ -467,6 +489,7 @@ class Gathering {
       sink_.remark(fmt::format("the endpoint refused {} questions; the first: {}", refused_,
                                first_refusal_));
     }
+    if (!outside_.empty()) sink_.remark(outside_.in_words());
     if (!first_fault_.empty()) sink_.remark("the first that is not valid: " + first_fault_);
     if (thoughts_dropped_ > 0) sink_.remark(thoughts_dropped_in_words(thoughts_dropped_));
     if (short_prompts_ > 0) {
@@ -493,6 +516,9 @@ class Gathering {
   Spending spent_;
   Rng rng_;
 
+  std::optional<LabelSet> labels_;
+  OutsideAnswers outside_;
+
   std::deque<Asked> unasked_;
   std::multimap<Clock::time_point, Asked> later_;
   std::map<int64_t, Asked> flying_;
@@ -506,12 +532,10 @@ class Gathering {
 };
 
 EndpointTeacher::EndpointTeacher(EndpointOptions options, const Tokenizer& tokenizer,
-                                 ModelCard card)
-    : options_(std::move(options)),
-      vocabulary_(tokenizer),
-      card_(std::move(card)),
-      encoder_(tokenizer, card_) {
+                                 const ModelCard& card)
+    : options_(std::move(options)), vocabulary_(tokenizer), encoder_(tokenizer, card) {
   validate_endpoint_options(options_);
+  options_.telling = with_labels_told(std::move(options_.telling), options_.labels);
 }
 
 Capabilities EndpointTeacher::capabilities() const {
@@ -532,10 +556,11 @@ void describe_endpoint(const EndpointOptions& o, SignalHeader& header) {
   OrderedJson sampling = {{"api", o.api},
                           {"temperature", o.text_temperature},
                           {"max_tokens", o.max_new_tokens},
-                          {"system", o.system},
-                          {"prompt_template", o.prompt_template},
+                          {"system", o.telling.system},
+                          {"prompt_template", o.telling.prompt_template},
                           {"reasoning", o.keep_reasoning ? "keep" : "drop"}};
   if (o.keep_cut) sampling["cut"] = "keep";
+  if (!o.labels.empty()) sampling["labels"] = labels_key(o.labels);
   header.sampling = dump_json(sampling);
   header.begun = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
 }

@@ -1,9 +1,11 @@
 // A teacher behind an OpenAI-compatible endpoint: asked over HTTP, many questions at once, paid by
 // the token.
 //
-// Conversations are asked turn by turn over the chat route. Answers that are empty, cut off,
-// filtered, tool calls or reasoning alone are no rows: they are handed on as such, and not asked
-// again. An endpoint that reports far fewer prompt tokens than were sent is named.
+// Conversations are asked turn by turn over the chat route. Of a closed set of labels the endpoint
+// is told; rows then hold the label that an answer means (labels.h). Answers that are empty, cut
+// off, filtered, tool calls, reasoning alone or outside the labels are no rows: they are handed on
+// as such, and not asked again. An endpoint that reports far fewer prompt tokens than were sent is
+// named.
 //
 // Rows are handed on as answers come, so a run that is killed asks nothing twice that was stored.
 // Calls are spaced by the limits of the options; an answer that is late, broken or refused for now
@@ -30,7 +32,7 @@ namespace alambic {
 class EndpointTeacher final : public Teacher {
  public:
   // `tokenizer` and `card` are the student's: rows hold its tokens.
-  EndpointTeacher(EndpointOptions options, const Tokenizer& tokenizer, ModelCard card);
+  EndpointTeacher(EndpointOptions options, const Tokenizer& tokenizer, const ModelCard& card);
 
   // As far as the options go, until annotate() has asked the endpoint.
   Capabilities capabilities() const override;
@@ -42,7 +44,6 @@ class EndpointTeacher final : public Teacher {
 
   EndpointOptions options_;
   ByteVocabulary vocabulary_;
-  ModelCard card_;
   Encoder encoder_;
   std::optional<EndpointProfile> profile_;
 };

@@ -20,11 +20,12 @@ namespace {
 constexpr int kMarks = 64;             // tokens that a local teacher names for a position
 constexpr int64_t kRowsAtOnce = 2048;  // of a teacher's forward, for the memory
 
-LocalTeacherOptions marking_options(double temperature) {
+TokenSignalOptions marking_options(double temperature) {
   return {.kind = SignalKind::kTopK,
           .count = kMarks,
           .temperature = temperature,
-          .precision = Precision::kFp32};
+          .precision = Precision::kFp32,
+          .list_own = true};
 }
 
 // Signals of all rows that have tokens, a few texts to a forward.
@@ -32,8 +33,7 @@ void mark_rows(const LanguageModel& teacher, const Tokenizer& tokenizer, double 
                std::span<SignalRow> rows, MarkingCost& cost) {
   const auto flush = [&](std::span<SignalRow> some) {
     throw_if_interrupted("on-policy", "run the same command with --resume to go on");
-    add_token_signals(teacher, tokenizer, marking_options(temperature), some, {},
-                      OwnTokens::kListed);
+    add_token_signals(teacher, tokenizer, marking_options(temperature), some);
   };
   size_t first = 0;
   int64_t tokens = 0;

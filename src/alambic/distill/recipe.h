@@ -62,6 +62,8 @@ struct EndpointRecipe {
   std::string url;  // "endpoint"; empty: the teacher is a directory, or made by this run
   std::string api = "auto";
   std::string api_key_env;  // the environment variable that holds the key
+  // What a teacher is told beside the question, one on this machine as well; "{labels}" in them
+  // stands for the labels of the data (asking.h).
   std::string system, prompt_template = "{prompt}";
   std::string reasoning = "drop";  // or keep: whole <think> blocks; of a teacher here as well
   int concurrency = 8;
@@ -129,7 +131,7 @@ struct SignalRecipe {
   std::string texts = "auto";
   int samples = 1;              // teacher texts per prompt
   double text_temperature = 0;  // 0: greedy
-  int max_new_tokens = 128;
+  int max_new_tokens = 512;
   std::string cut = "drop";  // answers of a teacher that ran into a limit; or keep
   std::string align;         // "bytes": where the student's tokenizer is not the teacher's
 };

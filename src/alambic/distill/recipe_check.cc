@@ -234,6 +234,10 @@ void check_recipe(const Recipe& r, std::string_view where) {
   if (r.data.prompt_template.find("{prompt}") == std::string::npos) {
     fail(ErrorCode::kInvalidArgument, "[{}] data.prompt_template must contain {{prompt}}", where);
   }
+  if (r.endpoint.prompt_template.find("{prompt}") == std::string::npos) {
+    fail(ErrorCode::kInvalidArgument, "[{}] teacher.prompt_template must contain {{prompt}}",
+         where);
+  }
   if (r.vocabulary < 300)
     fail(ErrorCode::kInvalidArgument, "[{}] vocabulary = {}; want 300 or more", where,
          r.vocabulary);

@@ -200,6 +200,8 @@ ModelCard student_card(const Recipe& recipe, const RunData& data, const RunModel
   card.prompt_template = teacher.card.prompt_template;
   use_student_chat_template(recipe, teacher.card, same_tokens, card);
   card.block = recipe.objective.draft_weight > 0 ? recipe.objective.block : 0;
+  // Who thinks first does not begin with a label.
+  if (recipe.endpoint.reasoning == "keep") card.labels.clear();
   return card;
 }
 
@@ -294,6 +296,7 @@ RunReport run_in(Recipe recipe, RunData loaded, const RunOptions& options) {
   leave_out_unfit(recipe, tokenizers, loaded);
   const RunData data = std::move(loaded);
   say_data(data);
+  const std::vector<std::string> warnings = say_warnings(recipe, data, tokenizers);
   keep_training_rows(data, options);
   const Heard told = heard(recipe, data);
   const std::vector<Arm> arms = arms_of(recipe, told, options.arms);
@@ -325,7 +328,7 @@ RunReport run_in(Recipe recipe, RunData loaded, const RunOptions& options) {
   }
   LeftOutCounts unread;
   unread.add(signals.left_out);
-  for (const std::string& line : unread.in_words()) say("signals: left out: {}\n", line);
+  for (const std::string& line : unread.in_words()) say("teacher: left out: {}\n", line);
   if (recipe.has_endpoint() && recipe.task != "perplexity") {
     // Asked now: a cap or a lost connection should not come to light after hours of training.
     timed("test answers", [&] {
@@ -381,6 +384,7 @@ RunReport run_in(Recipe recipe, RunData loaded, const RunOptions& options) {
   RunReport report = timed(
       "evaluation", [&] { return measure_run(recipe, data, tokenizers, models, told, options); });
   report.data = data.report;
+  report.notes.insert(report.notes.end(), warnings.begin(), warnings.end());
   report.notes.insert(report.notes.end(), asking.begin(), asking.end());
   for (const std::string& line : unread.in_words())
     report.notes.push_back("of the teacher's rows, left out: " + line);

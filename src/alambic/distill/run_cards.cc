@@ -5,16 +5,11 @@
 #include <set>
 
 #include "alambic/decode/prompting.h"
+#include "alambic/distill/labels.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/text/chat_template.h"
 
 namespace alambic {
-namespace {
-
-constexpr int kMaxLabels = 1000;
-
-}  // namespace
-
 void use_recipe_chat_template(const Recipe& recipe, const std::string& model, ModelCard& card) {
   const std::string& name = recipe.data.chat_template;
   card.chat_template = card.tool_use_template = "";
@@ -74,6 +69,14 @@ ModelCard run_card(const Recipe& recipe, const RunData& data) {
     card.labels.assign(labels.begin(), labels.end());
   }
   return card;
+}
+
+std::vector<Example> as_asked(const RunModel& model, std::span<const Example> examples) {
+  std::vector<Example> asked;
+  asked.reserve(examples.size());
+  for (const Example& example : examples)
+    asked.push_back(told(example, model.telling, !model.card.chat_template.empty()));
+  return asked;
 }
 
 }  // namespace alambic

@@ -11,6 +11,7 @@
 #include "alambic/base/file.h"
 #include "alambic/base/say.h"
 #include "alambic/distill/encoding.h"
+#include "alambic/distill/labels.h"
 #include "alambic/distill/own_texts.h"
 #include "alambic/distill/run_parts.h"
 #include "alambic/distill/vocabularies.h"
@@ -177,6 +178,24 @@ ModelConfig with_ids(ModelConfig config, const Tokenizer& tokenizer,
   return config;
 }
 
+// A classifier of ours keeps to what it learned; any other model is told the labels.
+void tell_labels(const Recipe& recipe, const std::vector<std::string>& labels, RunModel& teacher) {
+  if (!labels.empty() && !teacher.card.labels.empty()) {
+    if (const std::string what = label_difference(teacher.card.labels, labels); !what.empty()) {
+      teacher.notes.push_back(
+          fmt::format("warning: the labels of the teacher [{}] are not those of the data: {}; its "
+                      "answers are taken from those of the data",
+                      recipe.teacher.model, what));
+    }
+  }
+  const Telling own{recipe.endpoint.system, recipe.endpoint.prompt_template};
+  teacher.telling = teacher.card.task.empty() ? with_labels_told(own, labels)
+                                              : Telling{with_labels(own.system, labels),
+                                                        with_labels(own.prompt_template, labels)};
+  teacher.card.labels = labels;
+  for (const std::string& note : teacher.notes) say("teacher: {}\n", note);
+}
+
 }  // namespace
 
 std::string teacher_name(const Recipe& recipe) {
@@ -207,7 +226,7 @@ RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokeni
           "spelled; data.prompt_template says how prompts stand\n",
           recipe.teacher.model, kAnswerToken);
     }
-    teacher.card.labels = run_card(recipe, data).labels;
+    tell_labels(recipe, run_card(recipe, data).labels, teacher);
     return teacher;
   }
   ModelCard card = run_card(recipe, data);

@@ -12,6 +12,7 @@
 
 #include "alambic/data/contamination.h"
 #include "alambic/data/left_out.h"
+#include "alambic/distill/asking.h"
 #include "alambic/distill/endpoint_protocol.h"
 #include "alambic/distill/on_policy.h"
 #include "alambic/distill/run.h"
@@ -28,6 +29,9 @@ struct RunModel {
   int64_t bytes = 0;
   std::vector<CurvePoint> curve;                         // empty where it was not trained here
   std::optional<OnPolicyCost> on_policy = std::nullopt;  // of a student that wrote texts of its own
+  // Of a teacher: what it is told beside each question, and findings for the report.
+  Telling telling = {};
+  std::vector<std::string> notes = {};
 };
 
 struct RunTokenizers {
@@ -58,6 +62,14 @@ std::string teacher_name(const Recipe& recipe);
 // Loads the recipe's teacher, or trains one and keeps it in the run directory.
 RunModel make_teacher(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
                       const RunOptions& options);
+
+// The examples as this model is asked them.
+std::vector<Example> as_asked(const RunModel& model, std::span<const Example> examples);
+
+// Warns, in one line each, of labels and test sets that say little, and of a student that is larger
+// than its teacher. Returns the lines that it has said.
+std::vector<std::string> say_warnings(const Recipe& recipe, const RunData& data,
+                                      const RunTokenizers& tokenizers);
 
 struct TrainingSet {
   std::vector<Sequence> sequences, validation;

@@ -13,6 +13,7 @@
 #include "alambic/base/progress.h"
 #include "alambic/base/shell.h"
 #include "alambic/base/thread_pool.h"
+#include "alambic/data/reasoning.h"
 #include "alambic/decode/encoding.h"
 #include "alambic/decode/replay.h"
 #include "alambic/distill/run_parts.h"
@@ -143,7 +144,7 @@ class Measurement {
     return o;
   }
   TaskResult measure(const RunModel& m, const Tokenizer& tokenizer, DecodeMode mode) const {
-    return run_task(task_, *m.model, tokenizer, m.card, data_.test, options(m, mode));
+    return run_task(task_, *m.model, tokenizer, m.card, as_asked(m, data_.test), options(m, mode));
   }
   // As the model writes by itself.
   TaskResult measure(const RunModel& m, const Tokenizer& tokenizer) const {
@@ -178,6 +179,7 @@ class Measurement {
     for (const auto& [arm, model] : models_.arms)
       results_.emplace(arm, measure(model, tokenizers_.student));
     note_unread();
+    note_open_traces();
     for (const auto& [arm, model] : models_.arms) {
       const ModelReport described = describe(model, results_.at(arm));
       if (arm == Arm::kStudent) {
@@ -225,6 +227,18 @@ class Measurement {
     if (const auto own = results_.find(Arm::kOnPolicy); own != results_.end())
       report_.gap_parts.push_back({name_of(Arm::kOnPolicy), share(student, own->second.evidence)});
     if (!report_.gap.value) report_.gap_parts.clear();
+  }
+
+  // A trace that nobody closes is no answer.
+  void note_open_traces() {
+    const auto open =
+        std::count_if(student().answers.begin(), student().answers.end(),
+                      [](const std::string& answer) { return without_reasoning(answer).open; });
+    if (open == 0) return;
+    report_.notes.push_back(fmt::format(
+        "{} of {} answers of the student end inside their reasoning and count as wrong; "
+        "eval.max_new_tokens = {}",
+        open, student().answers.size(), recipe_.eval.max_new_tokens));
   }
 
   // Student and control read alike: said once of both.

@@ -20,15 +20,15 @@
 
 namespace alambic {
 
-EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind) {
+EndpointOptions endpoint_options(const Recipe& recipe, const ModelCard& card, SignalKind kind) {
   const EndpointRecipe& e = recipe.endpoint;
   EndpointOptions o;
   o.url = e.url;
   o.model = recipe.teacher.model;
   o.api = e.api;
   o.key = endpoint_key(e.api_key_env);
-  o.system = e.system;
-  o.prompt_template = e.prompt_template;
+  o.telling = {e.system, e.prompt_template};
+  o.labels = card.labels;
   o.keep_reasoning = e.reasoning == "keep";
   o.keep_cut = recipe.signals.cut == "keep";
   o.concurrency = e.concurrency;
@@ -53,9 +53,9 @@ AnswerLimits answer_limits(const Recipe& recipe) {
   return {.max_new_tokens = recipe.signals.max_new_tokens, .max_tokens = recipe.data.max_tokens};
 }
 
-// What all stores of a run have in common, as stores of texts.
+// What all stores of a run have in common, as stores of texts. `telling`: of a teacher here.
 SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
-                               const Tokenizer& tokenizer) {
+                               const Tokenizer& tokenizer, const Telling& telling) {
   SignalHeader header;
   header.teacher_id = teacher_name(recipe);
   header.tokenizer_hash = tokenizer.hash();
@@ -73,10 +73,12 @@ SignalHeader run_signal_header(const Recipe& recipe, const ModelCard& card,
                           {"temperature", s.text_temperature},
                           {"max_new_tokens", s.max_new_tokens}};
   if (s.cut == "keep") sampling["cut"] = s.cut;
+  describe_telling(telling, card.labels, sampling);
   header.sampling = dump_json(sampling);
   if (!recipe.has_endpoint() && !recipe.teacher.model.empty())
     header.weights = weights_checksum(recipe.teacher.model);
-  if (recipe.has_endpoint()) describe_endpoint(endpoint_options(recipe, SignalKind::kText), header);
+  if (recipe.has_endpoint())
+    describe_endpoint(endpoint_options(recipe, card, SignalKind::kText), header);
   return header;
 }
 
@@ -95,8 +97,8 @@ ConversationMap conversations_of(std::span<const Example> examples, bool chat) {
 // Which tokens of a row are the assistant's, where a user speaks between its answers; empty: all.
 // A teacher on this machine says nothing about the others; of texts alone, their example tells.
 std::vector<bool> learned_tokens(const SignalRow& row, const SignalHeader& header,
-                                 const ConversationMap& conversations, const ModelCard& card,
-                                 const RunTokenizers& tokenizers, const std::string& path) {
+                                 const ConversationMap& conversations, const Encoder& encoder,
+                                 bool same_tokens, const std::string& path) {
   if (row.sample != 0) return {};
   std::vector<bool> learned;
   if (!row.signals.empty() && header.endpoint.empty()) {
@@ -104,16 +106,16 @@ std::vector<bool> learned_tokens(const SignalRow& row, const SignalHeader& heade
     for (const TokenSignal& signal : row.signals) learned.push_back(!signal.ids.empty());
   } else if (const auto found = conversations.find({row.prompt, row.text});
              found != conversations.end()) {
-    const auto s = encode_example(tokenizers.teacher, card, *found->second,
-                                  std::max(card.canvas, static_cast<int>(row.tokens.size())));
-    if (s && s->tokens == row.tokens) {
-      learned = s->learned;
+    const int longest = std::max(encoder.card().canvas, static_cast<int>(row.tokens.size()));
+    const auto texts = encode_sequences(encoder, *found->second, longest).sequences;
+    if (!texts.empty() && texts.back().tokens == row.tokens) {
+      learned = texts.back().learned;
     } else if (answers_in(*found->second) > 1) {
       fail(ErrorCode::kCorruptData, "[{}] row {} is not conversation {} of the data", path,
            row.example, found->second->id);
     }
   }
-  if (!tokenizers.same && has_several_answers(learned)) {
+  if (!same_tokens && has_several_answers(learned)) {
     fail(ErrorCode::kUnsupported,
          "[signals] row {} is a conversation of several answers; for a student with a tokenizer "
          "of its own a teacher comments on one",
@@ -191,16 +193,17 @@ SignalSequences read_signal_sequences(const std::string& path, const ModelCard& 
   std::vector<Sequence>& sequences = result.sequences;
   std::optional<ByteAlignment> alignment;
   if (!tokenizers.same) alignment.emplace(tokenizers.teacher, tokenizers.student);
+  const Encoder encoder(tokenizers.teacher, card), students(tokenizers.student, card);
   const ConversationMap conversations = conversations_of(examples, !card.chat_template.empty());
   const std::vector<bool> has_token = writable_tokens(tokenizers.student);
   const SignalStore store = SignalStore::open(path);
   store.for_each([&](const SignalRow& row) {
     if (is_held_out(row, path, held_out, result.left_out)) return;
     std::vector<bool> learned =
-        learned_tokens(row, store.header(), conversations, card, tokenizers, path);
+        learned_tokens(row, store.header(), conversations, encoder, tokenizers.same, path);
     std::optional<Sequence> s;
     if (alignment) {
-      s = alignment->sequence(row, card, max_tokens);
+      s = alignment->sequence(row, students, max_tokens);
     } else if (static_cast<int>(row.tokens.size()) <= max_tokens) {
       s = same_sequence(row, has_token, std::move(learned), path);
     }
@@ -217,7 +220,7 @@ SignalSequences read_signal_sequences(const std::string& path, const ModelCard& 
 std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& card,
                                       std::span<const Example> examples, const Tokenizer& tokenizer,
                                       const RunOptions& options) {
-  const SignalHeader header = run_signal_header(recipe, card, tokenizer);
+  const SignalHeader header = run_signal_header(recipe, card, tokenizer, {});
   SignalStore store = SignalStore::create_or_resume(options.directory + "/answers.sqlite", header);
   // The test file may have been changed since: an answer counts where it is to this prompt. One to
   // another prompt stays, and this example takes the next number.
@@ -235,7 +238,7 @@ std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& car
       at = prompts.find({index, ++sample});
     requests.push_back({index, sample, &examples[i], true});
   }
-  EndpointOptions ask = endpoint_options(recipe, SignalKind::kText);
+  EndpointOptions ask = endpoint_options(recipe, card, SignalKind::kText);
   // One cap for all that a run asks.
   const Spending before = SignalStore::open(options.directory + "/signals.sqlite").spent();
   if (ask.max_total_tokens > 0) {
@@ -244,9 +247,10 @@ std::vector<std::string> ask_endpoint(const Recipe& recipe, const ModelCard& car
   if (ask.max_cost > 0) ask.max_cost = std::max(1e-9, ask.max_cost - before.money);
   // What was cut off is an answer all the same: it is scored, not learned.
   ask.keep_cut = true;
+  ask.keep_reasoning = false;  // what is scored is the answer behind it
   EndpointTeacher endpoint(ask, tokenizer, card);
   const Gathered gathered = gather_signals(endpoint, requests, store, answer_limits(recipe));
-  if (gathered.tally.left_out() > 0) say("signals: of the test prompts, {}\n", gathered.sum);
+  if (gathered.tally.left_out() > 0) say("teacher: of the test prompts, {}\n", gathered.sum);
   std::vector<std::string> answers(examples.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     if (store.contains(requests[i].example, requests[i].sample))
@@ -263,7 +267,7 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
   const SignalKind kind = s.kind == "draws"  ? SignalKind::kDraws
                           : s.kind == "topk" ? SignalKind::kTopK
                                              : SignalKind::kText;
-  SignalHeader header = run_signal_header(recipe, teacher.card, tokenizer);
+  SignalHeader header = run_signal_header(recipe, teacher.card, tokenizer, teacher.telling);
   header.kind = kind;
   header.draws_or_k = kind == SignalKind::kText ? 0 : s.count;
   header.temperature = s.temperature;
@@ -283,18 +287,24 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
     for (int k = 0; k < s.samples; ++k)
       requests.push_back({example, 1 + k, &data.prompts[i], true});
   }
+  if (s.kind == "memory" && !teacher.telling.empty()) {
+    say("note: [signals] kind = \"memory\": beside the student the teacher reads the student's "
+        "prompt, without what it is told (teacher.system, labels); \"draws\" are of what it is "
+        "told\n");
+  }
   const auto gathered_sequences = [&](Teacher& asked) {
     const AnswerLimits limits = answer_limits(recipe);
     const Gathered gathered = gather_signals(asked, requests, store, limits);
     gathered.require_rows(limits);
-    for (const std::string& line : gathered.lines) say("signals: {}\n", line);
+    for (const std::string& line : gathered.lines) say("teacher: {}\n", line);
     SignalSequences read =
         read_signal_sequences(path, teacher.card, tokenizers, recipe.data.max_tokens, train);
-    read.notes = gathered.lines;
+    read.notes = teacher.notes;
+    read.notes.insert(read.notes.end(), gathered.lines.begin(), gathered.lines.end());
     return read;
   };
   if (recipe.has_endpoint()) {
-    EndpointTeacher endpoint(endpoint_options(recipe, kind), tokenizer, teacher.card);
+    EndpointTeacher endpoint(endpoint_options(recipe, teacher.card, kind), tokenizer, teacher.card);
     return gathered_sequences(endpoint);
   }
   LocalTeacherOptions ask;
@@ -308,6 +318,8 @@ SignalSequences gather_run_signals(const Recipe& recipe, const RunData& data,
   ask.precision = Precision::kFp32;
   ask.keep_reasoning = recipe.endpoint.reasoning == "keep";
   ask.keep_cut = s.cut == "keep";
+  ask.telling = teacher.telling;
+  ask.labels = teacher.card.labels;
   LocalTeacher local(*teacher.model, tokenizer, teacher.card, header.teacher_id, ask);
   return gathered_sequences(local);
 }

@@ -4,9 +4,11 @@
 #include <cmath>
 #include <ctime>
 #include <limits>
+#include <map>
 #include <numeric>
 
 #include "alambic/base/interrupt.h"
+#include "alambic/base/printable.h"
 #include "alambic/base/progress.h"
 #include "alambic/decode/decode.h"
 #include "alambic/distill/asking.h"
@@ -17,24 +19,13 @@
 namespace alambic {
 namespace {
 
-// exp((x - max) / temperature), and their sum in double.
-double exponentials(std::span<const float> logits, double temperature,
-                    std::vector<float>& weights) {
-  const auto& kernel = kernels::kernels();
-  const auto n = static_cast<int64_t>(logits.size());
-  weights.resize(logits.size());
-  kernel.exp_sum(logits.data(), kernel.max(logits.data(), n), static_cast<float>(1 / temperature),
-                 n, weights.data());
-  return std::accumulate(weights.begin(), weights.end(), 0.0);
-}
-
 class StoreSink final : public SignalSink {
  public:
   StoreSink(SignalStore& store, Gathered& gathered, size_t wanted, size_t missing)
       : store_(store),
         gathered_(gathered),
         spent_(store.spent()),
-        progress_("signals", static_cast<int64_t>(wanted)),
+        progress_("teacher", static_cast<int64_t>(wanted)),
         done_(static_cast<int64_t>(wanted - missing)) {
     progress_.update(done_, gathered_.tally.left_out_in_words());
   }
@@ -67,12 +58,13 @@ class StoreSink final : public SignalSink {
   int64_t done_;
 };
 
-std::string opened_by_prompt(const Tokenizer& tokenizer, std::span<const TokenId> prompt) {
-  constexpr size_t kLast = 8;
-  constexpr std::string_view kOpening = "<think>";
-  const std::string end =
-      tokenizer.decode(prompt.last(std::min(prompt.size(), kLast)), /*skip_special=*/false);
-  return trimmed(end).ends_with(kOpening) ? std::string(kOpening) : std::string();
+constexpr double kTemperatureAnew = 0.7;
+
+// All that was written, with the block that the prompt opened.
+std::string with_opening(const Tokenizer& tokenizer, std::span<const TokenId> prompt,
+                         std::span<const TokenId> written) {
+  const std::string text = tokenizer.decode(written);
+  return opens_block(tokenizer, prompt) ? std::string(kOpenBlock) + text : text;
 }
 
 }  // namespace
@@ -84,59 +76,17 @@ std::string thoughts_dropped_in_words(int64_t count) {
       count);
 }
 
-TokenSignal draw_signal(std::span<const float> logits, double temperature, int draws, Rng& rng) {
-  thread_local std::vector<float> weights;
-  const double sum = exponentials(logits, temperature, weights);
-  std::vector<double> marks(static_cast<size_t>(draws));
-  for (double& mark : marks) mark = rng.uniform() * sum;
-  std::sort(marks.begin(), marks.end());
-  TokenSignal signal;
-  double below = 0;
-  size_t next = 0;
-  for (size_t id = 0; id < weights.size() && next < marks.size(); ++id) {
-    below += weights[id];
-    int hits = 0;
-    while (next < marks.size() && marks[next] < below) ++next, ++hits;
-    if (hits == 0) continue;
-    signal.ids.push_back(static_cast<TokenId>(id));
-    signal.probabilities.push_back(static_cast<float>(hits) / static_cast<float>(draws));
-  }
-  return signal;
-}
-
-TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k, TokenId always) {
-  thread_local std::vector<float> weights;
-  const double sum = exponentials(logits, temperature, weights);
-  std::vector<TokenId> order(weights.size());
-  std::iota(order.begin(), order.end(), 0);
-  const size_t keep = std::min(order.size(), static_cast<size_t>(k));
-  std::partial_sort(order.begin(), order.begin() + static_cast<int64_t>(keep), order.end(),
-                    [](TokenId a, TokenId b) {
-                      return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
-                    });
-  order.resize(keep);
-  if (always >= 0 && std::find(order.begin(), order.end(), always) == order.end())
-    order.back() = always;
-  std::sort(order.begin(), order.end());
-  TokenSignal signal;
-  double covered = 0;
-  for (const TokenId id : order) {
-    const double p = weights[id] / sum;
-    covered += p;
-    signal.ids.push_back(id);
-    signal.probabilities.push_back(static_cast<float>(p));
-  }
-  signal.tail = static_cast<float>(std::max(0.0, 1 - covered));
-  return signal;
-}
-
 LocalTeacher::LocalTeacher(const LanguageModel& model, Tokenizer tokenizer, ModelCard card,
                            std::string id, const LocalTeacherOptions& options)
     : model_(model),
       tokenizer_(std::move(tokenizer)),
       card_(std::move(card)),
       id_(std::move(id)),
-      options_(options) {
+      options_(options),
+      encoder_(tokenizer_, card_),
+      told_sets_(encoder_, options_.labels),
+      plain_sets_(encoder_, options_.labels) {
+  if (!options_.labels.empty()) labels_.emplace(options_.labels);
   if (!model_.config().causal && options_.kind != SignalKind::kText) {
     fail(ErrorCode::kUnsupported,
          "[signals] {} is a diffusion model: its probabilities are not those of a next token; want "
@@ -151,15 +101,40 @@ Capabilities LocalTeacher::capabilities() const {
 }
 
 struct LocalTeacher::Batch {
-  std::vector<SignalRow> rows;  // one of each request; those without tokens are of no use
+  explicit Batch(size_t size)
+      : rows(size), kinds(size, AnswerKind::kGood), asked(size), learned(size), sets(size) {}
+
+  // All beside the requests; rows without tokens are of no use.
+  std::vector<SignalRow> rows;
   std::vector<AnswerKind> kinds;
-  std::vector<std::vector<bool>> learned;
-  std::string first_fault;  // of what is not valid
+  std::vector<std::vector<TokenId>> asked;  // what the teacher reads before the answer
+  std::vector<std::vector<bool>> learned;   // the tokens behind the prompt that are an answer's
+  std::vector<const TokenTrie*> sets;       // that the answer comes from; null: it is any text
+  std::string first_fault;                  // of what is not valid
+
+  void not_valid(size_t i, const std::string& where, std::string_view why) {
+    kinds[i] = AnswerKind::kNotValid;
+    if (first_fault.empty()) first_fault = fmt::format("{}: {}", where, why);
+  }
 };
+
+// What is asked for one request.
+struct LocalTeacher::Question {
+  size_t request;
+  Prompt told;                 // what the teacher reads
+  std::vector<TokenId> plain;  // what a student reads
+  size_t told_set = 0, plain_set = 0;
+};
+
+bool LocalTeacher::closed() const {
+  return labels_ && model_.config().causal && !options_.keep_reasoning;
+}
 
 void LocalTeacher::annotate(std::span<const SignalRequest> requests, SignalSink& sink) {
   constexpr size_t kBatch = 64;
   thoughts_dropped_ = 0;
+  written_anew_ = 0;
+  outside_ = {};
   std::string first_fault;
   while (!requests.empty()) {
     throw_if_interrupted("signals",
@@ -180,176 +155,252 @@ void LocalTeacher::annotate(std::span<const SignalRequest> requests, SignalSink&
     sink.store(std::move(rows), std::move(unanswered), false, sink.spent());
     requests = requests.subspan(count);
   }
+  if (written_anew_ > 0) {
+    sink.remark(fmt::format("{} ran on without an end and {} written anew with a temperature of {}",
+                            counted(written_anew_, "answer"), written_anew_ == 1 ? "was" : "were",
+                            kTemperatureAnew));
+  }
+  if (!outside_.empty()) sink.remark(outside_.in_words());
   if (!first_fault.empty()) sink.remark("the first that is not valid: " + first_fault);
   if (thoughts_dropped_ > 0) sink.remark(thoughts_dropped_in_words(thoughts_dropped_));
 }
 
 LocalTeacher::Batch LocalTeacher::batch(std::span<const SignalRequest> requests) {
-  Batch made;
-  made.rows.resize(requests.size());
-  made.kinds.resize(requests.size(), AnswerKind::kGood);
-  made.learned.resize(requests.size());
-  const Encoder encoder(tokenizer_, card_);
+  Batch made(requests.size());
   for (size_t i = 0; i < requests.size(); ++i) {
     SignalRow& row = made.rows[i];
     row.example = requests[i].example;
     row.sample = requests[i].sample;
     row.prompt =
         requests[i].write_text ? prompt_to_ask(*requests[i].data) : requests[i].data->prompt;
-    if (requests[i].write_text) continue;
-    row.text = requests[i].data->completion;
-    auto encoded = encode_sequences(encoder, *requests[i].data, options_.max_tokens);
-    if (encoded.sequences.empty()) {
-      const bool long_one =
-          !encoded.left_out || encoded.left_out->reason == LeftOut::Reason::kTooLong;
-      made.kinds[i] = long_one ? AnswerKind::kTooLong : AnswerKind::kNotValid;
-      if (!long_one && made.first_fault.empty()) {
-        made.first_fault =
-            fmt::format("{}: {}", encoded.left_out->where,
-                        encoded.left_out->detail.empty() ? reason_name(encoded.left_out->reason)
-                                                         : encoded.left_out->detail);
-      }
-      continue;
-    }
-    Sequence& s = encoded.sequences.back();
-    row.tokens = std::move(s.tokens);
-    row.prompt_tokens = s.prompt_tokens;
-    made.learned[i] = std::move(s.learned);
+    if (!requests[i].write_text) given_text(requests[i], made, i);
   }
   write_texts(requests, made);
-  if (options_.kind != SignalKind::kText)
-    add_token_signals(model_, tokenizer_, options_, made.rows, made.learned);
+  if (options_.kind != SignalKind::kText) {
+    const TokenSignalOptions options{.kind = options_.kind,
+                                     .count = options_.count,
+                                     .temperature = options_.temperature,
+                                     .seed = options_.seed,
+                                     .precision = options_.precision};
+    add_token_signals(model_, tokenizer_, options, made.rows,
+                      {made.learned, made.asked, made.sets});
+  }
   return made;
 }
 
+// A text of the data, to be commented on.
+void LocalTeacher::given_text(const SignalRequest& request, Batch& made, size_t i) {
+  SignalRow& row = made.rows[i];
+  const Example& example = *request.data;
+  row.text = example.completion;
+  auto encoded = encode_sequences(encoder_, example, options_.max_tokens);
+  if (encoded.sequences.empty()) {
+    if (!encoded.left_out || encoded.left_out->reason == LeftOut::Reason::kTooLong) {
+      made.kinds[i] = AnswerKind::kTooLong;
+    } else {
+      made.not_valid(i, encoded.left_out->where,
+                     encoded.left_out->detail.empty() ? reason_name(encoded.left_out->reason)
+                                                      : encoded.left_out->detail);
+    }
+    return;
+  }
+  Sequence& s = encoded.sequences.back();
+  row.tokens = std::move(s.tokens);
+  row.prompt_tokens = s.prompt_tokens;
+  const std::span<const TokenId> answer =
+      std::span(row.tokens).subspan(static_cast<size_t>(row.prompt_tokens));
+  made.learned[i] = std::move(s.learned);
+  made.asked[i].assign(row.tokens.begin(), row.tokens.begin() + row.prompt_tokens);
+  // Between several answers nothing can be told beside the question.
+  if (has_several_answers(made.learned[i])) return;
+  if (!options_.telling.empty()) {
+    const Example with = told(example, options_.telling, !card_.chat_template.empty());
+    auto again = encode_sequences(encoder_, with, model_.config().max_positions);
+    const bool same =
+        again.sequences.size() == 1 &&
+        std::ranges::equal(std::span(again.sequences[0].tokens)
+                               .subspan(static_cast<size_t>(again.sequences[0].prompt_tokens)),
+                           answer);
+    // Where the answer is other tokens behind what it is told, it is asked without.
+    if (same) {
+      made.asked[i] = std::move(again.sequences[0].tokens);
+      made.asked[i].resize(static_cast<size_t>(again.sequences[0].prompt_tokens));
+    }
+  }
+  if (!closed()) return;
+  try {
+    const std::vector<TokenId> plain = encode_question(encoder_, example);
+    made.sets[i] = &plain_sets_.set(plain_sets_.index_of(to_be_answered(example), plain));
+  } catch (const Error& error) {
+    made.not_valid(i, place_of(example), error.what());
+    row.tokens.clear();
+  }
+}
+
+std::optional<LocalTeacher::Question> LocalTeacher::question(const SignalRequest& request,
+                                                             Batch& made, size_t i) {
+  const bool chat = !card_.chat_template.empty();
+  if (const auto reason = cannot_ask(*request.data, {chat, !card_.task.empty()})) {
+    made.kinds[i] = *reason;
+    return std::nullopt;
+  }
+  Question asked{i, {}, {}};
+  // One stream per (example, sample): a resumed gathering writes the same texts.
+  asked.told.stream =
+      static_cast<uint64_t>(request.example) * 4096 + static_cast<uint64_t>(request.sample);
+  size_t longest = 0;
+  try {
+    const Example with = told(*request.data, options_.telling, chat);
+    asked.plain = encode_question(encoder_, *request.data);
+    asked.told.tokens = options_.telling.empty() ? asked.plain : encode_question(encoder_, with);
+    if (closed()) {
+      asked.plain_set = plain_sets_.index_of(to_be_answered(*request.data), asked.plain);
+      asked.told_set = told_sets_.index_of(to_be_answered(with), asked.told.tokens);
+      longest = told_sets_.set(asked.told_set).longest();
+    }
+  } catch (const Error& error) {
+    made.not_valid(i, place_of(*request.data), error.what());
+    return std::nullopt;
+  }
+  if (static_cast<int>(asked.plain.size()) >= options_.max_tokens ||
+      asked.told.tokens.size() + longest >= static_cast<size_t>(model_.config().max_positions)) {
+    made.kinds[i] = AnswerKind::kTooLong;
+    return std::nullopt;
+  }
+  return asked;
+}
+
 void LocalTeacher::write_texts(std::span<const SignalRequest> requests, Batch& made) {
-  const AskedThrough through{!card_.chat_template.empty(), !card_.task.empty()};
-  std::vector<size_t> wanted;
-  std::vector<Prompt> prompts;
-  const Encoder encoder(tokenizer_, card_);
+  // By the set that the answer comes from; prompts that open a block of reasoning want none.
+  constexpr size_t kFree = SIZE_MAX;
+  std::map<size_t, std::vector<Question>> wanted;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (!requests[i].write_text) continue;
-    if (const auto reason = cannot_ask(*requests[i].data, through)) {
-      made.kinds[i] = *reason;
-      continue;
-    }
-    // One stream per (example, sample): a resumed gathering writes the same texts.
-    Prompt prompt{{},
-                  static_cast<uint64_t>(requests[i].example) * 4096 +
-                      static_cast<uint64_t>(requests[i].sample)};
-    try {
-      prompt.tokens = encode_question(encoder, *requests[i].data);
-    } catch (const Error& error) {
-      made.kinds[i] = AnswerKind::kNotValid;
-      if (made.first_fault.empty())
-        made.first_fault = fmt::format("{}: {}", place_of(*requests[i].data), error.what());
-      continue;
-    }
-    if (static_cast<int>(prompt.tokens.size()) >= options_.max_tokens) {
-      made.kinds[i] = AnswerKind::kTooLong;
-      continue;
-    }
-    wanted.push_back(i);
-    prompts.push_back(std::move(prompt));
+    auto asked = question(requests[i], made, i);
+    if (!asked) continue;
+    const bool free = !closed() || opens_block(tokenizer_, asked->told.tokens);
+    wanted[free ? kFree : asked->told_set].push_back(*std::move(asked));
   }
-  const TokenId end = end_token(tokenizer_);
   GenerateOptions options;
-  options.max_tokens =
-      card_.canvas > 0 ? std::min(card_.canvas, options_.max_new_tokens) : options_.max_new_tokens;
   options.block = card_.block;
   options.temperature = options_.text_temperature;
   options.seed = options_.seed;
   options.stop = stop_tokens(tokenizer_, model_.config());
   options.vocabulary = tokenizer_.vocab_size();
   options.precision = options_.precision;
-  const std::vector<Generation> texts = generate_all(natural_mode(model_.config()), model_, prompts,
-                                                     options, {.batch = 64, .progress = ""});
-  for (size_t j = 0; j < wanted.size(); ++j) {
-    SignalRow& row = made.rows[wanted[j]];
-    AnswerKind& kind = made.kinds[wanted[j]];
-    std::vector<TokenId> written = texts[j].tokens;
-    row.text = tokenizer_.decode(written);
-    // What stands on a canvas is all that there is.
-    const bool cut = !texts[j].stopped && model_.config().causal;
-    const JudgedAnswer judged =
-        judge_answer(opened_by_prompt(tokenizer_, prompts[j].tokens) + row.text, cut);
-    kind = judged.kind == AnswerKind::kCut && options_.keep_cut ? AnswerKind::kGood : judged.kind;
-    if (texts[j].in_circles) kind = AnswerKind::kCircles;
-    if (kind != AnswerKind::kGood) continue;
-    if (judged.thought && !options_.keep_reasoning) {
-      ++thoughts_dropped_;
-      row.text = judged.text;
-      written = tokenizer_.encode(row.text, {.special_prefix = false, .parse_special = false});
+  for (const auto& [set, questions] : wanted) {
+    options.max_tokens = card_.canvas > 0 ? std::min(card_.canvas, options_.max_new_tokens)
+                                          : options_.max_new_tokens;
+    options.constraint = set == kFree ? nullptr : &told_sets_.set(set);
+    if (options.constraint != nullptr)
+      options.max_tokens = static_cast<int>(options.constraint->longest()) + 1;
+    std::vector<Prompt> prompts;
+    for (const Question& asked : questions) prompts.push_back(asked.told);
+    std::vector<Generation> texts = generate_all(natural_mode(model_.config()), model_, prompts,
+                                                 options, {.batch = 64, .progress = ""});
+    if (options.constraint == nullptr) write_anew(prompts, options, texts);
+    for (size_t j = 0; j < questions.size(); ++j) {
+      if (options.constraint != nullptr) {
+        take_label(questions[j], texts[j], made);
+      } else {
+        take_text(questions[j], texts[j], made);
+      }
     }
-    std::vector<TokenId> tokens = prompts[j].tokens;
-    tokens.insert(tokens.end(), written.begin(), written.end());
-    if (texts[j].stopped) tokens.push_back(end);
-    if (static_cast<int>(tokens.size()) > options_.max_tokens) {
-      kind = AnswerKind::kTooLong;
-      continue;
-    }
-    row.tokens = std::move(tokens);
-    row.prompt_tokens = static_cast<int>(prompts[j].tokens.size());
   }
 }
 
-void add_token_signals(const LanguageModel& model, const Tokenizer& tokenizer,
-                       const LocalTeacherOptions& options, std::span<SignalRow> rows,
-                       std::span<const std::vector<bool>> learned, OwnTokens own) {
-  const NoGrad no_grad;
-  std::vector<TokenId> tokens;
-  Forward forward{.groups = {}, .precision = options.precision};
-  struct Place {
-    SignalRow* row;
-    int target;
-  };
-  std::vector<Place> places;
-  std::vector<int64_t> index;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    SignalRow& row = rows[i];
-    if (row.tokens.empty()) continue;
-    const auto size = static_cast<int>(row.tokens.size());
-    row.signals.resize(static_cast<size_t>(size - row.prompt_tokens));
-    for (int t = row.prompt_tokens; t < size; ++t) {
-      // What a user says later in a conversation is nobody's answer.
-      if (!learned.empty() && !learned[i].empty() &&
-          !learned[i][static_cast<size_t>(t - row.prompt_tokens)])
-        continue;
-      index.push_back(static_cast<int64_t>(tokens.size()) + t - 1);
-      places.push_back({&row, t});
+// The most probable text of a small model often runs in circles: such a one is written anew with a
+// temperature. One that is cut for its length wants a higher limit instead.
+void LocalTeacher::write_anew(std::span<const Prompt> prompts, GenerateOptions options,
+                              std::vector<Generation>& texts) {
+  constexpr int kTries = 2;
+  if (options.temperature > 0 || options_.keep_cut || !model_.config().causal) return;
+  options.temperature = kTemperatureAnew;
+  for (int attempt = 0; attempt < kTries; ++attempt) {
+    ++options.seed;
+    std::vector<size_t> circling;
+    std::vector<Prompt> again;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      if (!texts[i].in_circles) continue;
+      circling.push_back(i);
+      again.push_back(prompts[i]);
     }
-    tokens.insert(tokens.end(), row.tokens.begin(), row.tokens.end());
-    forward.groups.push_back({.rows = size, .position = 0});
+    if (circling.empty()) return;
+    std::vector<Generation> fresh = generate_all(DecodeMode::kAutoregressive, model_, again,
+                                                 options, {.batch = 64, .progress = ""});
+    for (size_t j = 0; j < circling.size(); ++j) {
+      if (!fresh[j].stopped) continue;
+      texts[circling[j]] = std::move(fresh[j]);
+      ++written_anew_;
+    }
   }
-  if (places.empty()) return;
-  const Tensor hidden = model.hidden(tokens, forward);
-  constexpr size_t kRows = 256;  // logits of so many rows at a time
-  const int vocab = std::min(model.config().vocab_size, tokenizer.vocab_size());
-  // What no token stands for is no alternative, and no text holds MASK.
-  std::vector<TokenId> silent = rows_without_token(tokenizer, vocab);
-  if (const TokenId mask = model.config().mask; mask >= 0 && mask < vocab) silent.push_back(mask);
-  for (size_t first = 0; first < index.size(); first += kRows) {
-    const size_t last = std::min(index.size(), first + kRows);
-    Tensor logits = model.logits(gather_rows(hidden, std::span(index).subspan(first, last - first)),
-                                 options.precision);
-    parallel_rows(static_cast<int64_t>(last - first), 4, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const Place& place = places[first + static_cast<size_t>(r)];
-        for (const TokenId id : silent) logits.row(r)[id] = -std::numeric_limits<float>::infinity();
-        const std::span<const float> row(logits.row(r), static_cast<size_t>(vocab));
-        Rng rng = Rng(options.seed, static_cast<uint64_t>(place.row->example))
-                      .fork(static_cast<uint64_t>(place.row->sample))
-                      .fork(static_cast<uint64_t>(place.target));
-        place.row->signals[static_cast<size_t>(place.target - place.row->prompt_tokens)] =
-            options.kind == SignalKind::kDraws
-                ? draw_signal(row, options.temperature, options.count, rng)
-                : top_k_signal(row, options.temperature, options.count,
-                               own == OwnTokens::kListed
-                                   ? place.row->tokens[static_cast<size_t>(place.target)]
-                                   : -1);
-      }
-    });
+}
+
+// A label that was written as one of the closed set.
+void LocalTeacher::take_label(const Question& asked, const Generation& text, Batch& made) {
+  SignalRow& row = made.rows[asked.request];
+  const size_t label = told_sets_.label_of(asked.told_set, text.tokens);
+  if (label == options_.labels.size()) {
+    made.kinds[asked.request] = AnswerKind::kOutside;
+    outside_.add(tokenizer_.decode(text.tokens));
+    return;
   }
+  row.text = options_.labels[label];
+  const TokenTrie& plain = plain_sets_.set(asked.plain_set);
+  store_answer(asked, plain.members()[label], /*ended=*/true, made);
+  made.sets[asked.request] = &plain;
+}
+
+void LocalTeacher::take_text(const Question& asked, const Generation& text, Batch& made) {
+  SignalRow& row = made.rows[asked.request];
+  AnswerKind& kind = made.kinds[asked.request];
+  // What stands on a canvas is all that there is.
+  const bool cut = !text.stopped && model_.config().causal;
+  const std::string whole = with_opening(tokenizer_, asked.told.tokens, text.tokens);
+  const JudgedAnswer judged = judge_answer(whole, cut);
+  kind = judged.kind == AnswerKind::kCut && options_.keep_cut ? AnswerKind::kGood : judged.kind;
+  if (text.in_circles) kind = AnswerKind::kCircles;
+  if (kind != AnswerKind::kGood) return;
+  std::string answer = judged.text;
+  if (labels_) {
+    const auto meant = labels_->meant(answer);
+    if (!meant) {
+      kind = AnswerKind::kOutside;
+      outside_.add(answer);
+      return;
+    }
+    answer = options_.labels[*meant];
+  }
+  const bool dropped = judged.thought && !options_.keep_reasoning;
+  if (dropped) ++thoughts_dropped_;
+  // As it was written, token by token, where nothing of it is changed.
+  if (!dropped && answer == judged.text) {
+    row.text = whole;
+    store_answer(asked, text.tokens, text.stopped, made);
+    return;
+  }
+  const std::string reasoning = options_.keep_reasoning ? judged.reasoning : "";
+  row.text = with_reasoning(reasoning, answer);
+  const std::string written =
+      opens_block(tokenizer_, asked.plain) ? in_opened_block(reasoning, answer) : row.text;
+  store_answer(asked, tokenizer_.encode(written, {.special_prefix = false, .parse_special = false}),
+               text.stopped, made);
+}
+
+// The row of a question as a student reads it.
+void LocalTeacher::store_answer(const Question& asked, std::span<const TokenId> answer, bool ended,
+                                Batch& made) {
+  SignalRow& row = made.rows[asked.request];
+  std::vector<TokenId> tokens = asked.plain;
+  tokens.insert(tokens.end(), answer.begin(), answer.end());
+  if (ended) tokens.push_back(end_token(tokenizer_));
+  if (static_cast<int>(tokens.size()) > options_.max_tokens) {
+    made.kinds[asked.request] = AnswerKind::kTooLong;
+    return;
+  }
+  row.tokens = std::move(tokens);
+  row.prompt_tokens = static_cast<int>(asked.plain.size());
+  made.asked[asked.request] = asked.told.tokens;
 }
 
 Gathered gather_signals(Teacher& teacher, std::span<const SignalRequest> requests,
@@ -372,6 +423,10 @@ Gathered gather_signals(Teacher& teacher, std::span<const SignalRequest> request
   const AnswerTally& tally = gathered.tally;
   gathered.sum =
       tally.in_words(limits, writes && given ? "asked and given" : (writes ? "asked" : "given"));
+  const bool answered = std::any_of(requests.begin(), requests.end(), [&](const SignalRequest& r) {
+    return r.write_text && store.contains(r.example, r.sample);
+  });
+  gathered.unheard = writes && !answered && store.header().kind == SignalKind::kText;
   std::vector<std::string> lines;
   if (tally.left_out() > 0) lines.push_back(gathered.sum);
   if (std::string warning = tally.warning(limits); !warning.empty())
@@ -381,7 +436,7 @@ Gathered gather_signals(Teacher& teacher, std::span<const SignalRequest> request
 }
 
 void Gathered::require_rows(const AnswerLimits& limits) const {
-  if (tally.count(AnswerKind::kGood) > 0) return;
+  if (tally.count(AnswerKind::kGood) > 0 && !unheard) return;
   std::string line = "[signals] there is not one answer to learn from: " + sum;
   if (const std::string cause = tally.cause(limits); !cause.empty()) line += "; " + cause;
   fail(ErrorCode::kInvalidArgument, "{}", line);

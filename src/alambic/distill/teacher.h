@@ -3,13 +3,19 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "alambic/data/example.h"
 #include "alambic/data/signal_store.h"
+#include "alambic/decode/closed_sets.h"
+#include "alambic/decode/decode.h"
 #include "alambic/distill/answers.h"
+#include "alambic/distill/token_signals.h"
+#include "alambic/distill/asking.h"
+#include "alambic/distill/labels.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/text/tokenizer.h"
 
@@ -63,13 +69,16 @@ class Teacher {
 
 struct LocalTeacherOptions {
   SignalKind kind = SignalKind::kDraws;
-  int count = 12;               // draws per token, or k
-  double temperature = 1;       // of the probabilities
-  double text_temperature = 0;  // of the texts; 0: greedy
-  int max_new_tokens = 128;
-  int max_tokens = 512;
-  bool keep_reasoning = false;  // whole <think> blocks in front of an answer
-  bool keep_cut = false;        // answers that ran into max_new_tokens
+  int count = 12;          // draws per token, or k
+  double temperature = 1;  // of the probabilities
+  // Of the texts; 0: greedy, and what then runs on to the limit is written anew at 0.7.
+  double text_temperature = 0;
+  int max_new_tokens = 512;
+  int max_tokens = 1024;
+  bool keep_reasoning = false;           // whole <think> blocks in front of an answer
+  bool keep_cut = false;                 // answers that ran into max_new_tokens
+  Telling telling = {};                  // what it is told beside each question
+  std::vector<std::string> labels = {};  // answers are one of them; empty: any answer
   uint64_t seed = 1;
   Precision precision = Precision::kBf16;
 };
@@ -78,7 +87,12 @@ struct LocalTeacherOptions {
 // kUnsupported for any other kind. Draws depend on (seed, example, sample, position) alone, so a
 // gathering that was killed and resumed stores the same signals as one that was not. Through a
 // card's chat template it is asked turn by turn; a model without one that somebody else made is
-// asked no conversation of several turns. Answers of no use are asked for again when it goes on.
+// asked no conversation of several turns. Where there are labels it writes one of them, and what is
+// stored of a token is its probability among those that a label can go on with; a model that is
+// not asked token by token (a diffusion model, one whose reasoning is kept) writes freely, and what
+// means no label is left out. Rows hold the question as a student reads it, whatever the teacher
+// was told beside it: their probabilities are those of what it did read. Answers of no use are
+// asked for again when it goes on.
 class LocalTeacher final : public Teacher {
  public:
   // `model` must be frozen for inference and outlive the teacher.
@@ -90,46 +104,45 @@ class LocalTeacher final : public Teacher {
 
  private:
   struct Batch;
+  struct Question;
   Batch batch(std::span<const SignalRequest> requests);
+  void given_text(const SignalRequest& request, Batch& made, size_t i);
+  std::optional<Question> question(const SignalRequest& request, Batch& made, size_t i);
   void write_texts(std::span<const SignalRequest> requests, Batch& made);
+  void write_anew(std::span<const Prompt> prompts, GenerateOptions options,
+                  std::vector<Generation>& texts);
+  void take_label(const Question& asked, const Generation& text, Batch& made);
+  void take_text(const Question& asked, const Generation& text, Batch& made);
+  void store_answer(const Question& asked, std::span<const TokenId> answer, bool ended,
+                    Batch& made);
+  // Whether it can write nothing but a label.
+  bool closed() const;
 
   const LanguageModel& model_;
   Tokenizer tokenizer_;
   ModelCard card_;
   std::string id_;
   LocalTeacherOptions options_;
-  int64_t thoughts_dropped_ = 0;
+  Encoder encoder_;
+  std::optional<LabelSet> labels_;
+  ClosedSets told_sets_, plain_sets_;  // behind what it is told, and behind what a student reads
+  int64_t thoughts_dropped_ = 0, written_anew_ = 0;
+  OutsideAnswers outside_;
 };
 
 // A finding: of how many answers the reasoning was taken away.
 std::string thoughts_dropped_in_words(int64_t count);
 
-// Sums up `logits` at a temperature as `draws` independent draws, with probabilities counts /
-// draws.
-TokenSignal draw_signal(std::span<const float> logits, double temperature, int draws, Rng& rng);
-// The k largest probabilities and the tail. `always` is listed too, as the last where it is not
-// among the largest; -1: no such token.
-TokenSignal top_k_signal(std::span<const float> logits, double temperature, int k,
-                         TokenId always = -1);
-
-// Gives every row that has tokens its signals, in one forward of `model`, a causal one, frozen for
-// inference, of these tokens. `learned`: of each row the tokens behind its prompt that are an
-// answer's, empty for all; the others get empty signals. Of top-k a row's own tokens are listed
-// where `own` says so.
-enum class OwnTokens { kAsTheyRank, kListed };
-void add_token_signals(const LanguageModel& model, const Tokenizer& tokenizer,
-                       const LocalTeacherOptions& options, std::span<SignalRow> rows,
-                       std::span<const std::vector<bool>> learned,
-                       OwnTokens own = OwnTokens::kAsTheyRank);
-
 // What came of a gathering, what was stored before it included.
 struct Gathered {
   AnswerTally tally;
   std::string sum;  // in words
+  // Asked for answers it gave none, and the store holds nothing else of it.
+  bool unheard = false;
   std::vector<std::string>
       lines;  // for people: the sum where rows are left out, warnings, findings
 
-  // kInvalidArgument, in the words of the sum, where there is not one row.
+  // kInvalidArgument, in the words of the sum, where there is not one row of the teacher's.
   void require_rows(const AnswerLimits& limits) const;
 };
 

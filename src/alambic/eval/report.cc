@@ -428,8 +428,6 @@ std::string to_terminal(const RunReport& report) {
     out += share_row("gap closed by the teacher's word", report.gap);
     for (const GapPart& part : report.gap_parts)
       out += share_row("  " + source_in_words(part.source), part.share);
-  } else if (!report.gap.reason.empty()) {
-    out += wrapped("gap closed: none; " + report.gap.reason, 0);
   }
   if (const auto& over = report.student_over_control) {
     out += fmt::format("student beats control in {:.1f} % of resamples\n", 100 * over->probability);

@@ -9,6 +9,8 @@
 #include "alambic/autograd/ops_head.h"
 #include "alambic/base/progress.h"
 #include "alambic/data/puzzles.h"
+#include "alambic/data/reasoning.h"
+#include "alambic/decode/closed_sets.h"
 #include "alambic/decode/encoding.h"
 #include "alambic/eval/bleu.h"
 #include "alambic/eval/drafts.h"
@@ -159,22 +161,13 @@ class Questions {
   struct Group {
     std::vector<Prompt> prompts;
     std::vector<size_t> examples;  // beside prompts
-    std::optional<TokenTrie> choices;
-
-    std::string label(const ModelCard& card, std::span<const TokenId> tokens) const {
-      const auto& members = choices->members();
-      for (size_t i = 0; i < members.size(); ++i) {
-        if (std::equal(members[i].begin(), members[i].end(), tokens.begin(), tokens.end()))
-          return card.labels[i];
-      }
-      return "";
-    }
   };
 
   Questions(const Tokenizer& tokenizer, const ModelCard& card, const ModelConfig& config, Task task,
             std::span<const Example> examples)
       : encoder_(tokenizer, card),
         closed_(task == Task::kAccuracy && !card.labels.empty()),
+        sets_(encoder_, encoder_.card().labels),
         positions_(config.max_positions) {
     for (size_t i = 0; i < examples.size(); ++i) {
       try {
@@ -187,6 +180,12 @@ class Questions {
 
   const std::vector<Group>& groups() const { return groups_; }
   const std::vector<LeftOut>& unread() const { return unread_; }
+  // The set that the answers of a group come from; null: any text.
+  const TokenTrie* choices(size_t group) const { return closed_ ? &sets_.set(group) : nullptr; }
+  std::string label(size_t group, std::span<const TokenId> tokens) const {
+    const size_t label = sets_.label_of(group, tokens);
+    return label < encoder_.card().labels.size() ? encoder_.card().labels[label] : "";
+  }
 
  private:
   void add(const Example& example, size_t index) {
@@ -199,48 +198,22 @@ class Questions {
       return too_long(fmt::format("a prompt of {} tokens; the model has {} positions",
                                   prompt.size(), positions_));
     }
-    Group& group = group_for(example, prompt);
-    if (group.choices && group.choices->longest() > static_cast<size_t>(room)) {
+    const size_t group = closed_ ? sets_.index_of(example, prompt) : 0;
+    if (closed_ && sets_.set(group).longest() > static_cast<size_t>(room)) {
       return too_long(fmt::format("a choice has {} tokens; there is room for {}",
-                                  group.choices->longest(), room));
+                                  sets_.set(group).longest(), room));
     }
-    group.prompts.push_back({std::move(prompt)});
-    group.examples.push_back(index);
-  }
-
-  // The same labels are the same tokens behind prompts that end alike.
-  Group& group_for(const Example& example, std::span<const TokenId> prompt) {
-    constexpr size_t kTail = 16;
-    std::string end;
-    if (closed_) {
-      for (const TokenId id : prompt.last(std::min(prompt.size(), kTail)))
-        end += fmt::format("{} ", id);
-      const size_t spaces = example.prompt.find_last_not_of(" \t") + 1;
-      end += example.prompt.substr(std::min(spaces, example.prompt.size()));
-    }
-    const auto known = by_end_.find(end);
-    if (known != by_end_.end()) return groups_[known->second];
-    std::vector<std::vector<TokenId>> choices;
-    if (closed_) {
-      for (const std::string& label : encoder_.card().labels)
-        choices.push_back(encoder_.choice(example, label));
-    }
-    const auto [same, fresh] = by_choices_.emplace(choices, groups_.size());
-    if (fresh) {
-      groups_.emplace_back();
-      if (closed_) groups_.back().choices.emplace(std::move(choices));
-    }
-    by_end_.emplace(std::move(end), same->second);
-    return groups_[same->second];
+    if (groups_.size() <= group) groups_.resize(group + 1);
+    groups_[group].prompts.push_back({std::move(prompt)});
+    groups_[group].examples.push_back(index);
   }
 
   Encoder encoder_;
   bool closed_;
+  ClosedSets sets_;
   int positions_;
   std::vector<Group> groups_;
   std::vector<LeftOut> unread_;
-  std::map<std::string, size_t> by_end_;
-  std::map<std::vector<std::vector<TokenId>>, size_t> by_choices_;
 };
 
 // Without the spaces around them: those before an answer may be the prompt's as well.
@@ -276,10 +249,12 @@ Task task_from_name(std::string_view name) {
 
 const TaskTraits& traits(Task task) { return kTraits[static_cast<size_t>(task)]; }
 
-Evidence score_answers(Task task, std::span<const std::string> answers,
+Evidence score_answers(Task task, std::span<const std::string> given,
                        std::span<const Example> examples) {
-  std::vector<std::string> wanted;
-  for (const Example& example : examples) wanted.push_back(example.completion);
+  // What a model thinks before it answers is no part of the answer.
+  std::vector<std::string> answers, wanted;
+  for (const std::string& text : given) answers.push_back(final_answer(text));
+  for (const Example& example : examples) wanted.push_back(final_answer(example.completion));
   switch (task) {
     case Task::kBleu:
       return bleu_evidence(answers, wanted);
@@ -317,19 +292,21 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
   TaskResult result;
   result.answers.resize(examples.size());
   const Stopwatch watch;
-  for (const Questions::Group& group : questions.groups()) {
-    const bool closed = group.choices && options.mode != DecodeMode::kDiffusion;
-    generate.constraint = closed ? &*group.choices : nullptr;
-    if (closed)
-      generate.max_tokens =
-          std::max(generate.max_tokens, static_cast<int>(group.choices->longest()));
+  for (size_t g = 0; g < questions.groups().size(); ++g) {
+    const Questions::Group& group = questions.groups()[g];
+    if (group.prompts.empty()) continue;
+    const TokenTrie* choices =
+        options.mode == DecodeMode::kDiffusion ? nullptr : questions.choices(g);
+    generate.constraint = choices;
+    if (choices != nullptr)
+      generate.max_tokens = std::max(generate.max_tokens, static_cast<int>(choices->longest()));
     const std::vector<Generation> texts =
         generate_all(options.mode, model, group.prompts, generate,
                      {.batch = options.batch, .progress = options.progress});
     for (size_t i = 0; i < texts.size(); ++i) {
       const Generation& text = texts[i];
       result.answers[group.examples[i]] =
-          closed ? group.label(card, text.tokens) : tokenizer.decode(text.tokens);
+          choices != nullptr ? questions.label(g, text.tokens) : tokenizer.decode(text.tokens);
       result.tokens += static_cast<int64_t>(text.tokens.size()) + (text.stopped ? 1 : 0);
       result.forwards += text.forwards;
       add_drafts(result.drafts, text.drafts);

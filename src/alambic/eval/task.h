@@ -68,7 +68,8 @@ TaskResult run_task(Task task, const LanguageModel& model, const Tokenizer& toke
                     const ModelCard& card, std::span<const Example> examples,
                     const TaskOptions& options);
 
-// Scores answers that somebody else gave (a baseline).
+// Scores answers that somebody else gave (a baseline). <think> blocks in front of an answer or a
+// reference do not count; an unclosed one is no answer.
 Evidence score_answers(Task task, std::span<const std::string> answers,
                        std::span<const Example> examples);
 

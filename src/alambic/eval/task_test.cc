@@ -16,5 +16,16 @@ TEST(Task, SolvedAsksTheVerifierAndNotTheReference) {
   EXPECT_STREQ(traits(Task::kSolved).name, "solved");
 }
 
+TEST(Task, WhatIsThoughtBeforeAnAnswerIsNoPartOfIt) {
+  const std::vector<std::string> answers = {"<think>\n2 + 2\n</think>\n\n4", "so\n</think>\n\n4",
+                                            "<think>4", "4"};
+  std::vector<Example> examples(answers.size());
+  for (Example& example : examples) example.completion = "4";
+  examples[3].completion = "<think>\n2 + 2\n</think>\n\n4";
+  for (const Task task : {Task::kExact, Task::kAccuracy})
+    EXPECT_EQ(score_answers(task, answers, examples).rows,
+              (std::vector<double>{1, 1, 1, 1, 0, 1, 1, 1}));  // right or not, of one
+}
+
 }  // namespace
 }  // namespace alambic

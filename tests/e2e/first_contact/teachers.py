@@ -250,7 +250,7 @@ class Teachers(Dialogue):
             self.assertEqual({r["text"] for r in rows}, {"Yes."})
             for words in (
                 "13 asked: 4 answers",
-                "1 cut off at 128 tokens (raise --max-tokens)",
+                "1 cut off at 512 tokens (raise --max-tokens)",
                 "3 empty",
                 "2 filtered",
                 "1 tool call",
@@ -282,7 +282,7 @@ class Teachers(Dialogue):
         with Moods() as endpoint:
             done = alambic(*self.ask(endpoint, data, "--out", self.store))
         self.assertEqual(done.returncode, 2, done.stderr)
-        self.assertIn("2 asked: 0 answers, 1 cut off at 128 tokens", done.stderr.splitlines()[-1])
+        self.assertIn("2 asked: 0 answers, 1 cut off at 512 tokens", done.stderr.splitlines()[-1])
 
     def test_conversations_are_asked_turn_by_turn(self):
         turns = [
