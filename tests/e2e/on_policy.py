@@ -136,7 +136,8 @@ class OnPolicy(Dialogue):
     def endpoint(self, url, *more):
         return [f"--set=teacher.endpoint={json.dumps(url)}", "--set=teacher.model=tiny",
                 f"--set=teacher.tokenizer={json.dumps(str(self.teacher))}", "--set=signals.kind=text", "--set=signals.count=5",
-                "--set=signals.texts=both", "--set=objective.alpha=0", "--set=student.init=random", *more]
+                "--set=signals.texts=both", "--set=signals.cut=keep", "--set=objective.alpha=0",
+                "--set=student.init=random", *more]
 
     def test_an_endpoint_marks_where_it_scores_given_texts(self):
         run = self.path / "endpoint"

@@ -26,8 +26,8 @@ class ByteAlignment {
  public:
   ByteAlignment(Tokenizer teacher, const Tokenizer& student);
 
-  // The row as the student reads it: its own prompt, text and end. `encoder`: the student's. Nothing
-  // if that is longer than `max_tokens`.
+  // The row as the student reads it: its own prompt, text and end. `encoder`: the student's.
+  // Nothing if that is longer than `max_tokens`.
   std::optional<Sequence> sequence(const SignalRow& row, const Encoder& encoder, int max_tokens);
   // Gives a sequence in the student's tokens, whose answer is the row's text, and its end where it
   // `ends`, the signals of the row.

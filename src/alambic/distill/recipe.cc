@@ -427,6 +427,12 @@ Recipe parse_recipe(std::string_view text, std::string_view where,
     recipe.student_train.lr = 5e-4;
     recipe.data.chat_template = "none";
   }
+  // A model that has learned much already moves in small steps, and needs few.
+  if (table.at_path("student.init").value<std::string>() != "adapt" &&
+      !table.at_path("student.model").value_or(std::string()).empty()) {
+    recipe.student_train.lr = table.at_path("student.lora.rank").value_or(0) > 0 ? 1e-3 : 2e-4;
+    recipe.student_train.epochs = 3;
+  }
   // Who says how prompts stand wants them so.
   if (table.at_path("data.prompt_template")) recipe.data.chat_template = "none";
   Reader reader(table, where);

@@ -186,8 +186,8 @@ struct Recipe {
   bool adapts() const { return student.init == "adapt"; }
 };
 
-// With a teacher behind an endpoint the defaults are what such a teacher can give: its texts, and a
-// student that starts from nothing. Where a model is adapted they keep its causal half what it was:
+// Who names data.train reads files. A student that starts from a model takes smaller steps, and
+// fewer. Where a model is adapted they keep its causal half what it was:
 // it learns from its own frozen copy, and prompts stand as they are. `settings` are "key=value"
 // with dotted keys ("student.dim=96"); they override the file. `path` empty: defaults alone.
 Recipe read_recipe(const std::string& path, const std::vector<std::string>& settings);

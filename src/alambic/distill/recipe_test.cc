@@ -41,6 +41,19 @@ TEST(Recipe, NamedTrainingDataAreRead) {
   EXPECT_NE(message("[data]\ntest = \"mine.csv\"").find("data.train"), std::string::npos);
 }
 
+TEST(Recipe, APretrainedStudentTakesSmallSteps) {
+  const TrainRecipe usual = parse_recipe("", "r.toml", {}).student_train;
+  const TrainRecipe tuned = parse_recipe("", "r.toml", {"student.model=m"}).student_train;
+  const TrainRecipe beside =
+      parse_recipe("", "r.toml", {"student.model=m", "student.lora.rank=8"}).student_train;
+  EXPECT_LT(tuned.lr, beside.lr);
+  EXPECT_LT(beside.lr, usual.lr);
+  EXPECT_LT(tuned.epochs, usual.epochs);
+  EXPECT_EQ(
+      parse_recipe("", "r.toml", {"student.model=m", "student.train.lr=0.01"}).student_train.lr,
+      0.01);
+}
+
 TEST(Recipe, WhatIsLeftOpenIsWrittenAsOpen) {
   const std::string text = recipe_to_toml(parse_recipe("", "r.toml", {}));
   EXPECT_NE(text.find("alpha = 'auto'"), std::string::npos);

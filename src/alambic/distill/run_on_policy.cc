@@ -58,8 +58,8 @@ Spending spent_in(const std::string& store) {
   return file_exists(store) ? SignalStore::open(store).spent() : Spending();
 }
 
-EndpointOptions scoring_options(const Recipe& recipe) {
-  return endpoint_options(recipe, SignalKind::kTopK);
+EndpointOptions scoring_options(const Recipe& recipe, const ModelCard& card) {
+  return endpoint_options(recipe, card, SignalKind::kTopK);
 }
 
 }  // namespace
@@ -73,7 +73,7 @@ void check_on_policy_teacher(const Recipe& recipe) {
          recipe.student.model);
   }
   if (recipe.has_endpoint()) {
-    const EndpointOptions options = scoring_options(recipe);
+    const EndpointOptions options = scoring_options(recipe, {});
     validate_endpoint_options(options);
     HttpClient client({.timeout_seconds = options.timeout_seconds, .key = options.key});
     Spending spent;
@@ -126,7 +126,7 @@ OnPolicyTask on_policy_task(const Recipe& recipe, const RunData& data, const Run
                                                 tokenizers.student, temperature);
     return task;
   }
-  EndpointOptions ask = scoring_options(recipe);
+  EndpointOptions ask = scoring_options(recipe, teacher.card);
   // One cap for all that a run asks.
   for (const char* store : {"/signals.sqlite", "/answers.sqlite"}) {
     const Spending before = spent_in(options.directory + store);

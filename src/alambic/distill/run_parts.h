@@ -113,8 +113,8 @@ RunModel make_student(const StudentJob& job, const Recipe& recipe, const Trainin
 // Tokens read per second in training it, from a few steps on a copy that is thrown away.
 double training_speed(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                       const Tokenizer& tokenizer);
-// How a recipe asks its endpoint, for texts or for probabilities.
-EndpointOptions endpoint_options(const Recipe& recipe, SignalKind kind);
+// How a recipe asks its endpoint, for texts or for probabilities; `card` names the labels, if any.
+EndpointOptions endpoint_options(const Recipe& recipe, const ModelCard& card, SignalKind kind);
 
 struct SignalSequences {
   std::vector<Sequence> sequences;

@@ -13,9 +13,9 @@
 #include "alambic/decode/closed_sets.h"
 #include "alambic/decode/decode.h"
 #include "alambic/distill/answers.h"
-#include "alambic/distill/token_signals.h"
 #include "alambic/distill/asking.h"
 #include "alambic/distill/labels.h"
+#include "alambic/distill/token_signals.h"
 #include "alambic/models/hf_directory.h"
 #include "alambic/text/tokenizer.h"
 

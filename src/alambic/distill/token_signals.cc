@@ -160,9 +160,8 @@ void add_token_signals(const LanguageModel& model, const Tokenizer& tokenizer,
   const Closer closer(tokenizer, model.config(), vocab);
   for (size_t first = 0; first < laid.index.size(); first += kRows) {
     const size_t last = std::min(laid.index.size(), first + kRows);
-    Tensor logits =
-        model.logits(gather_rows(hidden, std::span(laid.index).subspan(first, last - first)),
-                     options.precision);
+    Tensor logits = model.logits(
+        gather_rows(hidden, std::span(laid.index).subspan(first, last - first)), options.precision);
     parallel_rows(static_cast<int64_t>(last - first), 4, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         const Place& place = laid.places[first + static_cast<size_t>(r)];
