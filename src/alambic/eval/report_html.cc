@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "alambic/base/progress.h"
@@ -203,12 +204,14 @@ std::string quality_row(const RunReport& report, std::string_view role, const Mo
       interval_text(report, model.score));
 }
 
-// An arm, for people.
-std::string arm_title(const std::string& name) {
-  if (name == "start") return "Start: inherited weights, no teacher";
-  if (name == "texts") return "Texts: the teacher's answers alone";
-  if (name == "on_policy") return "On-policy";
-  return name;
+// An arm, for people, and what it is.
+struct ArmWords {
+  const char *title, *what;
+};
+ArmWords arm_words(std::string_view name) {
+  if (name == "start") return {"Start", "inherited weights, no teacher"};
+  if (name == "texts") return {"Texts", "the teacher's answers alone"};
+  return {"On-policy", "the teacher marks what the student writes"};
 }
 
 std::string quality(const RunReport& report) {
@@ -227,8 +230,11 @@ std::string quality(const RunReport& report) {
   add_bar("Student", "role-student", report.student.score);
   rows += quality_row(report, "Student", report.student, "role-student");
   for (const ModelReport& arm : report.arms) {
-    add_bar(arm_title(arm.name), "role-other", arm.score);
-    rows += quality_row(report, arm_title(arm.name), arm, "role-other");
+    const auto [title, what] = arm_words(arm.name);
+    add_bar(title, "role-other", arm.score);
+    ModelReport shown = arm;
+    shown.name = what;
+    rows += quality_row(report, title, shown, "role-other");
   }
   if (report.control) {
     add_bar("Control", "role-control", report.control->score);
@@ -346,9 +352,15 @@ std::string speed(const RunReport& report) {
 constexpr const char* kHeldOut = ", held out";
 
 std::string curve_style(const std::string& name, size_t index) {
-  for (const char* role : {"teacher", "student", "control"}) {
-    if (name == role) return std::string("role-") + role;
-    if (name == std::string(role) + kHeldOut) return fmt::format("role-{} held-out", role);
+  constexpr std::array<std::array<const char*, 2>, 6> kStyles{{{"teacher", "role-teacher"},
+                                                               {"student", "role-student"},
+                                                               {"control", "role-control"},
+                                                               {"start", "series-3"},
+                                                               {"texts", "series-4"},
+                                                               {"on_policy", "series-5"}}};
+  for (const auto& [arm, style] : kStyles) {
+    if (name == arm) return style;
+    if (name == std::string(arm) + kHeldOut) return fmt::format("{} held-out", style);
   }
   return fmt::format("series-{}", index % 6);
 }
