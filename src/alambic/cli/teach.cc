@@ -10,6 +10,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
+#include "alambic/base/trimmed.h"
 #include "alambic/cli/checks.h"
 #include "alambic/cli/data_options.h"
 #include "alambic/cli/model.h"

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "alambic/base/error.h"
+#include "alambic/base/trimmed.h"
 #include "alambic/data/conversation.h"
 #include "alambic/data/reasoning.h"
 

@@ -3,6 +3,7 @@
 
 #include "alambic/base/error.h"
 #include "alambic/base/file.h"
+#include "alambic/base/trimmed.h"
 #include "alambic/data/conversation.h"
 #include "alambic/data/field_names.h"
 #include "alambic/data/row_fields.h"

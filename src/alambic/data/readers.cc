@@ -6,6 +6,7 @@
 #include "alambic/base/error.h"
 #include "alambic/base/file.h"
 #include "alambic/base/json.h"
+#include "alambic/base/trimmed.h"
 #include "alambic/data/row_fields.h"
 #include "alambic/data/row_readers.h"
 #include "alambic/data/text_encoding.h"

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "alambic/base/trimmed.h"
+
 namespace alambic {
 namespace {
 
@@ -15,13 +17,6 @@ void add_reasoning(std::string_view block, std::string& reasoning) {
 }
 
 }  // namespace
-
-std::string_view trimmed(std::string_view text) {
-  constexpr const char* kSpace = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
 
 ReasonedText without_reasoning(std::string_view written) {
   ReasonedText result;

@@ -8,9 +8,6 @@
 
 namespace alambic {
 
-// Without white space at both ends.
-std::string_view trimmed(std::string_view text);
-
 struct ReasonedText {
   std::string text;       // without reasoning and the white space around it
   std::string reasoning;  // of whole blocks, joined by blank lines

@@ -8,15 +8,9 @@
 #include <vector>
 
 #include "alambic/base/json.h"
+#include "alambic/base/trimmed.h"
 
 namespace alambic {
-
-inline std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kBlank);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
-}
 
 inline bool is_blank(std::string_view text) { return trimmed(text).empty(); }
 

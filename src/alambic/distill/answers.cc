@@ -1,5 +1,7 @@
 #include "alambic/distill/answers.h"
 
+#include "alambic/base/trimmed.h"
+
 #include <fmt/format.h>
 
 #include <iterator>

@@ -6,6 +6,7 @@
 #include <deque>
 #include <utility>
 
+#include "alambic/base/trimmed.h"
 #include "alambic/data/reasoning.h"
 #include "alambic/distill/labels.h"
 

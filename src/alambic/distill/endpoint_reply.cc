@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <limits>
 
+#include "alambic/base/trimmed.h"
 #include "alambic/distill/answers.h"
 
 namespace alambic {

@@ -10,6 +10,7 @@
 
 #include "alambic/base/error.h"
 #include "alambic/base/printable.h"
+#include "alambic/base/trimmed.h"
 #include "alambic/data/reasoning.h"
 #include "alambic/text/unicode.h"
 

@@ -58,7 +58,14 @@ double usual_alpha(const Recipe& recipe) {
 
 Recipe settled(const Recipe& recipe, const RunData& data, bool same_tokens) {
   Recipe r = recipe;
-  if (r.signals.kind == "auto") r.signals.kind = usual_kind(r, same_tokens);
+  // Where prompts are answered, the answers carry what a teacher brings (docs/results.md): its
+  // probabilities cost a training more and add nothing.
+  const bool answered = !data.prompts.empty() && !are_plain_texts(data);
+  if (r.signals.kind == "auto") {
+    r.signals.kind = answered && r.objective.alpha == kAutoAlpha && r.signals.align.empty()
+                         ? "text"
+                         : usual_kind(r, same_tokens);
+  }
   const bool said_of_tokens =
       r.signals.kind == "topk" || (r.signals.kind == "text" && r.on_policy.share > 0);
   if (said_of_tokens && !same_tokens && r.signals.align.empty()) r.signals.align = "bytes";

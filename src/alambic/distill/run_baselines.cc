@@ -9,6 +9,7 @@
 
 #include "alambic/base/file.h"
 #include "alambic/base/progress.h"
+#include "alambic/base/trimmed.h"
 #include "alambic/data/signal_store.h"
 #include "alambic/distill/answers.h"
 #include "alambic/distill/run_parts.h"

@@ -60,6 +60,10 @@ void say_plan(const Recipe& recipe, const RunData& data, const RunTokenizers& to
         "they do not say, and measured it brings nothing: name one with teacher.model or "
         "teacher.endpoint, or tune a model plainly with alambic train\n");
   }
+  if (data.prompts.empty() && recipe.task != "perplexity") {
+    say("note: there are no prompts without answers, so the teacher speaks about rows that are "
+        "answered already, which brings little (docs/results.md): name some in data.prompts\n");
+  }
   const int64_t weights = weights_of(recipe, false, tokenizers.student.vocab_size());
   const int64_t texts = texts_to_write(recipe, data);
   say("plan: the student ({} weights) {} and learns the teacher's {}{}\n", format_count(weights),

@@ -26,7 +26,7 @@ double exponentials(std::span<const float> logits, double temperature,
 }
 
 // A token whose signal is wanted.
-struct Place {
+struct Wanted {
   SignalRow* row;
   int target;            // its index in the row
   const TokenTrie* set;  // null: anything may stand there
@@ -39,7 +39,7 @@ class Closer {
   Closer(const Tokenizer& tokenizer, const ModelConfig& config, int vocab)
       : stops_(stop_tokens(tokenizer, config)), vocab_(vocab) {}
 
-  void close(const Place& place, std::span<float> logits) const {
+  void close(const Wanted& place, std::span<float> logits) const {
     std::vector<std::pair<TokenId, float>> kept;
     const auto keep = [&](TokenId id) {
       if (id < vocab_) kept.emplace_back(id, logits[static_cast<size_t>(id)]);
@@ -62,7 +62,7 @@ class Closer {
 struct Laid {
   std::vector<TokenId> tokens;
   Forward forward;
-  std::vector<Place> places;
+  std::vector<Wanted> places;
   std::vector<int64_t> index;
 };
 
@@ -164,7 +164,7 @@ void add_token_signals(const LanguageModel& model, const Tokenizer& tokenizer,
         gather_rows(hidden, std::span(laid.index).subspan(first, last - first)), options.precision);
     parallel_rows(static_cast<int64_t>(last - first), 4, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
-        const Place& place = laid.places[first + static_cast<size_t>(r)];
+        const Wanted& place = laid.places[first + static_cast<size_t>(r)];
         for (const TokenId id : silent) logits.row(r)[id] = -std::numeric_limits<float>::infinity();
         const std::span<float> row(logits.row(r), static_cast<size_t>(vocab));
         if (place.set != nullptr) closer.close(place, row);

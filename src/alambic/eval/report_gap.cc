@@ -19,6 +19,11 @@ std::string percent_of_gap(const GapClosed& share) {
   return text;
 }
 
+std::string as_sentence(std::string text) {
+  text.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(text.front())));
+  return text;
+}
+
 bool is_sure(const GapPart& part) {
   return part.share.value && part.share.interval && part.share.interval->low > 0;
 }
@@ -47,7 +52,7 @@ std::string source_in_words(std::string_view source) {
 
 std::string lead_sentence(const RunReport& report) {
   if (!report.gap.value) {
-    return report.gap.reason.empty() ? "" : "There is no gap to split: " + report.gap.reason + ".";
+    return report.gap.reason.empty() ? "" : as_sentence(report.gap.reason + ".");
   }
   const GapPart* best = nullptr;
   double weights = 0;
@@ -67,8 +72,7 @@ std::string lead_sentence(const RunReport& report) {
         "distillation: what the teacher says closes {}.",
         100 * weights, percent_of_gap(report.gap));
   }
-  std::string source = source_in_words(best->source);
-  source.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(source.front())));
+  const std::string source = as_sentence(source_in_words(best->source));
   const bool one = best->source == "on_policy";
   return fmt::format("{} {} it: {} {} {} of the gap between control and teacher.", source,
                      one ? "carries" : "carry", one ? "it" : "they", one ? "closes" : "close",

@@ -376,7 +376,9 @@ std::string losses(const RunReport& report) {
     for (size_t i = 0; i < report.curves.size(); ++i) {
       const LossCurve& curve = report.curves[i];
       if (curve.x_label != first.x_label) continue;
-      series.push_back({curve.name, curve_style(curve.name, i), curve.points});
+      // Dashes need no key of their own.
+      series.push_back({curve.name.ends_with(kHeldOut) ? "" : curve.name,
+                        curve_style(curve.name, i), curve.points});
     }
     out +=
         figure(line_chart(series, "Training loss", first.x_label, "loss"),

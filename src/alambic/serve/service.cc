@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "alambic/base/json.h"
+#include "alambic/base/trimmed.h"
 
 namespace alambic {
 namespace {
@@ -66,13 +67,6 @@ HttpReply wrong_method(const HttpRequest& request, const char* allowed) {
       ApiError(405, fmt::format("{} {}: want {}", request.method, request.target, allowed)));
   reply.headers.emplace_back("Allow", allowed);
   return reply;
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t";
-  const size_t first = text.find_first_not_of(kBlanks);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlanks) - first + 1);
 }
 
 // Whether a page from `origin` came from `host`; a proxy may have taken TLS away in between.

@@ -108,7 +108,7 @@ class Arms(Dialogue):
         else:
             self.assertEqual(report["gap_parts"], [])
         page = (run / "report.html").read_text(encoding="utf-8")
-        self.assertIn("Texts: the teacher", page)
+        self.assertIn("answers alone", page)
 
     def test_an_arm_may_be_left_out_and_made_later(self):
         settings = [f"data.prompts={self.prompts}", "objective.alpha=0.5"]
