@@ -88,7 +88,7 @@ TEST(ReportJson, AGapWithoutValueIsNullAndSaysWhy) {
   EXPECT_TRUE(to_json(report).at("gap_closed").is_null());
   EXPECT_EQ(to_json(report).at("gap_closed_reason"), "no lead");
   EXPECT_NE(to_html(report).find("No number: no lead"), std::string::npos);
-  EXPECT_NE(to_terminal(report).find("no lead"), std::string::npos);
+  EXPECT_NE(to_terminal(report).find("No lead"), std::string::npos);
 }
 
 TEST(ReportJson, BrokenDocumentsAreRefusedByName) {
