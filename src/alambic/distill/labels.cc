@@ -151,9 +151,9 @@ std::optional<size_t> LabelSet::meant(std::string_view answer) const {
 }
 
 void OutsideAnswers::add(std::string_view answer) {
-  constexpr size_t kShown = 2, kLong = 80;
+  constexpr size_t kKept = 2, kLong = 80;
   ++count_;
-  if (first_.size() == kShown) return;
+  if (first_.size() == kKept) return;
   first_.push_back(shown(trimmed(answer), kLong));
 }
 

@@ -172,7 +172,7 @@ std::string tiles(const RunReport& report) {
 
 std::string verdict(const RunReport& report) {
   const std::string lead_words = lead_sentence(report);
-  const std::string opening =
+  std::string opening =
       lead_words.empty() ? "" : "<p class=\"lede\"><b>" + escape_html(lead_words) + "</b></p>\n";
   const auto& over = report.student_over_control;
   if (!over) return opening;
