@@ -120,8 +120,8 @@ struct OnPolicyRecipe {
 };
 
 struct SignalRecipe {
-  // text, draws, topk, or memory: the teacher runs beside the student, nothing is stored. auto: text
-  // where the teacher answers prompts, else the most that it can give: draws of one with the
+  // text, draws, topk, or memory: the teacher runs beside the student, nothing is stored. auto:
+  // text where the teacher answers prompts, else the most that it can give: draws of one with the
   // student's tokens, texts of any other.
   std::string kind = "auto";
   int count = 12;  // draws, or k
