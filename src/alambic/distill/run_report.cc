@@ -120,10 +120,9 @@ class Measurement {
     report_.baselines = std::move(simple.list);
     std::move(simple.notes.begin(), simple.notes.end(), std::back_inserter(report_.notes));
     decode_modes();
-    if (models_.teacher.model) {
-      report_.student_agreement = agree(models_.student());
-      report_.control_agreement = agree(models_.control());
-    }
+    report_.student_agreement = agree(models_.student(), student());
+    report_.control_agreement = agree(models_.control(), control());
+    note_what_is_as_good();
     curves();
     samples();
     report_.machine = fmt::format("{}, {} threads, {}", processor_name(), thread_count(),
@@ -366,14 +365,54 @@ class Measurement {
     }
   }
 
-  std::optional<Score> agree(const RunModel& m) const {
-    // Nothing to agree about, token by token.
-    if (!tokenizers_.same || !m.model->config().causal || !models_.teacher.model->config().causal)
+  // Of the test rows, those that both answer alike; where texts are scored, of their tokens those
+  // that both would write next.
+  std::optional<Score> agree(const RunModel& m, const TaskResult& result) const {
+    if (task_ != Task::kPerplexity) {
+      if (teacher_.answers.empty()) return std::nullopt;
+      std::vector<double> same;
+      same.reserve(result.answers.size());
+      for (size_t i = 0; i < result.answers.size(); ++i)
+        same.push_back(final_answer(result.answers[i]) == final_answer(teacher_.answers[i]) ? 1
+                                                                                            : 0);
+      return score_of(mean_evidence(same));
+    }
+    if (!models_.teacher.model || !tokenizers_.same || !m.model->config().causal ||
+        !models_.teacher.model->config().causal)
       return std::nullopt;
     const std::span<const Example> some(data_.test.data(),
                                         std::min(data_.test.size(), kAgreementExamples));
     return agreement(*m.model, *models_.teacher.model, tokenizers_.teacher, m.card, some,
                      Precision::kFp32);
+  }
+
+  // What a reader should know before taking the student.
+  void note_what_is_as_good() {
+    const bool lower = traits(task_).lower_is_better;
+    const auto beats = [&](const Evidence& a, const Evidence& b) {
+      return lower ? paired_bootstrap(b, a) : paired_bootstrap(a, b);
+    };
+    if (const auto own = results_.find(Arm::kOnPolicy); own != results_.end()) {
+      const PairedComparison over = beats(own->second.evidence, student().evidence);
+      const char* what = over.interval.low > 0    ? "better than"
+                         : over.interval.high < 0 ? "worse than"
+                                                  : "not told apart from";
+      report_.notes.push_back(fmt::format(
+          "the student trained on-policy is {} the student on this many rows; it is kept in "
+          "{}/on_policy",
+          what, options_.destination));
+    }
+    const double score = student().score.value;
+    const auto as_good = [&](double other) { return lower ? other <= score : other >= score; };
+    if (as_good(control().score.value))
+      report_.notes.push_back(fmt::format(
+          "the control, which had no teacher, scores as well as the student: {}/control",
+          options_.destination));
+    for (const BaselineReport& simple : report_.baselines) {
+      if (!simple.recommended && as_good(simple.score.value))
+        report_.notes.push_back(
+            fmt::format("as good as the student without any of this: {}", simple.name));
+    }
   }
 
   void curves() {
@@ -444,9 +483,18 @@ RunReport measure_run(const Recipe& recipe, const RunData& data, const RunTokeni
                       const RunModels& models, Heard heard, const RunOptions& options) {
   RunReport report = Measurement(recipe, data, tokenizers, models, heard, options).run();
   report.command = options.command;
-  const std::string student = options.destination + "/student";
+  // On-policy where that came out ahead.
+  const auto own = std::find_if(report.arms.begin(), report.arms.end(), [](const ModelReport& arm) {
+    return arm.name == name_of(Arm::kOnPolicy);
+  });
+  const bool ahead =
+      own != report.arms.end() &&
+      (report.metric_lower_is_better ? own->score->value < report.student.score->value
+                                     : own->score->value > report.student.score->value);
+  const std::string best =
+      fmt::format("{}/{}", options.destination, name_of(ahead ? Arm::kOnPolicy : Arm::kStudent));
   report.try_command =
-      fmt::format("{} generate {} --prompt {}", options.program, student, example_prompt(data));
+      fmt::format("{} generate {} --prompt {}", options.program, best, example_prompt(data));
   if (models.student().card.provenance.contains("start")) {
     report.notes.push_back("the student started from " +
                            models.student().card.provenance.value("start", ""));

@@ -433,7 +433,7 @@ std::string to_terminal(const RunReport& report) {
     out += fmt::format("student beats control in {:.1f} % of resamples\n", 100 * over->probability);
   }
   if (report.student_agreement) {
-    out += fmt::format("student agrees with its teacher {:.1f} % of the time",
+    out += fmt::format("{}: student {:.1f} %", agreement_in_words(report),
                        100 * report.student_agreement->value);
     if (report.control_agreement) {
       out += fmt::format(", control {:.1f} %", 100 * report.control_agreement->value);

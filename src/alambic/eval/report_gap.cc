@@ -19,11 +19,6 @@ std::string percent_of_gap(const GapClosed& share) {
   return text;
 }
 
-std::string as_sentence(std::string text) {
-  text.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(text.front())));
-  return text;
-}
-
 bool is_sure(const GapPart& part) {
   return part.share.value && part.share.interval && part.share.interval->low > 0;
 }
@@ -43,6 +38,17 @@ double finite_from(const Json& value, std::string_view where) {
 
 }  // namespace
 
+std::string as_sentence(std::string text) {
+  if (!text.empty())
+    text.front() = static_cast<char>(std::toupper(static_cast<unsigned char>(text.front())));
+  return text;
+}
+
+std::string agreement_in_words(const RunReport& report) {
+  return report.task == "perplexity" ? "same next token as the teacher, of the test tokens"
+                                     : "same answer as the teacher, of the test rows";
+}
+
 std::string source_in_words(std::string_view source) {
   if (source == kWeights) return "weights taken over from the teacher";
   if (says(source)) return fmt::format("the teacher's {}", source);
@@ -54,29 +60,37 @@ std::string lead_sentence(const RunReport& report) {
   if (!report.gap.value) {
     return report.gap.reason.empty() ? "" : as_sentence(report.gap.reason + ".");
   }
-  const GapPart* best = nullptr;
-  double weights = 0;
+  const GapPart *best = nullptr, *weights = nullptr;
   for (const GapPart& part : report.gap_parts) {
-    if (part.source == kWeights) weights = part.share.value.value_or(0);
+    if (part.source == kWeights) weights = &part;
     if (!is_sure(part)) continue;
     if (best == nullptr || *part.share.value > *best->share.value) best = &part;
   }
-  if (best == nullptr) {
-    return fmt::format(
-        "The teacher did not help: what it says closes {} of the gap between control and teacher.",
-        percent_of_gap(report.gap));
+  const std::string said = fmt::format(
+      "what the teacher says closes {} of the gap between control "
+      "and teacher",
+      percent_of_gap(report.gap));
+  const std::string taken_over =
+      weights == nullptr
+          ? ""
+          : fmt::format(", and weights taken over from it {}", percent_of_gap(weights->share));
+  // A part may be large because the one before it did harm.
+  const auto& over = report.student_over_control;
+  if (best == nullptr || (over && !(over->interval.low > 0))) {
+    return fmt::format("The student does not beat its control beyond the noise: {}{}.", said,
+                       taken_over);
   }
   if (best->source == kWeights) {
     return fmt::format(
-        "Weights taken over from the teacher carry it ({:.0f} % of the gap), which is no "
-        "distillation: what the teacher says closes {}.",
-        100 * weights, percent_of_gap(report.gap));
+        "Weights taken over from the teacher carry it ({} of the gap), which is no distillation: "
+        "what the teacher says closes {}.",
+        percent_of_gap(best->share), percent_of_gap(report.gap));
   }
   const std::string source = as_sentence(source_in_words(best->source));
   const bool one = best->source == "on_policy";
-  return fmt::format("{} {} it: {} {} {} of the gap between control and teacher.", source,
+  return fmt::format("{} {} it: {} {} {} of the gap between control and teacher{}.", source,
                      one ? "carries" : "carry", one ? "it" : "they", one ? "closes" : "close",
-                     percent_of_gap(best->share));
+                     percent_of_gap(best->share), taken_over);
 }
 
 Json gap_parts_to_json(const RunReport& report) {

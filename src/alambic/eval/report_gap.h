@@ -18,6 +18,11 @@ std::string source_in_words(std::string_view source);
 // are never called distillation. Empty where there is neither a gap nor a reason for none.
 std::string lead_sentence(const RunReport& report);
 
+// What the agreement with the teacher counts.
+std::string agreement_in_words(const RunReport& report);
+// With a capital.
+std::string as_sentence(std::string text);
+
 Json gap_parts_to_json(const RunReport& report);
 std::vector<GapPart> gap_parts_from_json(const Json& list, std::string_view where);
 

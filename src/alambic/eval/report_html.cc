@@ -267,9 +267,9 @@ std::string agreement(const RunReport& report) {
     return fmt::format("{:.1f} % (95 % interval {:.1f} to {:.1f})", 100 * score.value,
                        100 * score.interval.low, 100 * score.interval.high);
   };
-  std::string out = "<p>The student agrees with its teacher " + percent(*report.student_agreement) +
-                    " of the time";
-  if (report.control_agreement) out += ", the control " + percent(*report.control_agreement);
+  std::string out = "<p>" + as_sentence(agreement_in_words(report)) + ": student " +
+                    percent(*report.student_agreement);
+  if (report.control_agreement) out += ", control " + percent(*report.control_agreement);
   return unbroken(out + ".</p>\n");
 }
 

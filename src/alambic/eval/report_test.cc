@@ -113,13 +113,21 @@ TEST(ReportGap, TheLeadSaysWhichPartCarries) {
   RunReport report = example();
   EXPECT_EQ(lead_sentence(report),
             "The teacher's answers carry it: they close 38 % (30 to 45) of the gap between control "
-            "and teacher.");
+            "and teacher, and weights taken over from it 19 % (10 to 30).");
   report.gap_parts[0].share.value = 0.9;
   EXPECT_NE(lead_sentence(report).find("no distillation"), std::string::npos);
   for (GapPart& part : report.gap_parts) part.share.interval = Interval{-0.1, 0.1};
-  EXPECT_NE(lead_sentence(report).find("did not help"), std::string::npos);
+  EXPECT_NE(lead_sentence(report).find("does not beat its control"), std::string::npos);
   report.gap = {std::nullopt, std::nullopt, "the teacher does not beat the control"};
   EXPECT_EQ(lead_sentence(report), "The teacher does not beat the control.");
+}
+
+// Inherited weights did harm, and the teacher's answers made up for it.
+TEST(ReportGap, NoPartCarriesAStudentThatIsNoBetterThanItsControl) {
+  RunReport report = example();
+  report.gap_parts[0].share = {-0.6, Interval{-0.8, -0.4}, ""};
+  report.student_over_control = PairedComparison{0.01, {-0.02, 0.04}, 0.62};
+  EXPECT_EQ(lead_sentence(report).rfind("The student does not beat its control", 0), 0U);
 }
 
 TEST(ReportGap, EveryPartHasItsRowOnBothPages) {
