@@ -97,7 +97,7 @@ class Dialogue(unittest.TestCase):
         self.assertEqual(done.returncode, status, f"{arguments}: {done.stderr}")
         self.assertEqual(done.stdout, "")
         # What became of the data is said before work begins, whatever happens then.
-        said = ("note: ", "data: ", "plan: ", "left out", "not used: ", "contamination: ", "warning: [")
+        said = ("note: ", "data: ", "plan: ", "teacher: ", "left out", "not used: ", "contamination: ", "warning: [")
         lines = [line for line in done.stderr.splitlines() if not line.startswith(said)]
         self.assertEqual(len(lines), 1, done.stderr)
         self.assertTrue(lines[0].startswith("alambic: "), lines[0])

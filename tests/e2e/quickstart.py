@@ -50,21 +50,21 @@ class Quickstart(Dialogue):
 
     def test_a_text_that_runs_in_circles_is_cut_alike_in_every_mode(self):
         rows = write(self.path / "circles.jsonl", "".join(
-            json.dumps({"prompt": f"Say {i}", "completion": "the wheel turns and it turns again, so " * 30}) + "\n"
+            json.dumps({"prompt": f"Say {i}", "completion": "one small wheel turns, " * 40}) + "\n"
             for i in range(40)))
         model = self.path / "circles"
-        recipe = write(self.path / "circles.toml", program.tiny_recipe(80))
+        recipe = write(self.path / "circles.toml", program.tiny_recipe(160))
         self.succeeds("train", recipe, "--set=data.source=files", f"--set=data.train={rows}", "--set=data.max_tokens=500",
                       "--set=student.dim=32", "--set=student.train.lr=0.01", "--out", model)
         texts = []
         for mode in ("ar", "lookup", "speculative"):
-            told = self.json_of("generate", model, "--prompt", "Say 3", "--max-tokens", 400, "--decode", mode, "--json")
+            told = self.json_of("generate", model, "--prompt", "Say 3", "--max-tokens", 480, "--decode", mode, "--json")
             self.assertTrue(told["in_circles"] and not told["stopped"], told["text"])
-            self.assertLess(len(told["tokens"]), 300)
+            self.assertLess(len(told["tokens"]), 400)
             texts.append(told["tokens"])
         self.assertEqual(texts[0], texts[1])
         self.assertEqual(texts[0], texts[2])
-        done = alambic("generate", model, "--prompt", "Say 3", "--max-tokens", 400)
+        done = alambic("generate", model, "--prompt", "Say 3", "--max-tokens", 480)
         self.assertIn("over and over", done.stderr)
 
 

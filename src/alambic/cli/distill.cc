@@ -33,8 +33,8 @@ void bind(CLI::App& verb, DistillArguments& o) {
       ->check(not_empty())
       ->type_name("DIR");
   verb.add_option("--arms", o.arms,
-                  "Which trainings to compare beside control and student: start, texts; default: "
-                  "all that differ")
+                  "Which trainings to compare beside control and student: start, texts, on_policy; "
+                  "default: all that differ")
       ->delimiter(',')
       ->type_name("NAMES");
   auto* resume =

@@ -8,7 +8,7 @@ namespace {
 // The tokens that one sequence must fill to be a circle.
 int circle_size(std::span<const TokenId> sequence) {
   constexpr size_t kStutter = 2;
-  constexpr int kStutterTokens = 96, kTableTokens = 256, kTurns = 6, kTokens = 64;
+  constexpr int kStutterTokens = 96, kTableTokens = 256, kTurns = 10, kTokens = 128;
   if (sequence.size() <= kStutter) return kStutterTokens;
   constexpr size_t kTableKinds = 3;  // a digit, what stands between, the end of a line
   std::array<TokenId, kTableKinds> kinds{};
@@ -26,7 +26,7 @@ int circle_size(std::span<const TokenId> sequence) {
 }  // namespace
 
 bool Circles::closed_by(std::span<const TokenId> tokens) {
-  constexpr int kLeast = 64;  // tokens of any circle
+  constexpr int kLeast = 96;  // tokens of any circle
   const size_t last = tokens.size() - 1;
   bool closed = false;
   for (size_t period = 1; period <= std::min(kLongestPeriod, last); ++period) {

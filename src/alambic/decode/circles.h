@@ -4,7 +4,7 @@
 // So many repetitions that no text means them:
 //   1 or 2 tokens ("the the the the")          96 tokens of them
 //   more, of at most 3 different ones          256 tokens: "0 0 0 0\n" is a row of a table
-//   any other sequence                         6 times, and at least 64 tokens
+//   any other sequence                         10 times, and at least 128 tokens
 // A rule on the written tokens alone, so that every way of decoding stops at the same token.
 //
 // Thread safety: one text, one thread. Errors: none. Takes no memory but its own.

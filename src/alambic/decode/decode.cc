@@ -87,7 +87,7 @@ std::vector<Generation> Decoder::generate_all(std::span<const Prompt> prompts,
     progress = std::make_unique<Progress>(batch.progress, static_cast<int64_t>(prompts.size()));
   }
   for (const Prompt& prompt : prompts) {
-    throw_if_interrupted("decode", "run the same command again");
+    throw_if_interrupted("decode", "run the same command again (a run goes on with --resume)");
     results.push_back(generate(prompt, options));
     if (progress) progress->update(static_cast<int64_t>(results.size()));
   }

@@ -323,7 +323,7 @@ std::vector<Generation> MaskedDecoder::generate_all(std::span<const Prompt> prom
   std::vector<size_t> owners;  // beside running
   size_t next = 0, rows = 0, finished = 0;
   while (finished < prompts.size()) {
-    throw_if_interrupted("decode", "run the same command again");
+    throw_if_interrupted("decode", "run the same command again (a run goes on with --resume)");
     while (next < prompts.size() &&
            running.size() < static_cast<size_t>(std::max(1, batch.batch)) &&
            (running.empty() || rows < static_cast<size_t>(kForwardRows))) {

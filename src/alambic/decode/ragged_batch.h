@@ -40,7 +40,7 @@ std::vector<Generation> generate_ragged(const LanguageModel& model, std::span<co
     progress = std::make_unique<Progress>(batch.progress, static_cast<int64_t>(prompts.size()));
   }
   while (finished < prompts.size()) {
-    throw_if_interrupted("decode", "run the same command again");
+    throw_if_interrupted("decode", "run the same command again (a run goes on with --resume)");
     while (started < prompts.size() && running.size() < static_cast<size_t>(batch.batch)) {
       running.push_back(start(prompts[started]));
       Session& session = session_of(running.back());

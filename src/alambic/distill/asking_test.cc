@@ -64,7 +64,7 @@ TEST(Asking, LabelsAreToldWhereTheOwnerWantsThem) {
             (Telling{.prompt_template = "{prompt} (refund, delivery)"}));
   EXPECT_EQ(with_labels_told({.system = "Be kind."}, {}), (Telling{.system = "Be kind."}));
   const Telling both = with_labels_told({.system = "Be kind."}, labels);
-  EXPECT_NE(told_text("Where is it?", both).find("refund, delivery"), std::string::npos);
+  EXPECT_NE(told_text("Where is it?", both).find("refund\ndelivery"), std::string::npos);
   EXPECT_NE(told_text("Where is it?", both).find("Be kind."), std::string::npos);
 }
 

@@ -33,7 +33,7 @@ class Probe {
   HttpAnswer one(const HttpCall& call) {
     client_.start(call);
     for (;;) {
-      throw_if_interrupted("endpoint", "run the same command again");
+      throw_if_interrupted("endpoint", "run the same command again (a run goes on with --resume)");
       auto answers = client_.wait(0.2);
       if (!answers.empty()) return std::move(answers.front());
     }
@@ -59,7 +59,7 @@ class Probe {
   static void pause(double seconds) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
     while (std::chrono::steady_clock::now() < end) {
-      throw_if_interrupted("endpoint", "run the same command again");
+      throw_if_interrupted("endpoint", "run the same command again (a run goes on with --resume)");
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
   }

@@ -40,10 +40,17 @@ std::vector<std::string> words_of(std::string_view raw) {
   return words;
 }
 
+// Words run together, but no digits of two: "1.0" is not "10".
+void append_word(std::string& text, std::string_view word) {
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  if (!text.empty() && !word.empty() && digit(text.back()) && digit(word.front())) text += ' ';
+  text += word;
+}
+
 std::string joined(std::span<const std::string> words) {
-  std::string all;
-  for (const std::string& word : words) all += word;
-  return all;
+  std::string text;
+  for (const std::string& word : words) append_word(text, word);
+  return text;
 }
 
 // Without what people and models put around a label: quotes, stars, brackets, a full stop.
@@ -137,7 +144,7 @@ std::optional<size_t> LabelSet::meant(std::string_view answer) const {
     std::optional<size_t> longest;
     size_t next = begin + 1;
     for (size_t end = begin; end < words.size() && text.size() <= longest_; ++end) {
-      text += words[end];
+      append_word(text, words[end]);
       const auto at = by_words_.find(text);
       if (at == by_words_.end()) continue;
       if (!at->second) return std::nullopt;  // of two labels that differ in their marks alone
@@ -174,7 +181,13 @@ std::string with_labels(std::string text, std::span<const std::string> labels) {
 }
 
 std::string told_labels(std::span<const std::string> labels) {
-  return with_labels("Answer with one of these labels and nothing else: {labels}.", labels);
+  std::string text = "Answer with one of these labels and nothing else:";
+  // One a line: a label may hold commas.
+  for (const std::string& label : labels) {
+    text += '\n';
+    for (const char c : trimmed(label)) text += c == '\n' || c == '\r' ? ' ' : c;
+  }
+  return text;
 }
 
 std::string labels_key(std::span<const std::string> labels) {

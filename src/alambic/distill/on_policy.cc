@@ -51,8 +51,15 @@ void write_cost(const OnPolicyCost& c, const std::string& directory) {
 // A store of this header, or nothing: another round's, or none at all.
 std::optional<SignalStore> store_of(const SignalHeader& header, const std::string& path) {
   if (!file_exists(path)) return std::nullopt;
-  SignalStore store = SignalStore::open(path);
-  if (!first_difference(store.header(), header).empty()) return std::nullopt;
+  std::optional<SignalStore> store;
+  try {
+    store = SignalStore::open(path);
+  } catch (const Error& error) {
+    // Stopped before the store had a header: it holds nothing to go on with.
+    if (error.code() != ErrorCode::kNotFound) throw;
+    return std::nullopt;
+  }
+  if (!first_difference(store->header(), header).empty()) return std::nullopt;
   return store;
 }
 

@@ -263,7 +263,7 @@ void check_named_teacher(const Recipe& recipe) {
 }
 
 void plan(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers, Heard heard,
-          const std::vector<Arm>& arms) {
+          const std::vector<Arm>& arms, const RunOptions& options) {
   const Heartbeat beat("plan");
   const ModelCard card = run_card(recipe, data);
   const TrainingSet gold{
@@ -271,6 +271,7 @@ void plan(const Recipe& recipe, const RunData& data, const RunTokenizers& tokeni
   const StudentJob job{
       .name = "student", .objective = without_teacher(recipe.objective), .card = card};
   RunPlan plan{job, gold, arms, heard};
+  plan.not_trained = not_trained(recipe, arms, options.arms);
   if (!recipe.has_endpoint() && recipe.teacher.model.empty()) {
     const std::vector<Sequence> own =
         encode_examples(tokenizers.teacher, card, data.teacher_rows, recipe.data.max_tokens);
@@ -300,7 +301,7 @@ RunReport run_in(Recipe recipe, RunData loaded, const RunOptions& options) {
   keep_training_rows(data, options);
   const Heard told = heard(recipe, data);
   const std::vector<Arm> arms = arms_of(recipe, told, options.arms);
-  if (!options.resume) plan(recipe, data, tokenizers, told, arms);
+  if (!options.resume) plan(recipe, data, tokenizers, told, arms, options);
   RunModels models;
   if (recipe.has_endpoint()) {
     models.teacher.name = "teacher";
@@ -308,6 +309,10 @@ RunReport run_in(Recipe recipe, RunData loaded, const RunOptions& options) {
   } else {
     models.teacher =
         timed("teacher", [&] { return make_teacher(recipe, data, tokenizers, options); });
+  }
+  if (models.teacher.model && !options.resume) {
+    const std::string line = teacher_in_words(recipe, data, models.teacher, tokenizers.teacher);
+    if (!line.empty()) say("teacher: {}\n", line);
   }
   ModelCard card = student_card(recipe, data, models.teacher, tokenizers.same);
   // Ends that a teacher's files name are ids of its own tokens.

@@ -108,6 +108,22 @@ std::vector<Arm> arms_of(const Recipe& recipe, Heard heard, std::span<const std:
   return arms;
 }
 
+std::vector<std::string> not_trained(const Recipe& recipe, std::span<const Arm> arms,
+                                     std::span<const std::string> wanted) {
+  std::vector<std::string> lines;
+  for (const auto& [arm, name] : kArms) {
+    const bool trained = std::find(arms.begin(), arms.end(), arm) != arms.end();
+    const bool asked = std::find(wanted.begin(), wanted.end(), name) != wanted.end();
+    const bool own = arm == Arm::kOnPolicy;
+    if (trained || !(asked || (own && recipe.on_policy.share > 0))) continue;
+    lines.push_back(fmt::format("{} is not trained: {}", name,
+                                own && asked ? "objective.on_policy = 0"
+                                : own        ? "--arms does not name it"
+                                             : "it would be the same as another training here"));
+  }
+  return lines;
+}
+
 void check_arms(std::span<const std::string> wanted) {
   const std::vector<std::string> names = arm_names();
   for (const std::string& name : wanted) {

@@ -77,6 +77,35 @@ std::vector<Example> take_last(std::vector<Example>& rows, int count) {
   return last;
 }
 
+// Moves what `rows` holds beyond `limit` to `to`.
+void give_back(std::vector<Example>& rows, int limit, std::vector<Example>& to) {
+  const auto kept = std::min(rows.size(), static_cast<size_t>(std::max(0, limit)));
+  const auto beyond = rows.begin() + static_cast<std::ptrdiff_t>(kept);
+  to.insert(to.end(), std::make_move_iterator(beyond), std::make_move_iterator(rows.end()));
+  rows.erase(beyond, rows.end());
+}
+
+// A large part of few rows, which their owner may want to learn from.
+void say_held_out(const DataRecipe& d, const RunData& data) {
+  constexpr double kMuch = 0.25;
+  const size_t held_out = data.validation.size() + (d.test.empty() ? data.test.size() : 0);
+  const size_t all = data.train.size() + held_out;
+  if (static_cast<double>(held_out) <= kMuch * static_cast<double>(all)) return;
+  say("note: of {} rows with answers {} are held out, to validate and to test; name data.test, or "
+      "lower data.validation and data.test_limit, to learn from more\n",
+      all, held_out);
+}
+
+// Texts without a question cannot be answered.
+void check_asks(const Recipe& recipe, const RunData& data) {
+  const auto asks = [](const Example& e) { return !e.prompt.empty() || !e.messages.is_null(); };
+  if (recipe.task == "perplexity" || std::any_of(data.test.begin(), data.test.end(), asks)) return;
+  fail(ErrorCode::kInvalidArgument,
+       "[data] task = \"{}\" asks questions, and the test rows are texts without any; want rows of "
+       "a prompt and a completion, or task = \"perplexity\"",
+       recipe.task);
+}
+
 // Rows that nobody answers, taken out of `examples`.
 std::vector<Example> take_unanswered(std::vector<Example>& examples) {
   const auto unanswered = std::stable_partition(
@@ -118,6 +147,9 @@ RunData files_data(const DataRecipe& d, Unanswered unanswered) {
     split.test += kWider;
     splits = split_by_prompt(few, split);
   }
+  // What a share holds beyond its limit is learned from.
+  give_back(splits.validation, d.validation, splits.train);
+  if (d.test.empty()) give_back(splits.test, d.test_limit, splits.train);
   data.train = std::move(splits.train);
   data.validation = std::move(splits.validation);
   data.test = std::move(splits.test);
@@ -145,9 +177,17 @@ void add_prompts(const DataRecipe& d, RunData& data) {
                 std::make_move_iterator(some.end()));
   }
   data.report.read += static_cast<int64_t>(more.size() + left_out.size());
+  int64_t answered = 0;
   for (Example& e : more) {
     // A row that holds only text is a prompt here.
     if (e.prompt.empty()) std::swap(e.prompt, e.completion);
+    answered += e.completion.empty() ? 0 : 1;
+  }
+  if (answered > 0) {
+    say("note: {} of the rows of data.prompts have answers, which are not used: the teacher "
+        "answers "
+        "them; rows with answers belong in data.train\n",
+        answered);
   }
   std::unordered_map<std::string, std::string> seen;  // where
   for (const std::vector<Example>* rows : {&data.train, &data.prompts}) {
@@ -255,7 +295,9 @@ RunData load_run_data(const Recipe& recipe, Unanswered unanswered) {
                                truncate(data.validation, d.validation);
   }
   count(data);
+  if (files) say_held_out(d, data);
   if (data.train.empty()) fail_without_rows(data);
+  if (!data.test.empty()) check_asks(recipe, data);
   if (data.test.empty()) {
     std::string why;
     for (const std::string& line : data.report.test_left_out.in_words()) why += "; " + line;

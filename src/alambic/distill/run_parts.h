@@ -110,6 +110,10 @@ struct StudentJob {
 RunModel make_student(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                       const Tokenizer& tokenizer, const RunOptions& options);
 
+// How good a teacher on this machine is on validation rows, before anybody learns from it; a
+// warning where it is no better than one answer to everything. "" where nothing can be said.
+std::string teacher_in_words(const Recipe& recipe, const RunData& data, const RunModel& teacher,
+                             const Tokenizer& tokenizer);
 // Tokens read per second in training it, from a few steps on a copy that is thrown away.
 double training_speed(const StudentJob& job, const Recipe& recipe, const TrainingSet& set,
                       const Tokenizer& tokenizer);
@@ -177,6 +181,9 @@ double usual_alpha(const Recipe& recipe);
 // something; control and student are always there, and `start` wherever it differs from the
 // control.
 std::vector<Arm> arms_of(const Recipe& recipe, Heard heard, std::span<const std::string> wanted);
+// Of those that somebody asked for, by name or in the recipe, the ones that are not among `arms`.
+std::vector<std::string> not_trained(const Recipe& recipe, std::span<const Arm> arms,
+                                     std::span<const std::string> wanted);
 
 // Says, before any work, what will be trained and for about how long. `job` is a student without
 // its teacher, `gold` the owner's own rows as it reads them, `teachers` the tokens that training
@@ -187,6 +194,7 @@ struct RunPlan {
   std::span<const Arm> arms;
   Heard heard;
   int64_t teacher_tokens = 0;
+  std::vector<std::string> not_trained = {};  // arms that were asked for, and why they are not
 };
 void say_plan(const Recipe& recipe, const RunData& data, const RunTokenizers& tokenizers,
               const RunPlan& plan);

@@ -15,9 +15,9 @@
 namespace alambic {
 namespace {
 
-// Of the measured peak that writing texts in batches reaches, measured with teachers of 1M to 135M
-// weights.
-constexpr double kWritingShare = 0.15;
+// Of the measured peak that a teacher reaches while it reads prompts and while it writes in
+// batches, from runs with teachers of 1M to 135M weights.
+constexpr double kReadingShare = 0.5, kWritingShare = 0.15;
 
 std::string start_in_words(const Recipe& recipe) {
   if (!recipe.student.model.empty()) return "starts from " + recipe.student.model;
@@ -37,8 +37,10 @@ int64_t texts_to_write(const Recipe& recipe, const RunData& data) {
   return static_cast<int64_t>(rows) * recipe.signals.samples;
 }
 
-std::string minutes(double seconds) {
-  return format_duration(seconds < 60 ? std::ceil(seconds / 5) * 5 : std::ceil(seconds / 60) * 60);
+// As people plan: steps of 5 seconds, of 30 from two minutes on, of 5 minutes from half an hour on.
+double rounded(double seconds) {
+  const double step = seconds < 120 ? 5 : seconds < 1800 ? 30 : 300;
+  return std::ceil(seconds / step) * step;
 }
 
 int64_t weights_of(const Recipe& recipe, bool teacher, int vocabulary) {
@@ -61,9 +63,12 @@ void say_plan(const Recipe& recipe, const RunData& data, const RunTokenizers& to
         "teacher.endpoint, or tune a model plainly with alambic train\n");
   }
   if (data.prompts.empty() && recipe.task != "perplexity") {
-    say("note: there are no prompts without answers, so the teacher speaks about rows that are "
-        "answered already, which brings little (docs/results.md): name some in data.prompts\n");
+    say("note: there is no prompt without an answer, so the teacher speaks about rows that are "
+        "answered already, which brings little (docs/results.md): {}\n",
+        recipe.data.prompts.empty() ? "name some in data.prompts"
+                                    : "none is left of those in data.prompts");
   }
+  for (const std::string& line : plan.not_trained) say("plan: {}\n", line);
   const int64_t weights = weights_of(recipe, false, tokenizers.student.vocab_size());
   const int64_t texts = texts_to_write(recipe, data);
   say("plan: the student ({} weights) {} and learns the teacher's {}{}\n", format_count(weights),
@@ -88,24 +93,30 @@ void say_plan(const Recipe& recipe, const RunData& data, const RunTokenizers& to
   say("plan: {} trainings, compared: {}; each reads at most {} tokens{}\n", names.size(),
       fmt::join(names, ", "), format_count(static_cast<int64_t>(tokens)), kept);
   const double speed = training_speed(plan.job, recipe, plan.gold, tokenizers.student);
-  const double training = static_cast<double>(names.size()) * tokens / speed;
-  std::string parts = fmt::format("trainings {}", minutes(training));
-  double all = training;
+  std::vector<std::string> parts;
+  double all = 0;
+  const auto add = [&](const std::string& what, double seconds) {
+    parts.push_back(fmt::format("{} {}", what, format_duration(rounded(seconds))));
+    all += rounded(seconds);
+  };
   const int64_t teachers = endpoint ? 0 : weights_of(recipe, true, tokenizers.teacher.vocab_size());
   if (plan.teacher_tokens > 0) {
     // A teacher has more weights than the student, and a bigger model is no less efficient.
-    const double making = static_cast<double>(plan.teacher_tokens) / speed *
-                          static_cast<double>(teachers) / static_cast<double>(weights);
-    parts = fmt::format("the teacher {}, {}", minutes(making), parts);
-    all += making;
+    add("the teacher", static_cast<double>(plan.teacher_tokens) / speed *
+                           static_cast<double>(teachers) / static_cast<double>(weights));
   }
   if (!endpoint && texts > 0) {
-    const double writing = static_cast<double>(texts) * length * 2 * static_cast<double>(teachers) /
-                           (kWritingShare * machine_ceilings().product_flops);
-    parts += fmt::format(", its answers to {} prompts {}", format_count(texts), minutes(writing));
-    all += writing;
+    double answers = 0;
+    for (const Sequence& s : plan.gold.sequences) answers += s.learned_tokens();
+    answers /= rows;
+    const double work = (length - answers) / kReadingShare + answers / kWritingShare;
+    add(fmt::format("its answers to {} prompts", format_count(texts)),
+        static_cast<double>(texts) * work * 2 * static_cast<double>(teachers) /
+            machine_ceilings().product_flops);
   }
-  say("plan: about {} on this machine ({}{}); measuring comes after\n", minutes(all), parts,
+  add("trainings", static_cast<double>(names.size()) * tokens / speed);
+  say("plan: about {} on this machine ({}{}); measuring comes after\n", format_duration(all),
+      fmt::join(parts, ", "),
       endpoint && texts > 0
           ? fmt::format("; how fast the endpoint answers {} prompts, nobody knows", texts)
           : "");
