@@ -60,6 +60,14 @@ TEST(Labels, ALabelMayDenyOrBeASignOrANumber) {
   EXPECT_EQ(meaning(signs, "zero"), "");
 }
 
+// Words run together, digits of two words never: "1.0" is not "10".
+TEST(Labels, DigitsOfTwoWordsAreNoNumber) {
+  const LabelSet set({"0", "1", "10"});
+  for (const char* answer : {"1.0", "1 0", "Rating: 1.0"})
+    EXPECT_EQ(meaning(set, answer), "") << answer;
+  EXPECT_EQ(meaning(set, "Rating: 10"), "10");
+}
+
 TEST(Labels, LabelsThatDifferInTheirMarksAloneAreMeantByTheirOwn) {
   const LabelSet set({"C", "C++", "c"});
   EXPECT_EQ(meaning(set, "C++"), "C++");

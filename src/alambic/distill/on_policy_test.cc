@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 
 #include "alambic/base/file.h"
 #include "alambic/base/thread_pool.h"
@@ -294,6 +295,19 @@ TEST_F(OnPolicyTest, ARoundThatLostItsTextsIsOneClearLine) {
     EXPECT_EQ(error.code(), ErrorCode::kNotFound);
     EXPECT_NE(std::string(error.what()).find("round 3"), std::string::npos);
   }
+}
+
+// As a kill leaves it that falls between the making of a store and its header.
+TEST_F(OnPolicyTest, AnEmptyStoreIsWrittenAnew) {
+  const auto student = random_student(tokenizer_, 9, 0.3);
+  freeze_for_inference(*student, Precision::kFp32);
+  OnPolicy whole = rounds("whole-store", *marker_), empty = rounds("empty-store", *marker_);
+  std::filesystem::create_directories(directory("empty-store"));
+  std::ofstream(directory("empty-store") + "/on_policy.sqlite").flush();
+  const std::vector<Sequence> wanted = whole.round(0, true, *student);
+  const std::vector<Sequence> got = empty.round(0, true, *student);
+  ASSERT_EQ(got.size(), wanted.size());
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i].tokens, wanted[i].tokens);
 }
 
 TEST_F(OnPolicyTest, WantsAPromptThatLeavesRoomForAnAnswer) {

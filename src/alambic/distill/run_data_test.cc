@@ -1,7 +1,10 @@
 // The rows that a built-in source makes up: whose they are, and that no two parts share one.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <set>
 #include <string>
 #include <vector>
@@ -70,6 +73,42 @@ TEST(RunData, TheVocabularyIsMadeOfTheOwnersMailsAlone) {
   const std::string hash = train_run_tokenizer(recipe, data).hash();
   EXPECT_EQ(train_run_tokenizer(recipe, without_teacher).hash(), hash);
   EXPECT_NE(train_run_tokenizer(recipe, without_prompts).hash(), hash);
+}
+
+// Of a file without a test file, every row is for something.
+TEST(RunData, WhatAShareHoldsBeyondItsLimitIsLearned) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("alambic_rows_" + std::to_string(::getpid())))
+          .string() +
+      ".jsonl";
+  {
+    std::ofstream file(path);
+    for (int i = 0; i < 200; ++i)
+      file << R"({"prompt": "question )" << i << R"(", "completion": "answer"})"
+           << "\n";
+  }
+  const RunData data = load_run_data(
+      parse_recipe("", "test", {"data.train=" + path, "data.validation=7", "data.test_limit=11"}));
+  EXPECT_LE(data.validation.size(), 7U);
+  EXPECT_LE(data.test.size(), 11U);
+  EXPECT_EQ(data.train.size() + data.validation.size() + data.test.size(), 200U);
+  EXPECT_EQ(data.report.beyond_limit, 0);
+  std::filesystem::remove(path);
+}
+
+TEST(RunData, QuestionsAreNotAskedOfTextsWithoutAny) {
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("alambic_texts_" + std::to_string(::getpid())))
+          .string() +
+      ".txt";
+  {
+    std::ofstream file(path);
+    for (int i = 0; i < 40; ++i) file << "a line of text, number " << i << "\n";
+  }
+  const std::string train = "data.train=" + path;
+  EXPECT_THROW(load_run_data(parse_recipe("", "test", {train, "task=exact"})), Error);
+  EXPECT_FALSE(load_run_data(parse_recipe("", "test", {train, "task=perplexity"})).train.empty());
+  std::filesystem::remove(path);
 }
 
 TEST(RunData, MoreRowsThanCanBeCountedAreRefused) {

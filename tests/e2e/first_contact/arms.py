@@ -118,6 +118,9 @@ class Arms(Dialogue):
         report, _ = self.report("later", *settings, options=["--resume"])
         self.assertEqual([arm["name"] for arm in report["arms"]], ["texts"])
         self.assertEqual(digest(self.path / "later", "student"), student)
+        _, said = self.report("idle", *settings, "objective.on_policy=0.3", options=["--arms", "start"])
+        self.assertIn("plan: start is not trained", said)
+        self.assertIn("plan: on_policy is not trained: --arms", said)
         self.fails(2, ["--arms", "texts"], "distill", self.recipe, "--run-dir", self.path / "no", "--arms", "tests")
 
     def test_inherited_weights_are_never_counted_as_distillation(self):
