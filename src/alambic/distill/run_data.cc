@@ -184,9 +184,8 @@ void add_prompts(const DataRecipe& d, RunData& data) {
     answered += e.completion.empty() ? 0 : 1;
   }
   if (answered > 0) {
-    say("note: {} of the rows of data.prompts have answers, which are not used: the teacher "
-        "answers "
-        "them; rows with answers belong in data.train\n",
+    say("note: {} of the rows of data.prompts have answers, which are not used, since the teacher "
+        "answers them; rows with answers belong in data.train\n",
         answered);
   }
   std::unordered_map<std::string, std::string> seen;  // where

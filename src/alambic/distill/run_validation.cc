@@ -52,8 +52,8 @@ std::string teacher_in_words(const Recipe& recipe, const RunData& data, const Ru
     return traits(task).fraction ? fmt::format("{:.1f} %", 100 * value)
                                  : fmt::format("{:.2f}", value);
   };
-  std::string text = fmt::format("the teacher's {} is {} on {} validation rows",
-                                 traits(task).metric, shown(score), rows.size());
+  std::string text =
+      fmt::format("{} {} on {} validation rows", traits(task).metric, shown(score), rows.size());
   if (score > knows_nothing) return text;
   return "warning: " + text +
          fmt::format(", and always answering the same would give {}: it does not know this job",

@@ -425,7 +425,7 @@ std::string to_terminal(const RunReport& report) {
   }
   out += '\n';
   if (report.gap.value) {
-    out += share_row("gap closed by the teacher's word", report.gap);
+    out += share_row("gap closed by what the teacher says", report.gap);
     for (const GapPart& part : report.gap_parts)
       out += share_row("  " + source_in_words(part.source), part.share);
   }

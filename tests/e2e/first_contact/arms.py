@@ -103,10 +103,6 @@ class Arms(Dialogue):
         # Answers here, answers and probabilities there: three trainings, none like the others.
         self.assertEqual(len({digest(run, arm) for arm in ("control", "texts", "student")}), 3)
         self.assertEqual([arm["name"] for arm in report["arms"]], ["texts"])
-        if report["gap_closed"] is not None:
-            self.assertEqual([part["source"] for part in report["gap_parts"]], ["answers", "probabilities"])
-        else:
-            self.assertEqual(report["gap_parts"], [])
         page = (run / "report.html").read_text(encoding="utf-8")
         self.assertIn("answers alone", page)
 
@@ -128,12 +124,36 @@ class Arms(Dialogue):
         run = self.path / "start"
         self.assertEqual([arm["name"] for arm in report["arms"]], ["start"])
         self.assertEqual(len({digest(run, arm) for arm in ("control", "start", "student")}), 3)
-        if report["gap_closed"] is not None:
-            gap = report["teacher"]["score"] - report["control"]["score"]
-            said = (report["student"]["score"] - report["arms"][0]["score"]) / gap
-            self.assertAlmostEqual(report["gap_closed"], said, places=6)
-            weights, words = report["gap_parts"]
-            self.assertEqual((weights["source"], words["source"]), ("weights", "probabilities"))
+
+    def test_the_parts_of_a_gap_add_up_to_what_was_measured(self):
+        """A teacher that knows 24 words, an owner who has labelled 12 of them."""
+        words = [a + b for a in ("ba", "de", "fi", "go", "ku", "lo") for b in ("mar", "nes", "pit", "rob")]
+        def row(i, word, labelled=True):
+            label = ("red", "green", "blue")[words.index(word) % 3]
+            return json.dumps({"prompt": f"item {i} {word}", **({"completion": label} if labelled else {})}) + "\n"
+        known = write(self.path / "known.jsonl", "".join(row(i, words[i % 24]) for i in range(240)))
+        labelled = write(self.path / "labelled.jsonl", "".join(row(i, words[i % 12]) for i in range(300, 336)))
+        asked = write(self.path / "asked.jsonl", "".join(row(i, words[i % 24], False) for i in range(400, 640)))
+        test = write(self.path / "test.jsonl", "".join(row(i, words[i % 24]) for i in range(700, 820)))
+        recipe = write(self.path / "words.toml", RECIPE.format(train=labelled).replace('"exact"', '"accuracy"'))
+        shared = [f"data.test={test}", "data.test_limit=120", "student.train.steps=250", "student.train.lr=0.01"]
+        sets = [word for setting in (*shared, f"data.train={known}") for word in ("--set", setting)]
+        self.succeeds("train", recipe, "--out", self.path / "teacher", *sets)
+        self.recipe = recipe
+        for init, sources in (("random", ["answers", "probabilities"]),
+                              ("teacher", ["weights", "answers", "probabilities"])):
+            report, _ = self.report(f"from_{init}", *shared, f"teacher.model={self.path / 'teacher'}",
+                                    f"student.init={init}", f"data.prompts={asked}", "objective.alpha=0.5")
+            self.assertEqual([part["source"] for part in report["gap_parts"]], sources, report["gap_closed_reason"])
+            scores = {arm["name"]: arm["score"] for arm in (*report["arms"], report["student"], report["control"])}
+            gap = report["teacher"]["score"] - scores["control"]
+            self.assertGreater(gap, 0.2)
+            parts = {part["source"]: part["share"] for part in report["gap_parts"]}
+            self.assertAlmostEqual(sum(parts.values()), (scores["student"] - scores["control"]) / gap, places=6)
+            before = scores["start"] if init == "teacher" else scores["control"]
+            self.assertAlmostEqual(report["gap_closed"], (scores["student"] - before) / gap, places=6)
+            self.assertAlmostEqual(parts["answers"], (scores["texts"] - before) / gap, places=6)
+            self.assertIn("gap", report["lead"])
 
     def test_few_rows_are_not_punished_by_many_steps(self):
         done = self.distill("long", "student.train.steps=150", "data.limit=12", "student.train.lr=0.02")
